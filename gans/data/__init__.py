@@ -1,0 +1,1 @@
+"""The data the trainers learn from: readers, downloads and synthetic stand-ins."""

@@ -1,0 +1,314 @@
+"""The graph of applied operations, and the walk back along it: reverse-mode differentiation.
+
+Two nouns: a `Tensor` holds an array, an `Op` is a differentiable function. Applying an op to tensors runs its
+`forward` on their arrays, and the applied op *is* the graph's node: it remembers where its inputs came from.
+`grad` visits the nodes from the newest to the oldest and asks each for its inputs' cotangents.
+
+The cotangent of a tensor x is dL/dx, the gradient of the final number L; the backward of an op turns the cotangent
+`g` of its output into the cotangent of one input. It is written in the engine's own ops, on Tensors. So when a graph of
+the gradient is asked for (`create_graph=True`), running backward records one, and gradients of gradients need no
+code of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from minigrad import backend
+from minigrad.tensor import Array, Shape, Tensor, TensorLike
+
+
+class _Mode(threading.local):
+    recording = True
+    anomaly = False
+
+
+_mode = _Mode()
+_clock = itertools.count()  # stamps ops in the order they are applied: a parent's stamp is always smaller
+
+
+class Backward(NamedTuple):
+    """The rule for one input of an op: the method, and the values it wants beside the cotangent."""
+
+    method: Callable[..., Tensor]
+    wants: tuple[str, ...]
+
+
+class Op:
+    """A differentiable function of arrays; once applied, a node of the graph.
+
+    A subclass gives the formula and, for each input, how a cotangent flows back to it::
+
+        class Mul(Op):
+            def forward(self, x, y):
+                return x * y
+
+            def backward_x(self, g, y):
+                return g * y
+
+            def backward_y(self, g, x):
+                return g * x
+
+    `forward` takes arrays (a Python number stays a number) and returns one array. `backward_<input>` takes Tensors and
+    returns the Tensor of that input's shape. What it names after `g`, other inputs or `out`, the output, is what the
+    graph keeps alive; everything else is freed as soon as nobody else holds it. An input without a backward method has
+    derivative zero. For `forward(self, *xs)` the one method is `backward_xs(self, g, i)`.
+
+    Rule: nothing that depends on an input may reach a backward method except through these arguments: a raw array kept
+    by `forward` would be a constant to the second derivative, which would then be silently wrong.
+    """
+
+    name: ClassVar[str]
+    rules: ClassVar[dict[str, Backward]]  # input name -> how its cotangent is made
+    input_names: ClassVar[tuple[str, ...]]
+    variadic: ClassVar[bool]
+
+    forward: Callable[..., Array]
+
+    stamp: int
+    parents: tuple[Op | Tensor | None, ...]  # per input: the op that made it, the leaf itself, or None: no gradient
+    shapes: tuple[Shape, ...]
+    kept: dict[str, Any] | None  # input name -> Tensor or number; "out" -> array; None once freed
+    versions: dict[str, int]
+
+    def __init_subclass__(cls) -> None:
+        cls.name = cls.__name__
+        if not hasattr(cls, "forward"):
+            return  # a base class for a family of ops
+        parameters = list(inspect.signature(cls.forward).parameters.values())[1:]
+        cls.input_names = tuple(p.name for p in parameters)
+        cls.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        cls.rules = {}
+        for input_name in cls.input_names:
+            method = getattr(cls, f"backward_{input_name}", None)
+            if method is not None:
+                wants = tuple(inspect.signature(method).parameters)[2:]
+                cls.rules[input_name] = Backward(method, () if cls.variadic else wants)
+
+    def __call__(self, *inputs: TensorLike | None) -> Tensor:
+        """Apply the op: run `forward`, and record the node where a gradient may be asked for later."""
+        arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
+        try:
+            out = Tensor(self.forward(*arrays))
+        except (ValueError, TypeError, IndexError) as error:
+            raise type(error)(_explain(self, arrays, error)) from error
+        if _mode.anomaly and not backend.all_finite(out.data):
+            raise FloatingPointError(f"{_signature(self, arrays)} gave {backend.describe_bad_values(out.data)}")
+        if _mode.recording:
+            self._record(inputs, out)
+        return out
+
+    def _record(self, inputs: Sequence[Any], out: Tensor) -> None:
+        names = self.input_names * len(inputs) if self.variadic else self.input_names
+        parents: list[Op | Tensor | None] = []
+        kept: dict[str, Any] = {}
+        for name, x in zip(names, inputs, strict=False):
+            if isinstance(x, Tensor) and x.requires_grad and name in self.rules:
+                parents.append(x.op or x)
+                kept.update(dict.fromkeys(self.rules[name].wants))
+            else:
+                parents.append(None)
+        if not any(parent is not None for parent in parents):
+            return
+        for name, x in zip(names, inputs, strict=False):
+            if name in kept:
+                kept[name] = x
+        if "out" in kept:
+            kept["out"] = out.data  # not the Tensor: it points to this op, and a cycle would outlive its use
+        self.stamp = next(_clock)
+        self.parents = tuple(parents)
+        self.shapes = tuple(getattr(x, "shape", ()) for x in inputs)
+        self.kept = kept
+        self.versions = {name: x.version for name, x in kept.items() if isinstance(x, Tensor)}
+        out.op = self
+        out.requires_grad = True
+
+    def vjp(self, i: int, g: Tensor) -> Tensor:
+        """The vector-Jacobian product: the cotangent of input number `i` from the cotangent `g` of the output."""
+        if self.kept is None:
+            raise RuntimeError(
+                f"{self.name}: backward ran through this graph before, and it has been freed. Ask for all gradients in one "
+                "grad() call, or run the forward again, or keep the graph with grad(..., create_graph=True)."
+            )
+        if self.variadic:
+            return self.rules[self.input_names[0]].method(self, g, i)
+        rule = self.rules[self.input_names[i]]
+        return rule.method(self, g, *[self._recall(name) for name in rule.wants])
+
+    def _recall(self, name: str) -> Any:
+        assert self.kept is not None
+        value = self.kept[name]
+        if name == "out":
+            out = Tensor(value)
+            out.op, out.requires_grad = self, True
+            return out
+        if isinstance(value, Tensor) and value.version != self.versions[name]:
+            raise RuntimeError(
+                f"{self.name}: its input {name} {value.shape} was changed in place (by an optimizer step or a load) after the "
+                "forward that used it. Compute the gradients before the step, or run the forward again."
+            )
+        return value
+
+    def free(self) -> None:
+        """Let go of the kept values; the node stays, so that a second walk can say what is wrong."""
+        self.kept = None
+
+
+def grad(
+    output: Tensor, inputs: Sequence[Tensor], grad_output: Tensor | None = None, create_graph: bool = False
+) -> list[Tensor]:
+    """Gradients of `output` with respect to each of `inputs`.
+
+    Only the paths that lead from `inputs` to `output` are walked: gradients nobody asked for are not computed.
+
+    Parameters
+    ----------
+    output : Tensor
+        Of one element, unless `grad_output` is given.
+    inputs : sequence of Tensor
+        Leaves or results of ops. One on which `output` does not depend has gradient zero.
+    grad_output : Tensor, optional
+        The cotangent of `output`, of its shape; ones by default.
+    create_graph : bool
+        Record the computation of the gradients, so that they can be differentiated again, and keep the graph. Without
+        it every node is freed when its backward has run.
+
+    Returns
+    -------
+    list of Tensor, one for each input, of its shape and dtype
+    """
+    if isinstance(inputs, Tensor):
+        raise TypeError("grad: inputs is a sequence of tensors; write grad(output, [x])")
+    for x in inputs:
+        if not x.requires_grad:
+            raise ValueError(f"grad: an input of shape {x.shape} does not require gradients (requires_grad=True)")
+    g = _first_cotangent("grad", output, grad_output)
+    nodes = [x.op or x for x in inputs]
+    found = _walk_back(output, g, nodes, create_graph)
+    return [
+        found[id(node)] if id(node) in found else Tensor(backend.zeros_like(x.data))
+        for node, x in zip(nodes, inputs, strict=True)
+    ]
+
+
+def backward(output: Tensor, grad_output: Tensor | None = None) -> None:
+    """Add the gradients of `output` to `.grad` of every leaf it depends on (plain arrays), and free the graph."""
+    g = _first_cotangent("backward", output, grad_output)
+    leaves = [output] if output.op is None else _leaves(output.op)
+    found = _walk_back(output, g, leaves, create_graph=False)
+    for leaf in leaves:
+        total = found[id(leaf)].data
+        leaf.grad = total if leaf.grad is None else leaf.grad + total
+
+
+def _first_cotangent(caller: str, output: Tensor, grad_output: Tensor | None) -> Tensor:
+    if not output.requires_grad:
+        raise ValueError(
+            f"{caller}: the output does not depend on any tensor that requires gradients "
+            "(or it was computed under no_grad, or detached)"
+        )
+    if grad_output is None:
+        if output.size != 1:
+            raise ValueError(f"{caller}: the output has shape {output.shape}; reduce it to one number or give grad_output")
+        return Tensor(backend.ones_like(output.data))
+    if grad_output.shape != output.shape:
+        raise ValueError(f"{caller}: grad_output has shape {grad_output.shape}, the output {output.shape}")
+    return grad_output
+
+
+def _walk_back(output: Tensor, g: Tensor, targets: Sequence[Op | Tensor], create_graph: bool) -> dict[int, Tensor]:
+    """Cotangents of the target nodes, by id. Each op on a path to a target runs once, after all its consumers."""
+    cotangents = {id(output.op or output): g}
+    target_ids = {id(node) for node in targets}
+    path = _path_to(target_ids, output)
+    with record(create_graph):
+        while path.ops:
+            op = path.ops.pop()  # the newest left: all that consumed its output have run
+            g = cotangents[id(op)] if id(op) in target_ids else cotangents.pop(id(op))
+            for i, parent in enumerate(op.parents):
+                if id(parent) in path.ids:
+                    contribution = op.vjp(i, g)
+                    before = cotangents.get(id(parent))
+                    cotangents[id(parent)] = contribution if before is None else before + contribution
+            if not create_graph:
+                op.free()
+    return {key: cotangents[key] for key in target_ids if key in cotangents}
+
+
+class _Path(NamedTuple):
+    ops: list[Op]  # the ops to run, oldest first
+    ids: set[int]  # these ops and the targets
+
+
+def _path_to(target_ids: set[int], output: Tensor) -> _Path:
+    """The ops through which `output` depends on the targets."""
+    ids = set(target_ids)
+    ops = []
+    for op in sorted(_ancestors(output.op), key=lambda op: op.stamp):
+        if any(id(parent) in ids for parent in op.parents):
+            ids.add(id(op))
+            ops.append(op)
+    return _Path(ops, ids)
+
+
+def _ancestors(root: Op | None) -> list[Op]:
+    """`root` and all ops before it; a loop, not a recursion, so that a graph can be as deep as memory allows."""
+    todo = [root] if root is not None else []
+    seen = {id(root)}
+    found = []
+    while todo:
+        op = todo.pop()
+        found.append(op)
+        for parent in op.parents:
+            if isinstance(parent, Op) and id(parent) not in seen:
+                seen.add(id(parent))
+                todo.append(parent)
+    return found
+
+
+def _leaves(root: Op) -> list[Tensor]:
+    found = {id(p): p for op in _ancestors(root) for p in op.parents if isinstance(p, Tensor)}
+    return list(found.values())
+
+
+@contextlib.contextmanager
+def record(on: bool) -> Iterator[None]:
+    """Switch the recording of ops on or off in this thread."""
+    before, _mode.recording = _mode.recording, on
+    try:
+        yield
+    finally:
+        _mode.recording = before
+
+
+def no_grad() -> contextlib.AbstractContextManager[None]:
+    """Context (or decorator) in which nothing is recorded: results do not require gradients."""
+    return record(False)
+
+
+@contextlib.contextmanager
+def detect_anomaly() -> Iterator[None]:
+    """Context in which the first op, forward or backward, that gives a NaN or an infinity raises, and is named."""
+    before, _mode.anomaly = _mode.anomaly, True
+    try:
+        yield
+    finally:
+        _mode.anomaly = before
+
+
+def _signature(op: Op, arrays: Sequence[Any]) -> str:
+    names = [f"{op.input_names[0]}[{i}]" for i in range(len(arrays))] if op.variadic else op.input_names
+    shown = [f"{name} {getattr(a, 'shape', a)}" for name, a in zip(names, arrays, strict=False)]
+    return f"{op.name}({', '.join(shown)})"
+
+
+def _explain(op: Op, arrays: Sequence[Any], error: Exception) -> str:
+    kinds = {type(a).__module__.partition(".")[0] for a in arrays if hasattr(a, "shape")}
+    if len(kinds) > 1:
+        return f"{_signature(op, arrays)}: inputs on different backends ({', '.join(sorted(kinds))}); move them with .to(...)"
+    return f"{_signature(op, arrays)}: {error}"

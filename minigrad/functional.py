@@ -1,0 +1,39 @@
+"""Every operation as a function, under its usual name: `import minigrad.functional as F`.
+
+Names and arguments mean what they mean in `torch.nn.functional`; `axis` and `keepdims` what they mean in NumPy.
+"""
+
+from minigrad.ops.dropout import dropout
+from minigrad.ops.elementwise import (
+    abs,
+    add,
+    clip,
+    div,
+    exp,
+    leaky_relu,
+    log,
+    maximum,
+    minimum,
+    mul,
+    neg,
+    pow,
+    relu,
+    sigmoid,
+    softplus,
+    sqrt,
+    sub,
+    tanh,
+    where,
+)
+from minigrad.ops.linear import embedding, linear, matmul
+from minigrad.ops.loss import binary_cross_entropy, binary_cross_entropy_with_logits, cross_entropy, l1_loss, mse_loss
+from minigrad.ops.reduce import broadcast_to, max, mean, min, sum, var
+from minigrad.ops.shape import astype, concatenate, flatten, flip, index, pad, reshape, stack, transpose
+from minigrad.ops.softmax import log_softmax, logsumexp, softmax
+
+__all__ = [
+    "abs", "add", "astype", "binary_cross_entropy", "binary_cross_entropy_with_logits", "broadcast_to", "clip", "concatenate",
+    "cross_entropy", "div", "dropout", "embedding", "exp", "flatten", "flip", "index", "l1_loss", "leaky_relu", "linear", "log",
+    "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "mse_loss", "mul", "neg", "pad", "pow",
+    "relu", "reshape", "sigmoid", "softmax", "softplus", "sqrt", "stack", "sub", "sum", "tanh", "transpose", "var", "where",
+]  # fmt: skip

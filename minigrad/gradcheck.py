@@ -1,0 +1,97 @@
+"""Checks of derivatives against finite differences: is the backward of this function the derivative of its forward?
+
+The derivative along a direction v is (f(x + h v) - f(x - h v)) / 2h, up to an error of order h^2. Backward gives, for a
+cotangent g, the vector that has the inner product <g, df(v)> with every v. So for random g and v the two numbers
+
+    <g, (f(x + h v) - f(x - h v)) / 2h>   and   <backward(g), v>
+
+must agree. One random direction tests all elements at once; an error hides from it with probability zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from minigrad.backend import array_module, zeros_like
+from minigrad.engine import grad, no_grad
+from minigrad.ops.shape import concatenate, reshape
+from minigrad.tensor import Array, Tensor
+
+Function = Callable[..., Tensor]
+
+
+class GradcheckError(AssertionError):
+    """Backward and finite differences disagree; the message says by how much, for which input."""
+
+
+def gradcheck(f: Function, inputs: Sequence[Tensor], h: float = 1e-6, tolerance: float = 1e-6, seed: int = 0) -> None:
+    """Compare the gradients of `f(*inputs)` with finite differences.
+
+    Parameters
+    ----------
+    f : function of tensors that returns one tensor
+    inputs : float64 tensors; those that require gradients are checked, one at a time
+    h : step of the finite differences; the error has a part of order h^2 and one of order 1e-16 / h
+    tolerance : allowed difference, relative to the sizes of the vectors whose inner products are compared
+
+    Raises
+    ------
+    GradcheckError if they disagree
+    """
+    rng = np.random.default_rng(seed)
+    checked = [i for i, x in enumerate(inputs) if x.requires_grad]
+    if not checked or any(inputs[i].dtype != np.float64 for i in checked):
+        raise ValueError("gradcheck: at least one input must require gradients, and those that do must be float64")
+    out = f(*inputs)
+    g = _normal(rng, out)
+    gradients = _gradients(out, [inputs[i] for i in checked], g, create_graph=False)
+    for i, gradient in zip(checked, gradients, strict=True):
+        x = inputs[i]
+        if gradient.shape != x.shape or gradient.dtype != x.dtype:
+            raise GradcheckError(f"input {i} is {x.shape} {x.dtype}, its gradient {gradient.shape} {gradient.dtype}")
+        v = _normal(rng, x)
+        change = (_shifted(f, inputs, i, h * v) - _shifted(f, inputs, i, -h * v)) / (2 * h)
+        numeric, analytic = float((g * change).sum()), float((gradient.data * v).sum())
+        scale = 1 + _norm(g) * _norm(change) + _norm(gradient.data) * _norm(v)
+        if not abs(numeric - analytic) <= tolerance * scale:
+            raise GradcheckError(f"input {i} {x.shape}: finite differences give {numeric:.9g}, backward gives {analytic:.9g}")
+
+
+def gradgradcheck(f: Function, inputs: Sequence[Tensor], h: float = 1e-6, tolerance: float = 1e-6, seed: int = 0) -> None:
+    """Compare second derivatives with finite differences: `gradcheck` of the function (g, inputs) -> gradients.
+
+    Arguments and errors are those of `gradcheck`. The gradients of all inputs are joined into one vector.
+    """
+    rng = np.random.default_rng(seed + 1)
+    checked = [i for i, x in enumerate(inputs) if x.requires_grad]
+    with no_grad():
+        out = f(*inputs)
+    cotangent = Tensor(_normal(rng, out), requires_grad=True)
+
+    def gradients(cotangent: Tensor, *xs: Tensor) -> Tensor:
+        parts = _gradients(f(*xs), [xs[i] for i in checked], cotangent, create_graph=True)
+        return concatenate([reshape(part, (part.size,)) for part in parts])
+
+    gradcheck(gradients, [cotangent, *inputs], h, tolerance, seed)
+
+
+def _gradients(out: Tensor, xs: Sequence[Tensor], g: Array | Tensor, create_graph: bool) -> list[Tensor]:
+    """As `grad`, but a function that does not depend on its inputs has gradients of zero."""
+    if not out.requires_grad:
+        return [Tensor(zeros_like(x.data)) for x in xs]
+    return grad(out, xs, g if isinstance(g, Tensor) else Tensor(g), create_graph)
+
+
+def _shifted(f: Function, inputs: Sequence[Tensor], i: int, by: Array) -> Array:
+    moved = [Tensor(x.data + by if j == i else x.data, x.requires_grad) for j, x in enumerate(inputs)]
+    return f(*moved).data
+
+
+def _normal(rng: np.random.Generator, like: Tensor) -> Array:
+    return array_module(like.data).asarray(rng.standard_normal(like.shape))
+
+
+def _norm(x: Array) -> float:
+    return float((x * x).sum()) ** 0.5

@@ -1,0 +1,123 @@
+"""`Module`: a function with parameters, and what can be done to all of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+from minigrad import backend
+from minigrad.tensor import Array, Tensor
+
+
+class Parameter(Tensor):
+    """A tensor that is trained. It owns its memory: the data given is copied."""
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(Tensor(data).data.copy(order="C"), requires_grad=True)
+
+
+class Buffer(Tensor):
+    """A tensor that belongs to a module's state but is not trained, such as a running mean."""
+
+
+class Module:
+    """Base of all layers and networks.
+
+    Parameters, buffers and other modules set as attributes are found by themselves, in the order they were set. A subclass
+    sets them in `__init__` and says in `forward` what it computes; calling the module calls `forward`.
+    """
+
+    training: bool = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.forward(x)
+
+    def children(self) -> dict[str, Module]:
+        """The modules that are direct attributes, by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Module)}
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it."""
+        yield self
+        for child in self.children().values():
+            yield from child.modules()
+
+    def _named(self, kind: type[Tensor], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+        for name, value in vars(self).items():
+            if isinstance(value, kind):
+                yield prefix + name, value
+            elif isinstance(value, Module):
+                yield from value._named(kind, f"{prefix}{name}.")
+
+    def named_parameters(self) -> dict[str, Parameter]:
+        """Every parameter by its dotted name, such as "0.weight"."""
+        return dict(self._named(Parameter))  # type: ignore[arg-type]
+
+    def parameters(self) -> list[Parameter]:
+        """Every parameter."""
+        return list(self.named_parameters().values())
+
+    def _state(self) -> dict[str, Tensor]:
+        """Parameters and buffers, module by module, as PyTorch orders them."""
+        return dict(self._named((Parameter, Buffer)))  # type: ignore[arg-type]
+
+    def state_dict(self) -> dict[str, Array]:
+        """The arrays of all parameters and buffers by name: the arrays themselves, not copies."""
+        return {name: tensor.data for name, tensor in self._state().items()}
+
+    def load_state_dict(self, arrays: Mapping[str, Any]) -> None:
+        """Copy arrays (of any backend, or tensors) into the parameters and buffers of the same names.
+
+        ValueError, with nothing changed, if a name is missing or unknown or a shape differs.
+        """
+        own = self._state()
+        new = {name: backend.as_array(a.data if isinstance(a, Tensor) else a) for name, a in arrays.items()}
+        problems = [f"{name} is missing" for name in own.keys() - new.keys()]
+        problems += [f"{name} is unknown" for name in new.keys() - own.keys()]
+        problems += [
+            f"{name} is {new[name].shape} and should be {own[name].shape}"
+            for name in own.keys() & new.keys()
+            if own[name].shape != new[name].shape
+        ]
+        if problems:
+            raise ValueError(f"{type(self).__name__}: these weights do not fit: {', '.join(sorted(problems))}")
+        for name, tensor in own.items():
+            tensor.assign(backend.move(new[name], backend.name_of(tensor.data)))
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch this module and all below to training (dropout on, batch statistics), or with False to evaluation."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Switch to evaluation."""
+        return self.train(False)
+
+    def to(self, backend_name: str | None = None, dtype: Any = None) -> Self:
+        """Move parameters and buffers to a backend ("numpy", "cupy") and floating-point ones to a dtype, in place."""
+        for tensor in self._state().values():
+            if dtype is not None and tensor.dtype.kind == "f":
+                tensor.data = tensor.data.astype(dtype)
+            if backend_name is not None:
+                tensor.data = backend.move(tensor.data, backend_name)
+        return self
+
+    def zero_grad(self) -> None:
+        """Forget the `.grad` of every parameter."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def describe(self) -> str:
+        """The settings shown in the repr, such as "784, 256"."""
+        return ""
+
+    def __repr__(self) -> str:
+        count = sum(p.size for p in self.parameters())
+        head = f"{type(self).__name__}({self.describe()})"
+        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.children().items()]
+        note = f"  # {count:,} parameters" if count else ""
+        return "\n  ".join([head + note, *lines])

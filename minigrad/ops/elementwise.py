@@ -1,0 +1,389 @@
+"""Operations that work on each element by itself, with NumPy's broadcasting.
+
+For y = f(x) elementwise, the cotangent of x is g * f'(x). Where an input was broadcast, its cotangent is summed over the
+axes along which it was repeated; `Elementwise` does that for all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad.backend import array_module, kernels
+from minigrad.engine import Op
+from minigrad.ops.reduce import sum_to
+from minigrad.ops.shape import astype
+from minigrad.tensor import Array, Tensor, TensorLike, raw, to_operand
+
+
+class Elementwise(Op):
+    """An op whose inputs are broadcast against each other."""
+
+    dtypes: tuple[Any, ...]
+
+    def __call__(self, *inputs: Any) -> Tensor:
+        operands = [to_operand(x) for x in inputs]
+        self.dtypes = tuple(getattr(x, "dtype", None) for x in operands)
+        return super().__call__(*operands)
+
+    def vjp(self, i: int, g: Tensor) -> Tensor:
+        """As `Op.vjp`, then back to the input's own shape and dtype."""
+        return astype(sum_to(super().vjp(i, g), self.shapes[i]), self.dtypes[i])
+
+
+class Add(Elementwise):
+    """x + y"""
+
+    def forward(self, x: Array, y: Array) -> Array:
+        return x + y
+
+    def backward_x(self, g: Tensor) -> Tensor:
+        return g
+
+    def backward_y(self, g: Tensor) -> Tensor:
+        return g
+
+
+class Sub(Elementwise):
+    """x - y"""
+
+    def forward(self, x: Array, y: Array) -> Array:
+        return x - y
+
+    def backward_x(self, g: Tensor) -> Tensor:
+        return g
+
+    def backward_y(self, g: Tensor) -> Tensor:
+        return -g
+
+
+class Mul(Elementwise):
+    """x * y.    d(xy) = y dx + x dy"""
+
+    def forward(self, x: Array, y: Array) -> Array:
+        return x * y
+
+    def backward_x(self, g: Tensor, y: Tensor) -> Tensor:
+        return g * y
+
+    def backward_y(self, g: Tensor, x: Tensor) -> Tensor:
+        return g * x
+
+
+class Div(Elementwise):
+    """x / y.    d(x/y) = dx / y - (x/y) dy / y"""
+
+    def forward(self, x: Array, y: Array) -> Array:
+        return x / y
+
+    def backward_x(self, g: Tensor, y: Tensor) -> Tensor:
+        return g / y
+
+    def backward_y(self, g: Tensor, y: Tensor, out: Tensor) -> Tensor:
+        return -(g * out) / y
+
+
+class Neg(Elementwise):
+    """-x"""
+
+    def forward(self, x: Array) -> Array:
+        return -x
+
+    def backward_x(self, g: Tensor) -> Tensor:
+        return -g
+
+
+class Pow(Elementwise):
+    """x ** y.    d(x^y) = y x^(y-1) dx + x^y log(x) dy
+
+    The two corners, as limits: x^0 is constant in x, also at 0; and 0^y is constant in y.
+    """
+
+    def forward(self, x: Array, y: Array) -> Array:
+        return x**y
+
+    def backward_x(self, g: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        if not isinstance(y, Tensor):
+            return g * 0 if y == 0 else g * y if y == 1 else g * (y * x ** (y - 1))
+        constant = Tensor(y.data == 0)
+        return g * where(constant, 0, y * x ** where(constant, 1, y - 1))
+
+    def backward_y(self, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
+        base = where(raw(x) == 0, 1, x)  # log(1) = 0
+        return g * out * log(base)
+
+
+class Exp(Elementwise):
+    """e^x.    de^x = e^x dx"""
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).exp(x)
+
+    def backward_x(self, g: Tensor, out: Tensor) -> Tensor:
+        return g * out
+
+
+class Log(Elementwise):
+    """Natural logarithm.    d log x = dx / x"""
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).log(x)
+
+    def backward_x(self, g: Tensor, x: Tensor) -> Tensor:
+        return g / x
+
+
+class Sqrt(Elementwise):
+    """Square root.    d sqrt(x) = dx / (2 sqrt(x)), infinite at 0: add an epsilon below the root"""
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).sqrt(x)
+
+    def backward_x(self, g: Tensor, out: Tensor) -> Tensor:
+        return g / (out * 2)
+
+
+class Abs(Elementwise):
+    """|x|.    d|x| = sign(x) dx, 0 at 0"""
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).abs(x)
+
+    def backward_x(self, g: Tensor, x: Tensor) -> Tensor:
+        return g * Tensor(array_module(x.data).sign(x.data))
+
+
+class Tanh(Elementwise):
+    """Hyperbolic tangent.    d tanh(x) = (1 - tanh(x)^2) dx"""
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).tanh(x)
+
+    def backward_x(self, g: Tensor, out: Tensor) -> Tensor:
+        return TanhBackward()(g, out)
+
+
+class TanhBackward(Op):
+    """g (1 - y^2) for y = tanh(x), in one pass over memory"""
+
+    def forward(self, g: Array, y: Array) -> Array:
+        return kernels(y).tanh_backward(g, y)
+
+    def backward_g(self, h: Tensor, y: Tensor) -> Tensor:
+        return TanhBackward()(h, y)
+
+    def backward_y(self, h: Tensor, g: Tensor, y: Tensor) -> Tensor:
+        return h * g * y * -2
+
+
+class Sigmoid(Elementwise):
+    """1 / (1 + e^-x), as exp(-log(1 + e^-x)): nothing overflows, and small values keep their digits.
+
+    ds = s (1 - s) dx
+    """
+
+    def forward(self, x: Array) -> Array:
+        xp = array_module(x)
+        return xp.exp(-xp.logaddexp(0, -x))
+
+    def backward_x(self, g: Tensor, out: Tensor) -> Tensor:
+        return g * (out * (1 - out))
+
+
+class Softplus(Elementwise):
+    """log(1 + e^x), exact at both ends.    d softplus(x) = sigmoid(x) dx"""
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).logaddexp(0, x)
+
+    def backward_x(self, g: Tensor, x: Tensor) -> Tensor:
+        return g * sigmoid(x)
+
+
+class LeakyReLU(Elementwise):
+    """x where x > 0, else slope * x.    The derivative is 1 or slope; at 0 it is slope, as in PyTorch.
+
+    The sign of the output tells which, so the graph keeps the output, which the next layer keeps anyway.
+    """
+
+    def __init__(self, slope: float) -> None:
+        if not slope >= 0:
+            raise ValueError(f"leaky_relu: negative_slope is {slope}; it must be 0 or more")
+        self.slope = slope
+
+    def forward(self, x: Array) -> Array:
+        return kernels(x).leaky_relu(x, self.slope)
+
+    def backward_x(self, g: Tensor, out: Tensor) -> Tensor:
+        return LeakyReLUBackward(self.slope)(g, out)
+
+
+class LeakyReLUBackward(Op):
+    """g where y > 0, else slope * g: linear in g, and constant in y almost everywhere"""
+
+    def __init__(self, slope: float) -> None:
+        self.slope = slope
+
+    def forward(self, g: Array, y: Array) -> Array:
+        return kernels(y).leaky_relu_backward(g, y, self.slope)
+
+    def backward_g(self, h: Tensor, y: Tensor) -> Tensor:
+        return LeakyReLUBackward(self.slope)(h, y)
+
+
+class Maximum(Elementwise):
+    """The larger of x and y.    The cotangent goes to the larger one, half to each where they are equal."""
+
+    def forward(self, x: Array, y: Array) -> Array:
+        return array_module(x, y).maximum(x, y)
+
+    def backward_x(self, g: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return g * _wins(raw(x), raw(y), g)
+
+    def backward_y(self, g: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return g * _wins(raw(y), raw(x), g)
+
+
+class Minimum(Elementwise):
+    """The smaller of x and y.    The cotangent goes to the smaller one, half to each where they are equal."""
+
+    def forward(self, x: Array, y: Array) -> Array:
+        return array_module(x, y).minimum(x, y)
+
+    def backward_x(self, g: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return g * _wins(raw(y), raw(x), g)
+
+    def backward_y(self, g: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return g * _wins(raw(x), raw(y), g)
+
+
+def _wins(a: Array, b: Array, like: Tensor) -> Tensor:
+    """1 where a > b, 0 where a < b, 1/2 where they are equal."""
+    return Tensor((a > b).astype(like.dtype) + (a == b).astype(like.dtype) / 2)
+
+
+class Clip(Elementwise):
+    """x limited to [low, high]; None for no limit.    The derivative is 1 inside, bounds included, else 0."""
+
+    def __init__(self, low: float | None, high: float | None) -> None:
+        if low is None and high is None:
+            raise ValueError("clip: give a lower bound, an upper bound or both")
+        self.low, self.high = low, high
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).clip(x, self.low, self.high)
+
+    def backward_x(self, g: Tensor, x: Tensor) -> Tensor:
+        inside = array_module(x.data).ones(x.shape, bool)
+        if self.low is not None:
+            inside &= x.data >= self.low
+        if self.high is not None:
+            inside &= x.data <= self.high
+        return g * Tensor(inside.astype(g.dtype))
+
+
+class Where(Elementwise):
+    """x where the condition holds, else y.    Each gets the cotangent where it was taken."""
+
+    def forward(self, condition: Array, x: Array, y: Array) -> Array:
+        return array_module(condition, x, y).where(condition, x, y)
+
+    def backward_x(self, g: Tensor, condition: Tensor) -> Tensor:
+        return where(condition, g, 0)
+
+    def backward_y(self, g: Tensor, condition: Tensor) -> Tensor:
+        return where(condition, 0, g)
+
+
+def add(x: TensorLike, y: TensorLike) -> Tensor:
+    """x + y, broadcast."""
+    return Add()(x, y)
+
+
+def sub(x: TensorLike, y: TensorLike) -> Tensor:
+    """x - y, broadcast."""
+    return Sub()(x, y)
+
+
+def mul(x: TensorLike, y: TensorLike) -> Tensor:
+    """x * y, broadcast."""
+    return Mul()(x, y)
+
+
+def div(x: TensorLike, y: TensorLike) -> Tensor:
+    """x / y, broadcast."""
+    return Div()(x, y)
+
+
+def neg(x: TensorLike) -> Tensor:
+    """-x."""
+    return Neg()(x)
+
+
+def pow(x: TensorLike, y: TensorLike) -> Tensor:
+    """x ** y, broadcast."""
+    return Pow()(x, y)
+
+
+def exp(x: TensorLike) -> Tensor:
+    """e ** x."""
+    return Exp()(x)
+
+
+def log(x: TensorLike) -> Tensor:
+    """Natural logarithm."""
+    return Log()(x)
+
+
+def sqrt(x: TensorLike) -> Tensor:
+    """Square root."""
+    return Sqrt()(x)
+
+
+def abs(x: TensorLike) -> Tensor:
+    """Absolute value."""
+    return Abs()(x)
+
+
+def tanh(x: TensorLike) -> Tensor:
+    """Hyperbolic tangent."""
+    return Tanh()(x)
+
+
+def sigmoid(x: TensorLike) -> Tensor:
+    """1 / (1 + e^-x)."""
+    return Sigmoid()(x)
+
+
+def softplus(x: TensorLike) -> Tensor:
+    """log(1 + e^x)."""
+    return Softplus()(x)
+
+
+def relu(x: TensorLike) -> Tensor:
+    """max(x, 0)."""
+    return LeakyReLU(0.0)(x)
+
+
+def leaky_relu(x: TensorLike, negative_slope: float = 0.01) -> Tensor:
+    """x where x > 0, else negative_slope * x."""
+    return LeakyReLU(negative_slope)(x)
+
+
+def maximum(x: TensorLike, y: TensorLike) -> Tensor:
+    """The larger of x and y at each place, broadcast."""
+    return Maximum()(x, y)
+
+
+def minimum(x: TensorLike, y: TensorLike) -> Tensor:
+    """The smaller of x and y at each place, broadcast."""
+    return Minimum()(x, y)
+
+
+def clip(x: TensorLike, low: float | None = None, high: float | None = None) -> Tensor:
+    """x limited to [low, high]."""
+    return Clip(low, high)(x)
+
+
+def where(condition: TensorLike, x: TensorLike, y: TensorLike) -> Tensor:
+    """x where the condition holds, else y, broadcast."""
+    return Where()(condition, x, y)

@@ -1,0 +1,83 @@
+"""Matrix products: `matmul`, and `linear`, the fully connected layer. `embedding` is a product with one-hot rows.
+
+For Y = A B, the differential is dY = dA B + A dB, so <G, dY> = <G B^T, dA> + <A^T G, dB>.
+"""
+
+from __future__ import annotations
+
+from minigrad.backend import kernels
+from minigrad.engine import Op
+from minigrad.ops.reduce import sum, sum_to
+from minigrad.ops.shape import index, reshape, transpose
+from minigrad.tensor import Array, Tensor
+
+
+class MatMul(Op):
+    """a @ b for stacks of matrices (..., n, k) and (..., k, m), the stacks broadcast.    da = g b^T, db = a^T g"""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        if a.shape[-1] != b.shape[-2]:
+            raise ValueError(f"the last axis of a ({a.shape[-1]}) must be as long as the last but one of b ({b.shape[-2]})")
+        return kernels(a).matmul(a, b)
+
+    def backward_a(self, g: Tensor, b: Tensor) -> Tensor:
+        return sum_to(matmul(g, _swap(b)), self.shapes[0])
+
+    def backward_b(self, g: Tensor, a: Tensor) -> Tensor:
+        return sum_to(matmul(_swap(a), g), self.shapes[1])
+
+
+class Linear(Op):
+    """x W^T + b for rows x (n, in), weights (out, in) and bias (out,) or None.    dx = g W, dW = g^T x, db = sum of rows g"""
+
+    def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        if x.shape[1] != weight.shape[1] or (bias is not None and bias.shape != weight.shape[:1]):
+            raise ValueError(f"x has {x.shape[1]} features, the weight takes {weight.shape[1]} and gives {weight.shape[0]}")
+        y = kernels(x).matmul(x, weight.T)
+        if bias is not None:
+            y += bias
+        return y
+
+    def backward_x(self, g: Tensor, weight: Tensor) -> Tensor:
+        return matmul(g, weight)
+
+    def backward_weight(self, g: Tensor, x: Tensor) -> Tensor:
+        return matmul(_swap(g), x)
+
+    def backward_bias(self, g: Tensor) -> Tensor:
+        return sum(g, axis=0)
+
+
+def _swap(x: Tensor) -> Tensor:
+    """The last two axes exchanged."""
+    return transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+
+
+def matmul(a: Tensor, b: Tensor) -> Tensor:
+    """The matrix product a @ b, by NumPy's rules: stacks of matrices are broadcast, vectors are rows on the left and columns on the right."""
+    if a.ndim == 0 or b.ndim == 0:
+        raise ValueError(f"matmul: a {a.shape} and b {b.shape} must have at least one axis; use * for numbers")
+    rows = a if a.ndim > 1 else reshape(a, (1, -1))
+    columns = b if b.ndim > 1 else reshape(b, (-1, 1))
+    product = MatMul()(rows, columns)
+    shape = product.shape
+    if a.ndim == 1:
+        shape = (*shape[:-2], shape[-1])
+    if b.ndim == 1:
+        shape = shape[:-1]
+    return reshape(product, shape)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x @ weight.T + bias: x (..., in), weight (out, in), bias (out,), result (..., out)."""
+    if x.ndim == 2:
+        return Linear()(x, weight, bias)
+    rows = reshape(x, (x.size // x.shape[-1], x.shape[-1]))
+    return reshape(Linear()(rows, weight, bias), (*x.shape[:-1], weight.shape[0]))
+
+
+def embedding(indices: Tensor, weight: Tensor) -> Tensor:
+    """Row number i of weight (count, features) for each i in `indices` (integers, any shape): (*indices.shape, features)."""
+    if indices.dtype.kind not in "iu":
+        raise TypeError(f"embedding: indices must be integers, not {indices.dtype}")
+    return index(weight, indices)

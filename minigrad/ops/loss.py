@@ -1,0 +1,86 @@
+"""Losses: how far a prediction is from its target. `reduction` is "mean", "sum" or "none", as in PyTorch.
+
+A target may be a tensor or one number for all: `binary_cross_entropy_with_logits(logits, 1.0)`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from minigrad.backend import array_module
+from minigrad.engine import Op
+from minigrad.ops.elementwise import abs, maximum, softplus
+from minigrad.ops.reduce import mean, sum
+from minigrad.ops.shape import index
+from minigrad.ops.softmax import log_softmax
+from minigrad.tensor import Array, Tensor, TensorLike
+
+Reduction = Literal["mean", "sum", "none"]
+
+
+class ClampedLog(Op):
+    """log(x) but not below -100, so that a probability of 0 costs 100 and not infinity.    d = dx / max(x, 1e-12)"""
+
+    def forward(self, x: Array) -> Array:
+        xp = array_module(x)
+        positive = x > 0
+        return xp.where(positive, xp.maximum(xp.log(xp.where(positive, x, 1)), -100), -100)
+
+    def backward_x(self, g: Tensor, x: Tensor) -> Tensor:
+        return g / maximum(x, 1e-12)
+
+
+def _reduce(loss: Tensor, reduction: Reduction) -> Tensor:
+    if reduction == "mean":
+        return mean(loss)
+    if reduction == "sum":
+        return sum(loss)
+    if reduction == "none":
+        return loss
+    raise ValueError(f"reduction is {reduction!r}; choose 'mean', 'sum' or 'none'")
+
+
+def _check_target(x: Tensor, target: TensorLike) -> None:
+    """A target that broadcasts against its prediction is nearly always a mistake: (n,) against (n, 1) gives (n, n) losses."""
+    if isinstance(target, Tensor) and target.shape != x.shape:
+        raise ValueError(f"the target has shape {target.shape}, the prediction {x.shape}; they must be equal")
+
+
+def mse_loss(x: Tensor, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
+    """(x - target)^2."""
+    _check_target(x, target)
+    error = x - target
+    return _reduce(error * error, reduction)
+
+
+def l1_loss(x: Tensor, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
+    """|x - target|."""
+    _check_target(x, target)
+    return _reduce(abs(x - target), reduction)
+
+
+def binary_cross_entropy(p: Tensor, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
+    """-(t log p + (1 - t) log(1 - p)) for probabilities p and targets t, both in [0, 1]; the logarithms not below -100."""
+    _check_target(p, target)
+    return _reduce(-(target * ClampedLog()(p) + (1 - target) * ClampedLog()(1 - p)), reduction)
+
+
+def binary_cross_entropy_with_logits(logits: Tensor, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
+    """The same on logits x, p = sigmoid(x), exact for any x: log p = -softplus(-x) and log(1 - p) = -softplus(x)."""
+    _check_target(logits, target)
+    if isinstance(target, int | float) and target in (0, 1):  # the half that counts
+        return _reduce(softplus(-logits) if target == 1 else softplus(logits), reduction)
+    return _reduce(target * softplus(-logits) + (1 - target) * softplus(logits), reduction)
+
+
+def cross_entropy(logits: Tensor, target: Tensor, reduction: Reduction = "mean") -> Tensor:
+    """-log softmax(logits)[target]: logits (n, classes), target integers (n,) in 0 .. classes - 1."""
+    if logits.ndim != 2 or target.shape != logits.shape[:1] or target.dtype.kind not in "iu":
+        raise ValueError(
+            f"cross_entropy: logits {logits.shape} must be (n, classes) and target {target.shape} {target.dtype} integers (n,)"
+        )
+    n, classes = logits.shape
+    if n and not (int(target.data.min()) >= 0 and int(target.data.max()) < classes):
+        raise ValueError(f"cross_entropy: a target is not in 0 .. {classes - 1}")
+    rows = array_module(target.data).arange(n)
+    return _reduce(-index(log_softmax(logits), (rows, target.data)), reduction)

@@ -1,0 +1,130 @@
+"""Sums, means, maxima: operations that reduce axes. `axis` is an int, a tuple or None (all), as NumPy says.
+
+Summing and broadcasting are each other's backward: `Sum` repeats its cotangent, `BroadcastTo` sums it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from minigrad.backend import array_module
+from minigrad.engine import Op
+from minigrad.ops.shape import reshape
+from minigrad.tensor import Array, Axis, Shape, Tensor
+
+
+def reduced_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+    """`axis` as a tuple of different axes, each in 0 .. ndim - 1."""
+    axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    for a in axes:
+        if not -ndim <= a < ndim:
+            raise ValueError(f"axis {a} is out of range for {ndim} dimensions")
+    positive = tuple(a % ndim for a in axes)
+    if len(set(positive)) != len(positive):
+        raise ValueError(f"axis {axis} names an axis twice")
+    return positive
+
+
+class Reduction(Op):
+    """What reductions share: the axes, and how a cotangent gets its reduced axes back."""
+
+    def __init__(self, axis: Axis = None, keepdims: bool = False) -> None:
+        self.axis = axis if axis is None or isinstance(axis, int) else tuple(axis)
+        self.keepdims = keepdims
+
+    def with_axes(self, t: Tensor) -> Tensor:
+        """`t`, an output or its cotangent, with the reduced axes back as axes of length 1."""
+        shape = self.shapes[0]
+        axes = reduced_axes(self.axis, len(shape))
+        return reshape(t, tuple(1 if i in axes else n for i, n in enumerate(shape)))
+
+
+class Sum(Reduction):
+    """Sum over axes.    Every element gets the cotangent of the sum it went into."""
+
+    def forward(self, x: Array) -> Array:
+        return x.sum(axis=self.axis, keepdims=self.keepdims, dtype=x.dtype if x.dtype.kind == "f" else None)
+
+    def backward_x(self, g: Tensor) -> Tensor:
+        return broadcast_to(self.with_axes(g), self.shapes[0])
+
+
+class Max(Reduction):
+    """Largest element over axes.    The cotangent goes to the largest, in equal parts where several are."""
+
+    def forward(self, x: Array) -> Array:
+        return x.max(axis=self.axis, keepdims=self.keepdims)
+
+    def backward_x(self, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
+        is_max = (x.data == self.with_axes(out).data).astype(g.dtype)
+        share = is_max / is_max.sum(axis=self.axis, keepdims=True)
+        return self.with_axes(g) * Tensor(share)
+
+
+class BroadcastTo(Op):
+    """x repeated along axes of length 1, and along new ones in front.    The cotangents of the copies are summed."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = tuple(shape)
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).broadcast_to(x, self.shape)
+
+    def backward_x(self, g: Tensor) -> Tensor:
+        return sum_to(g, self.shapes[0])
+
+
+class SumTo(Op):
+    """x summed over the axes along which `shape` was broadcast to x's shape: the transpose of `BroadcastTo`."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+
+    def forward(self, x: Array) -> Array:
+        new = x.ndim - len(self.shape)
+        repeated = tuple(i for i, n in enumerate(x.shape) if i < new or (self.shape[i - new] == 1 and n != 1))
+        return x.sum(axis=repeated).reshape(self.shape)
+
+    def backward_x(self, g: Tensor) -> Tensor:
+        return broadcast_to(g, self.shapes[0])
+
+
+def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Sum over `axis`, all axes by default."""
+    return Sum(axis, keepdims)(x)
+
+
+def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Mean over `axis`, all axes by default."""
+    return sum(x, axis, keepdims) / _count(x, axis)
+
+
+def var(x: Tensor, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
+    """Variance over `axis`: the squared distances from the mean, summed, over (count - ddof). ddof=1 is the unbiased one."""
+    deviation = x - mean(x, axis, keepdims=True)
+    return sum(deviation * deviation, axis, keepdims) / (_count(x, axis) - ddof)
+
+
+def _count(x: Tensor, axis: Axis) -> float:
+    count = math.prod(x.shape[a] for a in reduced_axes(axis, x.ndim))
+    return float(count) if count else math.nan  # the mean of nothing is not a number
+
+
+def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Largest element over `axis`, all axes by default."""
+    return Max(axis, keepdims)(x)
+
+
+def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Smallest element over `axis`, all axes by default."""
+    return -max(-x, axis, keepdims)
+
+
+def broadcast_to(x: Tensor, shape: Shape) -> Tensor:
+    """x with `shape`, by NumPy's broadcasting rules."""
+    return x if x.shape == tuple(shape) else BroadcastTo(shape)(x)
+
+
+def sum_to(x: Tensor, shape: Shape) -> Tensor:
+    """x summed down to `shape`, from which it could have been broadcast."""
+    return x if x.shape == shape else SumTo(shape)(x)

@@ -1,0 +1,197 @@
+"""Operations that move elements about and change none: the backward of each moves the cotangents back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.backend import array_module
+from minigrad.engine import Op
+from minigrad.tensor import Array, Axis, Shape, Tensor, raw
+
+
+class Reshape(Op):
+    """The elements in the same order under another shape."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+
+    def forward(self, x: Array) -> Array:
+        return x.reshape(self.shape)
+
+    def backward_x(self, g: Tensor) -> Tensor:
+        return reshape(g, self.shapes[0])
+
+
+class Transpose(Op):
+    """Axes in another order: axis i of the result is axis axes[i] of x."""
+
+    def __init__(self, axes: tuple[int, ...]) -> None:
+        self.axes = axes
+
+    def forward(self, x: Array) -> Array:
+        return x.transpose(self.axes)
+
+    def backward_x(self, g: Tensor) -> Tensor:
+        ndim = len(self.axes)
+        inverse = sorted(range(ndim), key=lambda i: self.axes[i] % ndim)
+        return transpose(g, inverse)
+
+
+class Flip(Op):
+    """The order reversed along some axes."""
+
+    def __init__(self, axis: Axis) -> None:
+        self.axis = axis
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).flip(x, self.axis)
+
+    def backward_x(self, g: Tensor) -> Tensor:
+        return flip(g, self.axis)
+
+
+class Astype(Op):
+    """The same values in another floating-point type."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+
+    def forward(self, x: Array) -> Array:
+        self.original = x.dtype
+        return x.astype(self.dtype)
+
+    def backward_x(self, g: Tensor) -> Tensor:
+        return astype(g, self.original)
+
+
+class Index(Op):
+    """x[key], for every key NumPy knows.    An element taken several times sums its cotangents; one not taken has 0."""
+
+    def __init__(self, key: Any) -> None:
+        self.key = key
+
+    def forward(self, x: Array) -> Array:
+        return x[self.key]
+
+    def backward_x(self, g: Tensor) -> Tensor:
+        return Scatter(self.shapes[0], self.key)(g)
+
+
+class Scatter(Op):
+    """Zeros of `shape` with g added at `key`: the transpose of `Index`."""
+
+    def __init__(self, shape: Shape, key: Any) -> None:
+        self.shape = shape
+        self.key = key
+
+    def forward(self, g: Array) -> Array:
+        xp = array_module(g)
+        out = xp.zeros(self.shape, g.dtype)
+        if _takes_each_once(self.key):
+            out[self.key] = g
+        else:
+            xp.add.at(out, self.key, g)
+        return out
+
+    def backward_g(self, h: Tensor) -> Tensor:
+        return Index(self.key)(h)
+
+
+def _takes_each_once(key: Any) -> bool:
+    """Whether no element can be taken twice: integers, slices, None and ... cannot, arrays of indices can."""
+    parts = key if isinstance(key, tuple) else (key,)
+    return all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts)
+
+
+class Concatenate(Op):
+    """Arrays one after another along an axis.    Each gets its own stretch of the cotangent."""
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def forward(self, *xs: Array) -> Array:
+        return array_module(*xs).concatenate(xs, self.axis)
+
+    def backward_xs(self, g: Tensor, i: int) -> Tensor:
+        axis = self.axis % g.ndim
+        start = 0
+        for shape in self.shapes[:i]:
+            start += shape[axis]
+        return g[(slice(None),) * axis + (slice(start, start + self.shapes[i][axis]),)]
+
+
+class Pad(Op):
+    """x with `value` around it, (before, after) for each axis.    The cotangent is cut back to the middle."""
+
+    def __init__(self, widths: tuple[tuple[int, int], ...], value: float) -> None:
+        self.widths = widths
+        self.value = value
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).pad(x, self.widths, constant_values=self.value)
+
+    def backward_x(self, g: Tensor) -> Tensor:
+        return g[tuple(slice(before, n - after) for (before, after), n in zip(self.widths, g.shape, strict=True))]
+
+
+def reshape(x: Tensor, *shape: Any) -> Tensor:
+    """x under another shape, given as a tuple or as separate numbers; one of them may be -1."""
+    wanted = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
+    return x if x.shape == wanted else Reshape(wanted)(x)
+
+
+def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """x with the axes from start_dim to end_dim, both included, made one."""
+    start, end = start_dim % x.ndim, end_dim % x.ndim
+    return reshape(x, (*x.shape[:start], math.prod(x.shape[start : end + 1]), *x.shape[end + 1 :]))
+
+
+def transpose(x: Tensor, *axes: Any) -> Tensor:
+    """x with its axes in another order, given as a tuple or as separate numbers; reversed by default."""
+    order = tuple(axes[0]) if len(axes) == 1 and not isinstance(axes[0], int) else axes
+    return Transpose(order or tuple(range(x.ndim))[::-1])(x)
+
+
+def astype(x: Tensor, dtype: Any) -> Tensor:
+    """x in another type. Gradients flow between floating-point types."""
+    if x.dtype == dtype:
+        return x
+    if np.dtype(dtype).kind != "f":
+        return Tensor(x.data.astype(dtype))
+    return Astype(dtype)(x)
+
+
+def flip(x: Tensor, axis: Axis = None) -> Tensor:
+    """x reversed along `axis`, along all axes by default."""
+    return Flip(axis)(x)
+
+
+def index(x: Tensor, key: Any) -> Tensor:
+    """x[key]: integers, slices, None, ..., boolean masks, integer arrays or tensors."""
+    parts = tuple(raw(part) for part in key) if isinstance(key, tuple) else raw(key)
+    return Index(parts)(x)
+
+
+def concatenate(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """Tensors one after another along an axis that exists; all other axes must agree."""
+    return Concatenate(axis)(*xs)
+
+
+def stack(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """Tensors of one shape along a new axis."""
+    place = axis % (xs[0].ndim + 1)
+    return concatenate([reshape(x, (*x.shape[:place], 1, *x.shape[place:])) for x in xs], place)
+
+
+def pad(x: Tensor, pad: Sequence[int], value: float = 0.0) -> Tensor:
+    """x with a border of `value`. `pad` counts from the last axis backwards, as PyTorch's does: (left, right, top, bottom, ...)."""
+    if len(pad) % 2 or len(pad) > 2 * x.ndim or any(n < 0 for n in pad):
+        raise ValueError(
+            f"pad: {tuple(pad)} must hold two numbers, 0 or more, for each of up to {x.ndim} axes, the last axis first"
+        )
+    pairs = list(zip(pad[0::2], pad[1::2], strict=True))[::-1]
+    return Pad((*[(0, 0)] * (x.ndim - len(pairs)), *pairs), value)(x)

@@ -1,0 +1,160 @@
+"""Optimizers: they change parameters in place, given their gradients.
+
+    optimizer = optim.Adam(net.parameters(), lr=3e-4)
+    optimizer.step(mg.grad(loss, net.parameters()))
+
+Defaults, names and numbers are PyTorch's. Each step is one pass over memory, done by the backend's kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from minigrad.backend import as_array, kernels, move, name_of, zeros_like
+from minigrad.tensor import Array, Tensor
+
+
+class Optimizer:
+    """What optimizers share: the parameters, the state kept for each of them, and what a step checks.
+
+    Parameters
+    ----------
+    params : iterable of Tensor
+        To be changed in place. They must be contiguous, as `nn.Parameter` makes them.
+    lr : float
+        Learning rate; may be changed between steps.
+    """
+
+    state_names: tuple[str, ...] = ()  # one array like the parameter under each name, for each parameter
+
+    def __init__(self, params: Iterable[Tensor], lr: float) -> None:
+        self.params = list(params)
+        if not self.params:
+            raise ValueError(f"{type(self).__name__}: there are no parameters to optimize")
+        for i, p in enumerate(self.params):
+            if not p.data.flags.c_contiguous:
+                raise ValueError(f"{type(self).__name__}: parameter {i} {p.shape} is not contiguous in memory")
+        _check(type(self).__name__, lr >= 0, f"lr is {lr}; it must be 0 or more")
+        self.lr = lr
+        self.steps = 0
+        self.state = {name: [zeros_like(p.data) for p in self.params] for name in self.state_names}
+
+    def step(self, grads: Sequence[Tensor] | None = None) -> None:
+        """Change every parameter, given its gradient; without `grads`, by the `.grad` that `backward()` left.
+
+        A gradient with NaN or infinite elements raises FloatingPointError; the elements in question stay as they were.
+        """
+        arrays = self._grads_in_place() if grads is None else [g.data for g in grads]
+        if [a.shape for a in arrays] != [p.shape for p in self.params]:
+            raise ValueError(
+                f"{type(self).__name__}: the gradients' shapes {[a.shape for a in arrays]} are not "
+                f"the parameters' {[p.shape for p in self.params]}"
+            )
+        self.steps += 1
+        bad = self._update([p.data for p in self.params], arrays)
+        for p in self.params:
+            p.version += 1
+        self._refuse(bad)
+
+    def _grads_in_place(self) -> list[Array]:
+        for i, p in enumerate(self.params):
+            if p.grad is None:
+                raise ValueError(
+                    f"{type(self).__name__}: parameter {i} {p.shape} has no .grad; call loss.backward() first, "
+                    "or give the gradients: step(mg.grad(loss, params))"
+                )
+        return [p.grad for p in self.params]
+
+    def _update(self, params: list[Array], grads: list[Array]) -> list[int]:
+        """Run the kernel; how many elements of each gradient were NaN or infinite."""
+        raise NotImplementedError
+
+    def _refuse(self, bad: list[int]) -> None:
+        for i, count in enumerate(bad):
+            if count:
+                p = self.params[i]
+                raise BadGradient(
+                    f"the gradient of parameter {i} {p.shape} has {count} NaN or infinite of {p.size} elements", p
+                )
+
+    def zero_grad(self) -> None:
+        """Forget the `.grad` of every parameter."""
+        for p in self.params:
+            p.grad = None
+
+    def state_dict(self) -> dict[str, Array]:
+        """All that a later run needs to go on exactly: the state arrays, "name.index", and "steps"."""
+        arrays = {f"{name}.{i}": a for name, each in self.state.items() for i, a in enumerate(each)}
+        return {"steps": as_array(self.steps), **arrays}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave. ValueError, and nothing changed, if it is of another optimizer."""
+        own = self.state_dict()
+        if saved.keys() != own.keys() or any(saved[key].shape != own[key].shape for key in own):
+            raise ValueError(f"{type(self).__name__}: the saved state is of another optimizer or other parameters")
+        self.steps = int(saved["steps"])
+        for name, each in self.state.items():
+            for i, a in enumerate(each):
+                a[...] = move(as_array(saved[f"{name}.{i}"]), name_of(a))
+
+
+class BadGradient(FloatingPointError):
+    """A gradient holds NaN or infinity; `parameter` is the tensor it belongs to."""
+
+    def __init__(self, message: str, parameter: Tensor) -> None:
+        super().__init__(message)
+        self.parameter = parameter
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent:  v = momentum v + g;  p = p - lr v."""
+
+    state_names = ("velocity",)
+
+    def __init__(self, params: Iterable[Tensor], lr: float = 1e-3, momentum: float = 0.0) -> None:
+        super().__init__(params, lr)
+        _check("SGD", 0 <= momentum < 1, f"momentum is {momentum}; it must be in [0, 1)")
+        self.momentum = momentum
+
+    def _update(self, params: list[Array], grads: list[Array]) -> list[int]:
+        return kernels(params[0]).sgd(params, grads, self.state["velocity"], self.lr, self.momentum)
+
+
+class Adam(Optimizer):
+    """Steps of about lr, in the direction of the gradient's running mean over the root of its running mean square.
+
+    Source: Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
+    """
+
+    state_names = ("first", "second")
+
+    def __init__(
+        self, params: Iterable[Tensor], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+    ) -> None:
+        super().__init__(params, lr)
+        _check("Adam", all(0 <= beta < 1 for beta in betas), f"betas are {betas}; both must be in [0, 1)")
+        self.betas, self.eps = betas, eps
+
+    def _update(self, params: list[Array], grads: list[Array]) -> list[int]:
+        first, second = self.state["first"], self.state["second"]
+        return kernels(params[0]).adam(params, grads, first, second, self.lr, *self.betas, self.eps, self.steps)
+
+
+class RMSprop(Optimizer):
+    """The gradient over the root of its running mean square.    Source: Hinton, Coursera lecture 6e (2012)."""
+
+    state_names = ("square",)
+
+    def __init__(self, params: Iterable[Tensor], lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8) -> None:
+        super().__init__(params, lr)
+        _check("RMSprop", 0 <= alpha < 1, f"alpha is {alpha}; it must be in [0, 1)")
+        self.alpha, self.eps = alpha, eps
+
+    def _update(self, params: list[Array], grads: list[Array]) -> list[int]:
+        return kernels(params[0]).rmsprop(params, grads, self.state["square"], self.lr, self.alpha, self.eps)
+
+
+def _check(name: str, holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ValueError(f"{name}: {otherwise}")

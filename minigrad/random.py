@@ -1,0 +1,70 @@
+"""Random numbers from a counter: the same on every backend, and resumed from two integers.
+
+A counter-based generator turns (seed, counter) into random bits by a fixed mixing function, Philox: number i of a seed can
+be made anywhere, in any order, on a CPU or a GPU, and the whole state is the seed and how many were drawn.
+
+Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011; Box and Muller (1958) for normal numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minigrad.backend import array_module, kernels_named
+from minigrad.tensor import Array, Shape, Tensor
+
+
+@dataclass
+class Generator:
+    """A stream of random numbers. `seed` and `counter` (in blocks of four numbers) are its whole state.
+
+    All numbers are made in float32, whatever dtype they are asked in, so that a seed means the same noise in float64.
+    """
+
+    seed: int
+    counter: int = 0
+
+    def rand(self, shape: Shape, backend: str = "numpy", dtype: Any = np.float32) -> Tensor:
+        """Uniform in the open interval (0, 1)."""
+        return Tensor(self._uniform(math.prod(shape), backend).reshape(shape).astype(dtype, copy=False))
+
+    def randn(self, shape: Shape, backend: str = "numpy", dtype: Any = np.float32) -> Tensor:
+        """Normal, mean 0 and variance 1: with u and v uniform, sqrt(-2 log u) cos(2 pi v) and the same with sin are two."""
+        count = math.prod(shape)
+        pairs = -(-count // 2)
+        uniform = self._uniform(2 * pairs, backend)
+        xp = array_module(uniform)
+        radius = xp.sqrt(-2 * xp.log(uniform[:pairs]))
+        angle = (2 * math.pi) * uniform[pairs:]
+        normal = xp.concatenate([radius * xp.cos(angle), radius * xp.sin(angle)])[:count]
+        return Tensor(normal.reshape(shape).astype(dtype, copy=False))
+
+    def _uniform(self, count: int, backend: str) -> Array:
+        """float32 midpoints of 2^23 equal steps between 0 and 1: exact, and never 0 or 1."""
+        bits = kernels_named(backend).philox(self.seed, self.counter, count)
+        self.counter += -(-count // 4)
+        return ((bits >> np.uint32(9)).astype(np.float32) + np.float32(0.5)) * np.float32(2**-23)
+
+
+default_generator = Generator(seed=0)
+
+
+def manual_seed(seed: int) -> None:
+    """Start the default stream anew."""
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed {seed} is not in 0 .. 2^64 - 1")
+    default_generator.seed, default_generator.counter = seed, 0
+
+
+def rand(shape: Shape, backend: str = "numpy", dtype: Any = np.float32) -> Tensor:
+    """Uniform numbers in (0, 1) from the default stream."""
+    return default_generator.rand(shape, backend, dtype)
+
+
+def randn(shape: Shape, backend: str = "numpy", dtype: Any = np.float32) -> Tensor:
+    """Normal numbers, mean 0 and variance 1, from the default stream."""
+    return default_generator.randn(shape, backend, dtype)

@@ -1,0 +1,176 @@
+"""`Tensor`: an array that remembers which operation made it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad import backend
+
+if TYPE_CHECKING:
+    from minigrad.engine import Op
+
+Array = Any  # numpy.ndarray or cupy.ndarray: the two have one interface and no common type
+Scalar = bool | int | float
+Shape = tuple[int, ...]
+
+
+class Tensor:
+    """An n-dimensional array that takes part in differentiation.
+
+    Parameters
+    ----------
+    data : array, Tensor, number or nested list
+        NumPy and CuPy arrays are used as they are, not copied. Python floats become float32.
+    requires_grad : bool
+        Whether gradients with respect to this tensor can be asked for. Floating-point data only.
+
+    Attributes
+    ----------
+    data : the array itself
+    grad : array or None, filled by `backward()`
+    op : the applied operation whose output this is; None for a leaf, one that was made by hand
+    version : counts the changes in place made by optimizers, so that backward can refuse stale values
+    """
+
+    __slots__ = ("__weakref__", "data", "grad", "op", "requires_grad", "version")
+    __array_ufunc__ = None  # ndarray + Tensor is the Tensor's business, not an array of Tensors
+
+    data: Array
+    requires_grad: bool
+    grad: Array | None
+    op: Op | None
+    version: int
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        self.data = backend.as_array(data.data if isinstance(data, Tensor) else data)
+        if requires_grad and self.data.dtype.kind != "f":
+            raise TypeError(f"only floating-point tensors can require gradients, not {self.data.dtype}")
+        self.requires_grad = requires_grad
+        self.grad = None
+        self.op = None
+        self.version = 0
+
+    @property
+    def shape(self) -> Shape:
+        return self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        return self.data.size
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.data.dtype
+
+    def numpy(self) -> np.ndarray:
+        """The values as a NumPy array: a view where they live on the CPU, a copy where on the GPU."""
+        return backend.to_numpy(self.data)
+
+    def item(self) -> Any:
+        """The one value of a one-element tensor as a Python number."""
+        return self.data.item()
+
+    def detach(self) -> Tensor:
+        """The same array, cut off from the graph: no gradient flows through what is returned."""
+        return Tensor(self.data)
+
+    def assign(self, data: Array) -> None:
+        """Replace the values in place, as an optimizer does. Shape and dtype stay; graphs that saved this tensor become stale."""
+        self.data[...] = data
+        self.version += 1
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def __float__(self) -> float:
+        return float(self.data)
+
+    def __int__(self) -> int:
+        return int(self.data)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        values = np.array2string(self.numpy(), prefix="Tensor(", separator=", ", threshold=20, edgeitems=2)
+        notes = [f"shape={self.shape}", f"dtype={self.dtype}"]
+        if not isinstance(self.data, np.ndarray):
+            notes.append("on the GPU")
+        if self.op is not None:
+            notes.append(f"op={self.op.name}")
+        elif self.requires_grad:
+            notes.append("requires_grad=True")
+        return f"Tensor({values}, {', '.join(notes)})"
+
+    def __gt__(self, other: TensorLike) -> Tensor:
+        return Tensor(self.data > raw(other))
+
+    def __ge__(self, other: TensorLike) -> Tensor:
+        return Tensor(self.data >= raw(other))
+
+    def __lt__(self, other: TensorLike) -> Tensor:
+        return Tensor(self.data < raw(other))
+
+    def __le__(self, other: TensorLike) -> Tensor:
+        return Tensor(self.data <= raw(other))
+
+    # == and != compare identity, as Python objects do, so that tensors can be keys; compare `.data` for values.
+
+    if TYPE_CHECKING:  # what needs the engine and its ops: minigrad/ops/operators.py puts them here
+        T: Tensor
+        backward: Callable[..., None]
+        __add__: Callable[[TensorLike], Tensor]
+        __radd__: Callable[[TensorLike], Tensor]
+        __sub__: Callable[[TensorLike], Tensor]
+        __rsub__: Callable[[TensorLike], Tensor]
+        __mul__: Callable[[TensorLike], Tensor]
+        __rmul__: Callable[[TensorLike], Tensor]
+        __truediv__: Callable[[TensorLike], Tensor]
+        __rtruediv__: Callable[[TensorLike], Tensor]
+        __pow__: Callable[[TensorLike], Tensor]
+        __rpow__: Callable[[TensorLike], Tensor]
+        __matmul__: Callable[[TensorLike], Tensor]
+        __rmatmul__: Callable[[TensorLike], Tensor]
+        __neg__: Callable[[], Tensor]
+        __abs__: Callable[[], Tensor]
+        __getitem__: Callable[[Any], Tensor]
+        sum: Callable[..., Tensor]
+        mean: Callable[..., Tensor]
+        var: Callable[..., Tensor]
+        max: Callable[..., Tensor]
+        min: Callable[..., Tensor]
+        reshape: Callable[..., Tensor]
+        transpose: Callable[..., Tensor]
+        flatten: Callable[..., Tensor]
+        astype: Callable[[Any], Tensor]
+
+
+TensorLike = Tensor | Scalar | Array
+Axis = int | Sequence[int] | None
+
+
+def raw(x: TensorLike) -> Any:
+    """The array inside a tensor; anything else as it is."""
+    return x.data if isinstance(x, Tensor) else x
+
+
+def to_operand(x: TensorLike) -> Tensor | Scalar:
+    """What an operator takes: tensors as they are, numbers as Python numbers, arrays wrapped.
+
+    NumPy's own scalars are made Python numbers because `float32_array * np.float64(2)` would be float64.
+    """
+    if isinstance(x, Tensor | bool | int | float):
+        return x
+    if isinstance(x, np.generic):
+        return x.item()
+    return Tensor(x)
