@@ -16,6 +16,8 @@ from minigrad.random import Generator, manual_seed, rand, randn
 from minigrad.serialize import FileError, load, save
 from minigrad.tensor import Tensor
 
+__version__ = "0.1.0"
+
 __all__ = [
     "BackendError", "FileError", "Generator", "Op", "Tensor", "detect_anomaly", "functional", "grad", "gradcheck", "load",
     "manual_seed", "nn", "no_grad", "operators", "optim", "rand", "randn", "save", "threads",

@@ -85,8 +85,8 @@ def centre(box: np.ndarray, image: np.ndarray) -> None:
     for i in range(BOX):
         for j in range(BOX):
             mass, y, x = mass + box[i, j], y + i * box[i, j], x + j * box[i, j]
-    top = min(SIDE - BOX, max(0, int(round(SIDE / 2 - y / mass))))
-    left = min(SIDE - BOX, max(0, int(round(SIDE / 2 - x / mass))))
+    top = min(SIDE - BOX, max(0, round(SIDE / 2 - y / mass)))
+    left = min(SIDE - BOX, max(0, round(SIDE / 2 - x / mass)))
     for i in range(BOX):
         for j in range(BOX):
             image[top + i, left + j] = np.uint8(255 * box[i, j] + 0.5)

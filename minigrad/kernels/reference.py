@@ -76,9 +76,10 @@ def adam(
     eps: float,
     step: int,
 ) -> list[int]:
-    """m = beta1 m + (1 - beta1) g;  s = beta2 s + (1 - beta2) g^2;  p = p - lr m' / (sqrt(s') + eps), ' corrected for the start.
+    """m = beta1 m + (1 - beta1) g;  s = beta2 s + (1 - beta2) g^2;  p = p - lr m' / (sqrt(s') + eps).
 
-    m and s start at zero, so after `step` steps they are short by the factors 1 - beta1^step and 1 - beta2^step.
+    m and s start at zero, so after `step` steps they are short by the factors 1 - beta1^step and 1 - beta2^step; m' and s'
+    have that made good.
     Source: Kingma and Ba, "Adam", ICLR 2015, algorithm 1.
     """
     bad = []

@@ -54,7 +54,7 @@ def _swap(x: Tensor) -> Tensor:
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
-    """The matrix product a @ b, by NumPy's rules: stacks of matrices are broadcast, vectors are rows on the left and columns on the right."""
+    """The matrix product a @ b, as NumPy has it: stacks of matrices are broadcast, vectors are a row and a column."""
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"matmul: a {a.shape} and b {b.shape} must have at least one axis; use * for numbers")
     rows = a if a.ndim > 1 else reshape(a, (1, -1))

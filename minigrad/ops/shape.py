@@ -188,7 +188,7 @@ def stack(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
 
 
 def pad(x: Tensor, pad: Sequence[int], value: float = 0.0) -> Tensor:
-    """x with a border of `value`. `pad` counts from the last axis backwards, as PyTorch's does: (left, right, top, bottom, ...)."""
+    """x with a border of `value`; `pad` is (left, right, top, bottom, ...): from the last axis backwards, as in PyTorch."""
     if len(pad) % 2 or len(pad) > 2 * x.ndim or any(n < 0 for n in pad):
         raise ValueError(
             f"pad: {tuple(pad)} must hold two numbers, 0 or more, for each of up to {x.ndim} axes, the last axis first"

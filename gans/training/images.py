@@ -1,0 +1,56 @@
+"""Pictures: grids of images as PNG, and sequences of them as GIF."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from minigrad.serialize import write_atomically
+
+GAP = 2  # pixels between images
+SMALL = 48  # images smaller than this are enlarged twice: 28 pixels are little on a screen
+
+
+def grid(images: np.ndarray) -> np.ndarray:
+    """Images uint8 (n, channels, height, width) side by side, as near a square as can be: uint8 (rows, columns, 3)."""
+    n, _, height, width = images.shape
+    across = math.ceil(math.sqrt(n))
+    down = math.ceil(n / across)
+    sheet = np.full((down * (height + GAP) + GAP, across * (width + GAP) + GAP, 3), 255, np.uint8)
+    for i, image in enumerate(images):
+        top, left = GAP + i // across * (height + GAP), GAP + i % across * (width + GAP)
+        sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)  # one grey channel becomes three
+    enlarge = 2 if height < SMALL else 1
+    return sheet.repeat(enlarge, 0).repeat(enlarge, 1)
+
+
+def save_png(path: Path, pixels: np.ndarray) -> None:
+    """Write uint8 (rows, columns, 3). FileError if it cannot be written."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    write_atomically(path, buffer.getvalue())
+
+
+def save_gif(path: Path, frames: Sequence[np.ndarray], milliseconds: int = 150, last: int = 1500) -> None:
+    """Write frames of one size, shown for `milliseconds` each and the last one for `last`, for ever."""
+    from PIL import Image
+
+    pictures = [Image.fromarray(frame).quantize(64) for frame in frames]
+    durations = [milliseconds] * (len(frames) - 1) + [last]
+    buffer = io.BytesIO()
+    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    write_atomically(path, buffer.getvalue())
+
+
+def read_png(path: Path) -> np.ndarray:
+    """uint8 (rows, columns, 3)."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))

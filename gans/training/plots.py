@@ -1,0 +1,40 @@
+"""losses.png: the curves of a run, each with what it means."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from minigrad.serialize import write_atomically
+
+
+def plot_curves(path: Path, steps: np.ndarray, curves: Mapping[str, np.ndarray], captions: Mapping[str, str]) -> None:
+    """One panel a curve: the values pale, their running mean strong, the caption below."""
+    from matplotlib.figure import Figure  # not pyplot: it looks for a screen
+
+    across = 2
+    down = -(-len(curves) // across)
+    figure = Figure(figsize=(11, 3.4 * down), layout="constrained")
+    for i, (name, values) in enumerate(curves.items()):
+        axes = figure.add_subplot(down, across, i + 1)
+        axes.plot(steps, values, color="tab:blue", alpha=0.3, linewidth=0.8)
+        axes.plot(steps, running_mean(values), color="tab:blue")
+        axes.set_title(name)
+        axes.set_xlabel("step\n" + textwrap.fill(captions.get(name, ""), 80), fontsize=8)
+        axes.grid(alpha=0.3)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    write_atomically(path, buffer.getvalue())
+
+
+def running_mean(values: np.ndarray) -> np.ndarray:
+    """At each place the mean of the last 2 % of the values, at least one."""
+    window = max(1, len(values) // 50)
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    end = np.arange(1, len(values) + 1)
+    start = np.maximum(end - window, 0)
+    return (total[end] - total[start]) / (end - start)

@@ -1,0 +1,94 @@
+"""`Trainer`: what the loop, the checkpoints and the commands need to know of an algorithm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+import minigrad as mg
+from gans.training.config import RunConfig
+from minigrad import nn, optim
+
+Metrics = dict[str, mg.Tensor]
+
+FIXED_NOISE_COUNTER = 2**62  # a stretch of the seed's random stream that training never reaches
+
+
+class Trainer:
+    """Base of the algorithms.
+
+    A subclass sets its networks and optimizers as attributes in `__init__`; they are found by themselves, as a module's
+    layers are. `step` makes one training step on a batch of real images and returns one-element tensors to be plotted.
+
+    Parameters
+    ----------
+    config : the settings; `config.backend` is "numpy" or "cupy"
+    dtype : of weights, images and noise: float32, or float64 to compare with other implementations
+    """
+
+    name: ClassVar[str]  # the module's name in `gans`, and the default run folder's
+    config_class: ClassVar[type[RunConfig]]
+    captions: ClassVar[dict[str, str]]  # metric -> what its curve means
+
+    latent_size: int
+    generator: nn.Module
+
+    def __init__(self, config: Any, dtype: Any = np.float32) -> None:
+        self.config = config
+        self.backend = config.backend
+        self.dtype = dtype
+
+    def load_images(self) -> tuple[np.ndarray, str]:
+        """The training images, uint8 (n, channels, height, width), and where they come from."""
+        raise NotImplementedError
+
+    def step(self, real: mg.Tensor) -> Metrics:
+        """One training step on a batch of real images in [-1, 1]."""
+        raise NotImplementedError
+
+    def noise(self, count: int) -> mg.Tensor:
+        """Latent vectors from N(0, 1): (count, latent_size)."""
+        return mg.randn((count, self.latent_size), self.backend, self.dtype)
+
+    def fixed_noise(self, count: int, seed: int) -> mg.Tensor:
+        """Latent vectors that depend on nothing but the seed."""
+        return mg.Generator(seed, FIXED_NOISE_COUNTER).randn((count, self.latent_size), self.backend, self.dtype)
+
+    def generate(self, latent: mg.Tensor) -> np.ndarray:
+        """Images uint8 (n, channels, height, width) from latent vectors, with the generator in evaluation mode."""
+        self.generator.eval()
+        with mg.no_grad():
+            images = self.generator(latent).numpy()
+        self.generator.train()
+        return np.rint((images + 1) * 127.5).clip(0, 255).astype(np.uint8)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks by attribute name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, nn.Module)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on, but the position in the data and in the random stream."""
+        return {f"{owner}.{key}": a for owner, part in self._parts().items() for key, a in part.state_dict().items()}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave; ValueError if it does not fit."""
+        for owner, part in self._parts().items():
+            start = owner + "."
+            part.load_state_dict({key.removeprefix(start): a for key, a in saved.items() if key.startswith(start)})
+
+    def parameter_name(self, parameter: mg.Tensor) -> str:
+        """The dotted name of a parameter, such as "generator.0.weight"."""
+        names = {
+            id(p): f"{net}.{key}" for net, module in self.networks().items() for key, p in module.named_parameters().items()
+        }
+        return names[id(parameter)]
+
+    def _parts(self) -> dict[str, nn.Module | optim.Optimizer]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, nn.Module | optim.Optimizer)}
+
+
+def load_generator(trainer: Trainer, path: Path) -> None:
+    """Put saved generator weights into a trainer."""
+    trainer.generator.load_state_dict(mg.load(path))
