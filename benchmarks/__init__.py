@@ -1,1 +1,1 @@
-"""Honest comparisons with PyTorch."""
+"""An honest comparison with PyTorch: the same work, on the same machine, in turn. `python -m benchmarks` runs it."""

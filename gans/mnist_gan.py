@@ -4,11 +4,13 @@ Two networks play a game. The discriminator D sees an image and says how likely 
 random numbers z, the latent vector, into an image, and is rewarded when D takes it for real:
 
     for each batch of real images x:
-        draw z ~ N(0, 1), and ascend  log D(x) + log(1 - D(G(z)))  by D's weights
-        draw z ~ N(0, 1), and ascend  log D(G(z))                  by G's weights
+        draw z ~ N(0, 1)
+        ascend  log D(x) + log(1 - D(G(z)))  by D's weights
+        ascend  log D(G(z))                  by G's weights
 
-The second line is the paper's advice: G should descend log(1 - D(G(z))), but early in the game D rejects G's images with
-confidence, where that function is flat; -log D(G(z)) has the same fixed point and a strong gradient there.
+The last line is the paper's advice: G should descend log(1 - D(G(z))), but early in the game D rejects G's images with
+confidence, where that function is flat; -log D(G(z)) has the same fixed point and a strong gradient there. The paper also
+draws z anew for it; here, as in most programs, the improved D judges the same images again, which saves a pass through G.
 
 D ends in a logit, D(x) = sigmoid(logit), and the sigmoid is part of the loss, where log sigmoid is exact for any logit.
 
@@ -90,13 +92,14 @@ class MnistGAN(Trainer):
     def step(self, real: mg.Tensor) -> Metrics:
         D, G = self.discriminator, self.generator
 
-        with mg.no_grad():  # D's step does not reach into G
-            fake = G(self.noise(len(real)))
-        real_logits, fake_logits = D(real), D(fake)
+        n = len(real)
+        fake = G(self.noise(n))
+
+        logits = D(F.concatenate([real, fake.detach()]))  # detached: D's loss does not reach into G
+        real_logits, fake_logits = logits[:n], logits[n:]
         d_loss = F.binary_cross_entropy_with_logits(real_logits, 1.0) + F.binary_cross_entropy_with_logits(fake_logits, 0.0)
         self.d_optimizer.step(mg.grad(d_loss, D.parameters()))
 
-        fake = G(self.noise(len(real)))
         g_loss = F.binary_cross_entropy_with_logits(D(fake), 1.0)
         self.g_optimizer.step(mg.grad(g_loss, G.parameters()))  # through D, but only to G's weights
 

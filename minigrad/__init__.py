@@ -7,7 +7,7 @@
 array([2., 4.], dtype=float32)
 """
 
-from minigrad import threads  # isort: skip  (first: it must run before NumPy loads)
+from minigrad import tuning  # isort: skip  (first: it must run before NumPy loads)
 from minigrad import functional, gradcheck, nn, optim
 from minigrad.backend import BackendError
 from minigrad.engine import Op, detect_anomaly, grad, no_grad
@@ -20,5 +20,5 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BackendError", "FileError", "Generator", "Op", "Tensor", "detect_anomaly", "functional", "grad", "gradcheck", "load",
-    "manual_seed", "nn", "no_grad", "operators", "optim", "rand", "randn", "save", "threads",
+    "manual_seed", "nn", "no_grad", "operators", "optim", "rand", "randn", "save", "tuning",
 ]  # fmt: skip

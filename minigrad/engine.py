@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from minigrad import backend
-from minigrad.tensor import Array, Shape, Tensor, TensorLike
+from minigrad.tensor import Array, Shape, Tensor
 
 
 class _Mode(threading.local):
@@ -32,11 +32,14 @@ _mode = _Mode()
 _clock = itertools.count()  # stamps ops in the order they are applied: a parent's stamp is always smaller
 
 
-class Backward(NamedTuple):
-    """The rule for one input of an op: the method, and the values it wants beside the cotangent."""
+OUT = -1  # stands for the output where inputs are numbered
+
+
+class Rule(NamedTuple):
+    """How the cotangent of one input is made: the method, and which inputs (or OUT) it wants beside the cotangent."""
 
     method: Callable[..., Tensor]
-    wants: tuple[str, ...]
+    wants: tuple[int, ...]
 
 
 class Op:
@@ -64,8 +67,8 @@ class Op:
     """
 
     name: ClassVar[str]
-    rules: ClassVar[dict[str, Backward]]  # input name -> how its cotangent is made
     input_names: ClassVar[tuple[str, ...]]
+    rules: ClassVar[tuple[Rule | None, ...]]  # one for each input name
     variadic: ClassVar[bool]
 
     forward: Callable[..., Array]
@@ -73,8 +76,8 @@ class Op:
     stamp: int
     parents: tuple[Op | Tensor | None, ...]  # per input: the op that made it, the leaf itself, or None: no gradient
     shapes: tuple[Shape, ...]
-    kept: dict[str, Any] | None  # input name -> Tensor or number; "out" -> array; None once freed
-    versions: dict[str, int]
+    kept: dict[int, Any] | None  # input number -> Tensor or constant; OUT -> array; None once freed
+    versions: dict[int, int]
 
     def __init_subclass__(cls) -> None:
         cls.name = cls.__name__
@@ -83,14 +86,17 @@ class Op:
         parameters = list(inspect.signature(cls.forward).parameters.values())[1:]
         cls.input_names = tuple(p.name for p in parameters)
         cls.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-        cls.rules = {}
-        for input_name in cls.input_names:
-            method = getattr(cls, f"backward_{input_name}", None)
-            if method is not None:
-                wants = tuple(inspect.signature(method).parameters)[2:]
-                cls.rules[input_name] = Backward(method, () if cls.variadic else wants)
+        cls.rules = tuple(cls._rule(name) for name in cls.input_names)
 
-    def __call__(self, *inputs: TensorLike | None) -> Tensor:
+    @classmethod
+    def _rule(cls, input_name: str) -> Rule | None:
+        method = getattr(cls, f"backward_{input_name}", None)
+        if method is None:
+            return None
+        wants = () if cls.variadic else tuple(inspect.signature(method).parameters)[2:]
+        return Rule(method, tuple(OUT if name == "out" else cls.input_names.index(name) for name in wants))
+
+    def __call__(self, *inputs: Any) -> Tensor:
         """Apply the op: run `forward`, and record the node where a gradient may be asked for later."""
         arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
         try:
@@ -103,30 +109,25 @@ class Op:
             self._record(inputs, out)
         return out
 
-    def _record(self, inputs: Sequence[Any], out: Tensor) -> None:
-        names = self.input_names * len(inputs) if self.variadic else self.input_names
-        parents: list[Op | Tensor | None] = []
-        kept: dict[str, Any] = {}
-        for name, x in zip(names, inputs, strict=False):
-            if isinstance(x, Tensor) and x.requires_grad and name in self.rules:
-                parents.append(x.op or x)
-                kept.update(dict.fromkeys(self.rules[name].wants))
-            else:
-                parents.append(None)
-        if not any(parent is not None for parent in parents):
+    def _record(self, inputs: tuple[Any, ...], out: Tensor) -> None:
+        rules = self.rules * len(inputs) if self.variadic else self.rules
+        parents: list[Op | Tensor | None] = [None] * len(inputs)
+        wanted: set[int] = set()
+        for i, x in enumerate(inputs):
+            rule = rules[i]
+            if rule is not None and isinstance(x, Tensor) and x.requires_grad:
+                parents[i] = x.op or x
+                wanted.update(rule.wants)
+                out.requires_grad = True
+        if not out.requires_grad:
             return
-        for name, x in zip(names, inputs, strict=False):
-            if name in kept:
-                kept[name] = x
-        if "out" in kept:
-            kept["out"] = out.data  # not the Tensor: it points to this op, and a cycle would outlive its use
-        self.stamp = next(_clock)
+        # The output's array, not its Tensor: that points to this op, and a cycle would outlive its use.
+        self.kept = {i: out.data if i == OUT else inputs[i] for i in wanted}
+        self.versions = {i: x.version for i, x in self.kept.items() if isinstance(x, Tensor)}
+        self.shapes = tuple([getattr(x, "shape", ()) for x in inputs])
         self.parents = tuple(parents)
-        self.shapes = tuple(getattr(x, "shape", ()) for x in inputs)
-        self.kept = kept
-        self.versions = {name: x.version for name, x in kept.items() if isinstance(x, Tensor)}
+        self.stamp = next(_clock)
         out.op = self
-        out.requires_grad = True
 
     def vjp(self, i: int, g: Tensor) -> Tensor:
         """The vector-Jacobian product: the cotangent of input number `i` from the cotangent `g` of the output."""
@@ -135,22 +136,24 @@ class Op:
                 f"{self.name}: backward ran through this graph before, and it has been freed. Ask for all gradients in one "
                 "grad() call, or run the forward again, or keep the graph with grad(..., create_graph=True)."
             )
+        rule = self.rules[0 if self.variadic else i]
+        assert rule is not None
         if self.variadic:
-            return self.rules[self.input_names[0]].method(self, g, i)
-        rule = self.rules[self.input_names[i]]
-        return rule.method(self, g, *[self._recall(name) for name in rule.wants])
+            return rule.method(self, g, i)
+        return rule.method(self, g, *[self._recall(number) for number in rule.wants])
 
-    def _recall(self, name: str) -> Any:
+    def _recall(self, i: int) -> Any:
+        """A kept value, as a Tensor that is part of the graph."""
         assert self.kept is not None
-        value = self.kept[name]
-        if name == "out":
+        value = self.kept[i]
+        if i == OUT:
             out = Tensor(value)
             out.op, out.requires_grad = self, True
             return out
-        if isinstance(value, Tensor) and value.version != self.versions[name]:
+        if isinstance(value, Tensor) and value.version != self.versions[i]:
             raise RuntimeError(
-                f"{self.name}: its input {name} {value.shape} was changed in place (by an optimizer step or a load) after the "
-                "forward that used it. Compute the gradients before the step, or run the forward again."
+                f"{self.name}: its input {self.input_names[i]} {value.shape} was changed in place (by an optimizer step or a "
+                "load) after the forward that used it. Compute the gradients before the step, or run the forward again."
             )
         return value
 

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from minigrad.backend import as_array, kernels, move, name_of, zeros_like
+from minigrad.backend import as_array, is_gpu, kernels, move, name_of, to_numpy, zeros_like
 from minigrad.tensor import Array, Tensor
+
+CHECK_EVERY = 100  # steps on the GPU between two looks for bad gradients
 
 
 class Optimizer:
@@ -38,6 +40,7 @@ class Optimizer:
         _check(type(self).__name__, lr >= 0, f"lr is {lr}; it must be 0 or more")
         self.lr = lr
         self.steps = 0
+        self._unchecked: list[Any] = []  # what _update gave in steps whose gradients nobody has looked at yet
         self.state = {name: [zeros_like(p.data) for p in self.params] for name in self.state_names}
 
     def step(self, grads: Sequence[Tensor] | None = None) -> None:
@@ -52,10 +55,21 @@ class Optimizer:
                 f"the parameters' {[p.shape for p in self.params]}"
             )
         self.steps += 1
-        bad = self._update([p.data for p in self.params], arrays)
+        self._unchecked.append(self._update([p.data for p in self.params], arrays))
         for p in self.params:
             p.version += 1
-        self._refuse(bad)
+        if not is_gpu(self.params[0].data) or len(self._unchecked) == CHECK_EVERY:
+            self.check()
+
+    def check(self) -> None:
+        """Raise BadGradient if a gradient had NaN or infinite elements in a step since the last check.
+
+        On the CPU every step ends with this. On the GPU looking means waiting until all steps are done, so it happens every
+        CHECK_EVERY steps, and where the program calls it: where it waits anyway, to show a loss or to save weights.
+        """
+        unchecked, self._unchecked = self._unchecked, []
+        for bad in unchecked:
+            self._refuse(to_numpy(bad))
 
     def _grads_in_place(self) -> list[Array]:
         for i, p in enumerate(self.params):
@@ -66,11 +80,11 @@ class Optimizer:
                 )
         return [p.grad for p in self.params]
 
-    def _update(self, params: list[Array], grads: list[Array]) -> list[int]:
-        """Run the kernel; how many elements of each gradient were NaN or infinite."""
+    def _update(self, params: list[Array], grads: list[Array]) -> Any:
+        """Run the kernel; how many elements of each gradient were NaN or infinite: a list, or an array on the GPU."""
         raise NotImplementedError
 
-    def _refuse(self, bad: list[int]) -> None:
+    def _refuse(self, bad: Any) -> None:
         for i, count in enumerate(bad):
             if count:
                 p = self.params[i]
@@ -117,7 +131,7 @@ class SGD(Optimizer):
         _check("SGD", 0 <= momentum < 1, f"momentum is {momentum}; it must be in [0, 1)")
         self.momentum = momentum
 
-    def _update(self, params: list[Array], grads: list[Array]) -> list[int]:
+    def _update(self, params: list[Array], grads: list[Array]) -> Any:
         return kernels(params[0]).sgd(params, grads, self.state["velocity"], self.lr, self.momentum)
 
 
@@ -136,7 +150,7 @@ class Adam(Optimizer):
         _check("Adam", all(0 <= beta < 1 for beta in betas), f"betas are {betas}; both must be in [0, 1)")
         self.betas, self.eps = betas, eps
 
-    def _update(self, params: list[Array], grads: list[Array]) -> list[int]:
+    def _update(self, params: list[Array], grads: list[Array]) -> Any:
         first, second = self.state["first"], self.state["second"]
         return kernels(params[0]).adam(params, grads, first, second, self.lr, *self.betas, self.eps, self.steps)
 
@@ -151,7 +165,7 @@ class RMSprop(Optimizer):
         _check("RMSprop", 0 <= alpha < 1, f"alpha is {alpha}; it must be in [0, 1)")
         self.alpha, self.eps = alpha, eps
 
-    def _update(self, params: list[Array], grads: list[Array]) -> list[int]:
+    def _update(self, params: list[Array], grads: list[Array]) -> Any:
         return kernels(params[0]).rmsprop(params, grads, self.state["square"], self.lr, self.alpha, self.eps)
 
 

@@ -25,7 +25,7 @@ def save(path: str | Path, arrays: Mapping[str, Any], metadata: Mapping[str, str
     """
     from safetensors.numpy import save as to_bytes
 
-    plain = {name: np.ascontiguousarray(to_numpy(as_array(raw(a)))).reshape(np.shape(raw(a))) for name, a in arrays.items()}
+    plain = {name: np.asarray(to_numpy(as_array(raw(a))), order="C") for name, a in arrays.items()}
     write_atomically(path, to_bytes(plain, dict(metadata or {})))
 
 

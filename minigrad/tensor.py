@@ -45,7 +45,9 @@ class Tensor:
     version: int
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        self.data = backend.as_array(data.data if isinstance(data, Tensor) else data)
+        if type(data) is not np.ndarray:
+            data = backend.as_array(data.data if isinstance(data, Tensor) else data)
+        self.data = data
         if requires_grad and self.data.dtype.kind != "f":
             raise TypeError(f"only floating-point tensors can require gradients, not {self.data.dtype}")
         self.requires_grad = requires_grad
@@ -171,7 +173,7 @@ def to_operand(x: TensorLike) -> Tensor | Scalar:
 
     NumPy's own scalars are made Python numbers because `float32_array * np.float64(2)` would be float64.
     """
-    if isinstance(x, Tensor | bool | int | float):
+    if isinstance(x, (Tensor, bool, int, float)):
         return x
     if isinstance(x, np.generic):
         return x.item()

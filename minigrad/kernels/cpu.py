@@ -1,41 +1,58 @@
 """The kernels on the CPU: numba. `reference` says what each one computes.
 
-Elementwise kernels are NumPy ufuncs: NumPy walks any strides, keeps the memory order of its inputs, and broadcasts.
-The optimizer kernels share large parameters out among threads; small ones are not worth the hand-over.
+Loops over elements run on flat memory, in whatever order the arrays lie there. Matrix products are in `gemm`. All threads are
+numba's, in one pool; what is too small for them stays on one.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
 import numba
 import numpy as np
 
+from minigrad.kernels.gemm import POOL, product
+
 Array = Any
 
-_PARALLEL_FROM = 1 << 16  # elements
-_pool = threading.Lock()  # numba's simple thread pool ends the process if two Python threads enter it at once
+_REAL = (np.dtype(np.float32), np.dtype(np.float64))
+PARALLEL_FROM = 1 << 15  # elements from which a loop is shared out among threads
+PRODUCT_FROM = 1 << 13  # multiplications from which NumPy's BLAS would wake threads of its own
 
 
 def matmul(a: Array, b: Array) -> Array:
+    if a.shape[-1] == 1:  # a column times a row
+        return a * b
+    if _is_large(a, b):
+        return product(a, b)
     return np.matmul(a, b)
 
 
-@numba.vectorize(["float32(float32, float32)", "float64(float64, float64)"], cache=True)
-def leaky_relu(x: Any, slope: Any) -> Any:
-    return x if x > 0 else x * slope
+def linear(x: Array, weight: Array, bias: Array | None) -> Array:
+    if _is_large(x, weight.T):
+        return product(x, weight.T, bias)
+    y = np.matmul(x, weight.T)
+    if bias is not None:
+        y += bias
+    return y
 
 
-@numba.vectorize(["float32(float32, float32, float32)", "float64(float64, float64, float64)"], cache=True)
-def leaky_relu_backward(g: Any, y: Any, slope: Any) -> Any:
-    return g if y > 0 else g * slope
+def _is_large(a: Array, b: Array) -> bool:
+    """Whether a product is one for `gemm`: of two matrices of one type, and not tiny."""
+    return a.ndim == b.ndim == 2 and a.dtype == b.dtype and a.dtype in _REAL and a.size * b.shape[1] >= PRODUCT_FROM
 
 
-@numba.vectorize(["float32(float32, float32)", "float64(float64, float64)"], cache=True)
-def tanh_backward(g: Any, y: Any) -> Any:
-    return g * (1 - y * y)
+def leaky_relu(x: Array, slope: float) -> Array:
+    return _elementwise(_leaky_relu, (x,), (slope,))
+
+
+def leaky_relu_backward(g: Array, y: Array, slope: float) -> Array:
+    return _elementwise(_leaky_relu_backward, (y, g), (slope,))
+
+
+def tanh_backward(g: Array, y: Array) -> Array:
+    return _elementwise(_tanh_backward, (y, g), ())
 
 
 def philox(seed: int, counter: int, count: int) -> Array:
@@ -85,26 +102,60 @@ def rmsprop(
 
 
 class _Loop:
-    """A loop over the elements of 1-D arrays, compiled for one thread and for all; it returns how many gradients were bad."""
+    """A loop over the elements of 1-D arrays, compiled for one thread and for all."""
 
     def __init__(self, body: Any) -> None:
         self.serial = numba.njit(cache=True, error_model="numpy")(body)
         self.parallel = numba.njit(cache=True, error_model="numpy", parallel=True)(body)
 
     def __call__(self, arrays: Sequence[Array], numbers: Sequence[float]) -> int:
-        if arrays[0].size < _PARALLEL_FROM:
-            return self.serial(*arrays, *numbers)
-        with _pool:
-            return self.parallel(*arrays, *numbers)
+        """Run it; the numbers in the arrays' own precision, so that float32 stays float32."""
+        real = arrays[0].dtype.type
+        exact = [real(number) for number in numbers]
+        if arrays[0].size < PARALLEL_FROM:
+            return self.serial(*arrays, *exact)
+        with POOL:
+            return self.parallel(*arrays, *exact)
+
+
+def _elementwise(loop: _Loop, inputs: Sequence[Array], numbers: Sequence[float]) -> Array:
+    """Run a loop whose last array is the output, in the first input's memory order: channels-last stays channels-last."""
+    out = np.empty_like(inputs[0])
+    same = [x if x.strides == out.strides else _in_order_of(out, x) for x in inputs]
+    loop([x.ravel("K") for x in (*same, out)], numbers)
+    return out
+
+
+def _in_order_of(out: Array, x: Array) -> Array:
+    copy = np.empty_like(out)
+    copy[...] = x
+    return copy
 
 
 def _each(loop: _Loop, lists: Sequence[Sequence[Array]], numbers: Sequence[float]) -> list[int]:
-    """Run the loop on each parameter; the numbers in the parameter's own precision, so that float32 stays float32."""
-    bad = []
-    for arrays in zip(*lists, strict=True):
-        real = arrays[0].dtype.type
-        bad.append(loop([a.reshape(-1) for a in arrays], [real(number) for number in numbers]))
-    return bad
+    """Run an optimizer's loop on each parameter; how many elements of each gradient were bad."""
+    return [loop([a.reshape(-1) for a in arrays], numbers) for arrays in zip(*lists, strict=True)]
+
+
+@_Loop
+def _leaky_relu(x: Array, out: Array, slope: Any) -> int:
+    for i in numba.prange(len(x)):
+        out[i] = x[i] if x[i] > 0 else x[i] * slope
+    return 0
+
+
+@_Loop
+def _leaky_relu_backward(y: Array, g: Array, out: Array, slope: Any) -> int:
+    for i in numba.prange(len(y)):
+        out[i] = g[i] if y[i] > 0 else g[i] * slope
+    return 0
+
+
+@_Loop
+def _tanh_backward(y: Array, g: Array, out: Array) -> int:
+    for i in numba.prange(len(y)):
+        out[i] = g[i] * (1 - y[i] * y[i])
+    return 0
 
 
 @_Loop

@@ -20,6 +20,12 @@ def matmul(a: Array, b: Array) -> Array:
     return np.einsum("...ik,...kj->...ij", a, b)
 
 
+def linear(x: Array, weight: Array, bias: Array | None) -> Array:
+    """x W^T, plus the bias in each row: (n, in), (out, in), (out,) to (n, out)."""
+    y = np.einsum("ni,oi->no", x, weight)
+    return y if bias is None else y + bias
+
+
 def leaky_relu(x: Array, slope: float) -> Array:
     """x where x > 0, else slope * x."""
     return np.where(x > 0, x, x * slope)

@@ -6,6 +6,7 @@ axes along which it was repeated; `Elementwise` does that for all of them.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from minigrad.backend import array_module, kernels
@@ -18,12 +19,14 @@ from minigrad.tensor import Array, Tensor, TensorLike, raw, to_operand
 class Elementwise(Op):
     """An op whose inputs are broadcast against each other."""
 
-    dtypes: tuple[Any, ...]
+    dtypes: list[Any]
 
     def __call__(self, *inputs: Any) -> Tensor:
-        operands = [to_operand(x) for x in inputs]
-        self.dtypes = tuple(getattr(x, "dtype", None) for x in operands)
-        return super().__call__(*operands)
+        return super().__call__(*[x if isinstance(x, Tensor) else to_operand(x) for x in inputs])
+
+    def _record(self, inputs: tuple[Any, ...], out: Tensor) -> None:
+        super()._record(inputs, out)
+        self.dtypes = [getattr(x, "dtype", None) for x in inputs]
 
     def vjp(self, i: int, g: Tensor) -> Tensor:
         """As `Op.vjp`, then back to the input's own shape and dtype."""
@@ -108,8 +111,9 @@ class Pow(Elementwise):
         return g * where(constant, 0, y * x ** where(constant, 1, y - 1))
 
     def backward_y(self, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
-        base = where(raw(x) == 0, 1, x)  # log(1) = 0
-        return g * out * log(base)
+        if not isinstance(x, Tensor):
+            return g * out * (math.log(x) if x > 0 else 0.0 if x == 0 else math.nan)
+        return g * out * log(where(x.data == 0, 1, x))  # log(1) = 0
 
 
 class Exp(Elementwise):

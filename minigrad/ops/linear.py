@@ -33,10 +33,7 @@ class Linear(Op):
     def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
         if x.shape[1] != weight.shape[1] or (bias is not None and bias.shape != weight.shape[:1]):
             raise ValueError(f"x has {x.shape[1]} features, the weight takes {weight.shape[1]} and gives {weight.shape[0]}")
-        y = kernels(x).matmul(x, weight.T)
-        if bias is not None:
-            y += bias
-        return y
+        return kernels(x).linear(x, weight, bias)
 
     def backward_x(self, g: Tensor, weight: Tensor) -> Tensor:
         return matmul(g, weight)
@@ -55,6 +52,8 @@ def _swap(x: Tensor) -> Tensor:
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """The matrix product a @ b, as NumPy has it: stacks of matrices are broadcast, vectors are a row and a column."""
+    if a.ndim == b.ndim == 2:
+        return MatMul()(a, b)
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"matmul: a {a.shape} and b {b.shape} must have at least one axis; use * for numbers")
     rows = a if a.ndim > 1 else reshape(a, (1, -1))

@@ -9,7 +9,7 @@ from typing import Literal
 
 from minigrad.backend import array_module
 from minigrad.engine import Op
-from minigrad.ops.elementwise import abs, maximum, softplus
+from minigrad.ops.elementwise import Elementwise, abs, maximum, sigmoid
 from minigrad.ops.reduce import mean, sum
 from minigrad.ops.shape import index
 from minigrad.ops.softmax import log_softmax
@@ -28,6 +28,23 @@ class ClampedLog(Op):
 
     def backward_x(self, g: Tensor, x: Tensor) -> Tensor:
         return g / maximum(x, 1e-12)
+
+
+class BCEWithLogits(Elementwise):
+    """-(t log p + (1 - t) log(1 - p)) for p = sigmoid(x).    d = (p - t) dx - x dt
+
+    log p = -softplus(-x) and log(1 - p) = -softplus(x), which are exact for any x.
+    """
+
+    def forward(self, x: Array, t: Array) -> Array:
+        xp = array_module(x, t)
+        return t * xp.logaddexp(0, -x) + (1 - t) * xp.logaddexp(0, x)
+
+    def backward_x(self, g: Tensor, x: Tensor, t: TensorLike) -> Tensor:
+        return g * (sigmoid(x) - t)
+
+    def backward_t(self, g: Tensor, x: Tensor) -> Tensor:
+        return -g * x
 
 
 def _reduce(loss: Tensor, reduction: Reduction) -> Tensor:
@@ -66,11 +83,9 @@ def binary_cross_entropy(p: Tensor, target: TensorLike, reduction: Reduction = "
 
 
 def binary_cross_entropy_with_logits(logits: Tensor, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
-    """The same on logits x, p = sigmoid(x), exact for any x: log p = -softplus(-x) and log(1 - p) = -softplus(x)."""
+    """The same for p = sigmoid(logits), exact for any logits."""
     _check_target(logits, target)
-    if isinstance(target, int | float) and target in (0, 1):  # the half that counts
-        return _reduce(softplus(-logits) if target == 1 else softplus(logits), reduction)
-    return _reduce(target * softplus(-logits) + (1 - target) * softplus(logits), reduction)
+    return _reduce(BCEWithLogits()(logits, target), reduction)
 
 
 def cross_entropy(logits: Tensor, target: Tensor, reduction: Reduction = "mean") -> Tensor:

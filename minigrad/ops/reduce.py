@@ -49,6 +49,17 @@ class Sum(Reduction):
         return broadcast_to(self.with_axes(g), self.shapes[0])
 
 
+class Mean(Reduction):
+    """Mean over axes.    Every element gets its share of the cotangent: g / count."""
+
+    def forward(self, x: Array) -> Array:
+        self.count = _count(x, self.axis)
+        return x.sum(axis=self.axis, keepdims=self.keepdims) / x.dtype.type(self.count)
+
+    def backward_x(self, g: Tensor) -> Tensor:
+        return broadcast_to(self.with_axes(g / self.count), self.shapes[0])
+
+
 class Max(Reduction):
     """Largest element over axes.    The cotangent goes to the largest, in equal parts where several are."""
 
@@ -96,7 +107,7 @@ def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Mean over `axis`, all axes by default."""
-    return sum(x, axis, keepdims) / _count(x, axis)
+    return Mean(axis, keepdims)(x)
 
 
 def var(x: Tensor, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
@@ -105,7 +116,7 @@ def var(x: Tensor, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> 
     return sum(deviation * deviation, axis, keepdims) / (_count(x, axis) - ddof)
 
 
-def _count(x: Tensor, axis: Axis) -> float:
+def _count(x: Tensor | Array, axis: Axis) -> float:
     count = math.prod(x.shape[a] for a in reduced_axes(axis, x.ndim))
     return float(count) if count else math.nan  # the mean of nothing is not a number
 

@@ -1,0 +1,34 @@
+// Elementwise kernels: out[i] is made from element i of each input, for i = 0 .. count - 1.
+//
+// All arrays of one call have the same layout in memory without gaps (gpu.py sees to it), so i simply counts along memory.
+// "Real" is float or double.
+//
+// Every kernel is one "grid-stride loop": thread number t of n does the elements t, t + n, t + 2n, ... So any count works
+// with any number of threads, and neighbouring threads read neighbouring elements, which the memory serves in one go.
+
+__device__ long long first_index() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
+__device__ long long index_step() { return (long long)gridDim.x * blockDim.x; }
+
+// x where x > 0, else slope * x.
+template <typename Real>
+__global__ void leaky_relu(const Real* x, Real* out, long long count, Real slope) {
+    for (long long i = first_index(); i < count; i += index_step()) {
+        out[i] = x[i] > 0 ? x[i] : x[i] * slope;
+    }
+}
+
+// g where the output y > 0, else slope * g.
+template <typename Real>
+__global__ void leaky_relu_backward(const Real* g, const Real* y, Real* out, long long count, Real slope) {
+    for (long long i = first_index(); i < count; i += index_step()) {
+        out[i] = y[i] > 0 ? g[i] : g[i] * slope;
+    }
+}
+
+// g (1 - y^2) for y = tanh(x).
+template <typename Real>
+__global__ void tanh_backward(const Real* g, const Real* y, Real* out, long long count) {
+    for (long long i = first_index(); i < count; i += index_step()) {
+        out[i] = g[i] * (1 - y[i] * y[i]);
+    }
+}

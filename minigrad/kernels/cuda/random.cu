@@ -1,0 +1,32 @@
+// Random bits from a counter: Philox-4x32-10.
+//
+// Each block of four numbers is a fixed function of the seed and of the block's own number, so every thread can make its
+// block without knowing any other. `reference.philox` is the same in Python.
+// Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+
+// out[0 .. count - 1]: the words of the blocks counter, counter + 1, ...
+__global__ void philox(unsigned int* out, long long count, unsigned long long seed, unsigned long long counter) {
+    const long long thread = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    const long long threads = (long long)gridDim.x * blockDim.x;
+    for (long long block = thread; 4 * block < count; block += threads) {
+        const unsigned long long number = counter + block;
+        unsigned int word[4] = {(unsigned int)number, (unsigned int)(number >> 32), 0, 0};
+        unsigned int key[2] = {(unsigned int)seed, (unsigned int)(seed >> 32)};
+
+        for (int round = 0; round < 10; round++) {
+            // Two words are multiplied by constants; the halves of the 64-bit products cross over.
+            const unsigned int low0 = word[0] * 0xD2511F53u, high0 = __umulhi(word[0], 0xD2511F53u);
+            const unsigned int low2 = word[2] * 0xCD9E8D57u, high2 = __umulhi(word[2], 0xCD9E8D57u);
+            word[0] = high2 ^ word[1] ^ key[0];
+            word[1] = low2;
+            word[2] = high0 ^ word[3] ^ key[1];
+            word[3] = low0;
+            key[0] += 0x9E3779B9u;  // the golden ratio
+            key[1] += 0xBB67AE85u;  // sqrt(3) - 1
+        }
+
+        for (int i = 0; i < 4 && 4 * block + i < count; i++) {  // the last block may be wanted only in part
+            out[4 * block + i] = word[i];
+        }
+    }
+}

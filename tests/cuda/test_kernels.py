@@ -1,0 +1,207 @@
+"""Every CUDA kernel, launched through `minigrad.kernels.gpu`, against `minigrad.kernels.reference`."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from minigrad import backend
+from minigrad.kernels import reference
+
+quick = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+dtypes = st.sampled_from([np.float32, np.float64])
+# Sizes around the ends of a warp, a block of 256 threads and a chunk of 4096 elements.
+sizes = st.sampled_from([0, 1, 2, 31, 33, 255, 256, 257, 1023, 4095, 4096, 4097, 8193])
+seeds = st.integers(0, 2**32 - 1)
+
+
+@pytest.fixture(scope="module")
+def gpu(cupy: Any) -> Any:
+    return backend.kernels_named("cupy")
+
+
+def normal(seed: int, shape: Any, dtype: Any) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def assert_close(actual: Any, expected: np.ndarray, roundings: float = 16) -> None:
+    """Equal but for a few roundings, in type too, and made on the GPU."""
+    assert backend.is_gpu(actual)
+    assert actual.dtype == expected.dtype
+    tolerance = roundings * np.finfo(expected.dtype).eps
+    np.testing.assert_allclose(actual.get(), expected, rtol=tolerance, atol=tolerance)
+
+
+ELEMENTWISE = {"leaky_relu": (1, (0.2,)), "leaky_relu_backward": (2, (0.2,)), "tanh_backward": (2, ())}
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+@quick
+@given(size=sizes, dtype=dtypes, seed=seeds)
+def test_elementwise(cupy: Any, gpu: Any, order: str, name: str, size: int, dtype: Any, seed: int) -> None:
+    inputs, numbers = ELEMENTWISE[name]
+    arrays = list(normal(seed, (inputs, size), dtype))
+    expected = getattr(reference, name)(*arrays, *numbers)
+    assert_close(getattr(gpu, name)(*map(cupy.asarray, arrays), *numbers), expected)
+
+
+def test_elementwise_corner_values(cupy: Any, gpu: Any) -> None:
+    y = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45], np.float32)
+    assert_close(gpu.leaky_relu(cupy.asarray(y), 0.25), reference.leaky_relu(y, 0.25))
+    assert_close(gpu.leaky_relu_backward(cupy.asarray(y), cupy.asarray(y), 0.25), reference.leaky_relu_backward(y, y, 0.25))
+
+
+def test_more_elements_than_threads(cupy: Any, gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "_MOST_BLOCKS", 2)
+    x = normal(0, 5000, np.float32)
+    assert_close(gpu.leaky_relu(cupy.asarray(x), 0.2), reference.leaky_relu(x, 0.2))
+    np.testing.assert_array_equal(gpu.philox(1, 2, 5000).get(), reference.philox(1, 2, 5000))
+    p, g, v = (normal(i, 20_000, np.float64) for i in range(3))
+    on_gpu = [[cupy.asarray(a)] for a in (p, g, v)]
+    reference.sgd([p], [g], [v], 0.1, 0.9)
+    gpu.sgd(*on_gpu, 0.1, 0.9)
+    assert_close(on_gpu[0][0], p)
+
+
+def place(cupy: Any, layout: str, values: np.ndarray) -> Any:
+    """Values (n, c, h, w) on the GPU, in a memory layout."""
+    if layout == "transposed":
+        return cupy.asarray(values.T.copy()).T
+    if layout == "channels-last":
+        return cupy.asarray(values.transpose(0, 2, 3, 1).copy()).transpose(0, 3, 1, 2)
+    if layout == "sliced":
+        return cupy.asarray(np.repeat(values, 2, axis=-1))[..., ::2]
+    if layout == "reversed":
+        return cupy.asarray(values[::-1].copy())[::-1]
+    if layout == "broadcast":
+        return cupy.broadcast_to(cupy.asarray(values[:, :1]), values.shape)
+    return cupy.asarray(values)
+
+
+LAYOUTS = ["contiguous", "transposed", "channels-last", "sliced", "reversed", "broadcast"]
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.product(LAYOUTS, LAYOUTS)))
+def test_layouts(cupy: Any, gpu: Any, first: str, second: str) -> None:
+    values = normal(0, (2, 3, 4, 5), np.float32)
+    g, y = place(cupy, first, values), place(cupy, second, -2 * values)
+    assert_close(gpu.leaky_relu(g, 0.2), reference.leaky_relu(g.get(), 0.2))
+    assert_close(gpu.tanh_backward(g, y), reference.tanh_backward(g.get(), y.get()))
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "transposed", "channels-last"])
+def test_a_shared_layout_is_kept_without_copies(cupy: Any, gpu: Any, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("copied")
+
+    monkeypatch.setattr(gpu, "_copy_like", refuse)
+    for channels in (1, 3):
+        g, y = (place(cupy, layout, normal(i, (2, channels, 4, 5), np.float32)) for i in range(2))
+        out = gpu.tanh_backward(g, y)
+        assert gpu.axes_in_memory(out) is not None
+        assert gpu.axes_in_memory(out) == gpu.axes_in_memory(g)
+
+
+@pytest.mark.parametrize("shapes", [((), ()), ((3, 1), (1, 4)), ((0, 3), (0, 3)), ((0, 3), (1, 3)), ((4,), (2, 3, 4))])
+def test_shapes_are_broadcast(cupy: Any, gpu: Any, shapes: tuple) -> None:
+    g, y = (np.asarray(normal(i, shape, np.float32)) for i, shape in enumerate(shapes))
+    expected = np.asarray(reference.tanh_backward(g, y))
+    actual = gpu.tanh_backward(cupy.asarray(g), cupy.asarray(y))
+    assert actual.shape == expected.shape
+    assert_close(actual, expected)
+
+
+def test_types_are_mixed_as_on_the_cpu(cupy: Any, gpu: Any) -> None:
+    g, y = normal(0, 5, np.float32), normal(1, 5, np.float64)
+    assert_close(gpu.tanh_backward(cupy.asarray(g), cupy.asarray(y)), reference.tanh_backward(g, y))
+    assert gpu.leaky_relu(cupy.asarray(np.arange(3)), 0.5).dtype == np.float64
+
+
+def test_arrays_on_the_cpu_are_refused(cupy: Any, gpu: Any) -> None:
+    here, there = np.ones(3, np.float32), cupy.ones(3, np.float32)
+    for arguments in [(here, there), (there, here)]:
+        with pytest.raises(TypeError, match="GPU"):
+            gpu.tanh_backward(*arguments)
+    with pytest.raises(TypeError, match="gradient is not"):
+        gpu.sgd([there], [here], [there.copy()], 0.1, 0.9)
+    with pytest.raises(TypeError, match="GPU"):
+        gpu.sgd([there], [there], [here], 0.1, 0.9)
+
+
+def test_matmul(cupy: Any, gpu: Any) -> None:
+    a, b = normal(0, (5, 2, 3), np.float64), normal(1, (3, 4), np.float64)
+    assert_close(gpu.matmul(cupy.asarray(a), cupy.asarray(b)), reference.matmul(a, b))
+
+
+@quick
+@given(seed=st.integers(0, 2**64 - 1), counter=st.integers(0, 2**64 - 1), count=st.integers(0, 1100))
+@example(seed=2**64 - 1, counter=2**32 - 2, count=17)  # the lower half of the counter overflows
+@example(seed=0, counter=2**64 - 2, count=17)
+def test_philox_bit_for_bit(gpu: Any, order: str, seed: int, counter: int, count: int) -> None:
+    out = gpu.philox(seed, counter, count)
+    assert out.dtype == np.uint32
+    np.testing.assert_array_equal(out.get(), reference.philox(seed, counter, count))
+
+
+OPTIMIZERS = {  # name -> how many arrays of state, the numbers
+    "sgd": (1, (0.1, 0.9)),
+    "adam": (2, (0.1, 0.9, 0.999, 1e-8, 3)),
+    "rmsprop": (1, (0.1, 0.99, 1e-8)),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@quick
+@given(
+    parameters=st.lists(st.tuples(sizes, dtypes), min_size=1, max_size=5),
+    seed=seeds,
+    bad_share=st.sampled_from([0.0, 0.3, 1.0]),
+)
+def test_optimizers(
+    cupy: Any, gpu: Any, order: str, name: str, parameters: list[tuple[int, Any]], seed: int, bad_share: float
+) -> None:
+    """Several parameters of both types; elements with a bad gradient stay as they were and are counted."""
+    states, numbers = OPTIMIZERS[name]
+    rng = np.random.default_rng(seed)
+    params, grads, *state = ([normal(seed + j, n, dtype) for n, dtype in parameters] for j in range(2 + states))
+    for g in grads:
+        bad = rng.random(g.shape) < bad_share
+        g[bad] = rng.choice([np.nan, np.inf, -np.inf], bad.sum())
+    state = [[abs(a) for a in arrays] for arrays in state]  # squares have no sign
+    lists = [params, grads, *state]
+    on_gpu = [[cupy.asarray(a) for a in arrays] for arrays in lists]
+
+    counts = getattr(gpu, name)(*on_gpu, *numbers)
+    expected_counts = getattr(reference, name)(*lists, *numbers)
+
+    assert counts.get().tolist() == expected_counts
+    for actual, expected in zip(itertools.chain(*on_gpu), itertools.chain(*lists), strict=True):
+        assert_close(actual, expected, roundings=500)  # a step over the root of a small square is large
+
+
+def test_optimizers_take_gradients_of_any_layout_and_type(cupy: Any, gpu: Any) -> None:
+    p, v, g = normal(0, (3, 4), np.float32), np.zeros((3, 4), np.float32), normal(1, (4, 3), np.float64).T
+    on_gpu = [cupy.asarray(p)], [cupy.asarray(np.ascontiguousarray(g.T)).T], [cupy.asarray(v)]
+    gpu.sgd(*on_gpu, 0.1, 0.9)
+    reference.sgd([p], [g.astype(np.float32)], [v], 0.1, 0.9)
+    assert_close(on_gpu[0][0], p)
+
+
+def test_the_tables_of_addresses_are_kept_while_they_are_the_same(cupy: Any, gpu: Any) -> None:
+    arrays = [[cupy.ones(5, np.float32)] for _ in range(3)]
+    gpu._device_array.cache_clear()
+    gpu.sgd(*arrays, 0.1, 0.9)
+    before = gpu._device_array.cache_info().misses
+    gpu.sgd(*arrays, 0.1, 0.9)
+    assert gpu._device_array.cache_info().misses == before
+    gpu.sgd(arrays[0], [cupy.ones(5, np.float32)], arrays[2], 0.1, 0.9)
+    assert gpu._device_array.cache_info().misses == before + 1
+
+
+def test_both_sides_agree_on_the_size_of_a_chunk(gpu: Any) -> None:
+    assert f"const int CHUNK = {gpu._CHUNK};" in gpu.source("optimizer")
