@@ -6,15 +6,13 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
 import minigrad as mg
 from gans.training.cli import USER_ERRORS
-from gans.training.config import ConfigError, OneLineParser
+from gans.training.config import ConfigError, OneLineParser, check_saved
 from gans.training.images import grid, save_gif, save_png
 from gans.training.run_folder import RunFolder
 from gans.training.trainer import Trainer, load_generator
@@ -47,7 +45,7 @@ def _run(arguments: argparse.Namespace) -> Path:
     if out.suffix.lower() != suffix:
         raise ConfigError(f"--out must end in {suffix}, not in {out.suffix or 'nothing'}")
     if not 0 <= arguments.seed < 2**64:
-        raise ConfigError(f"--seed must be 0 or more, not {arguments.seed}")
+        raise ConfigError(f"--seed must be from 0 to 2^64 - 1, not {arguments.seed}")
     generator = mg.Generator(arguments.seed)
     shape = (arguments.count, trainer.latent_size)
     if arguments.interpolate:
@@ -66,9 +64,8 @@ def load_run(path: Path, backend_name: str) -> Trainer:
     if name not in TRAINERS:
         raise ConfigError(f"{path} is a run of {name!r}, which this program does not know")
     trainer_class: type[Trainer] = getattr(importlib.import_module(f"gans.{name}"), TRAINERS[name])
-    known = {field.name: field.default for field in fields(trainer_class.config_class)}
-    saved = {key: value for key, value in settings["config"].items() if key in known}
-    trainer = trainer_class(SimpleNamespace(**{**known, **saved, "backend": backend_name}))
+    saved = check_saved(trainer_class.config_class, settings["config"])
+    trainer = trainer_class(trainer_class.config_class(**{**saved, "backend": backend_name}))
     if not folder.generator.exists():
         raise ConfigError(f"{path} has no {folder.generator.name} yet; it appears with the first checkpoint")
     load_generator(trainer, folder.generator)

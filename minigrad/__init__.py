@@ -11,9 +11,10 @@ from minigrad import tuning  # isort: skip  (first: it must run before NumPy loa
 from minigrad import functional, gradcheck, nn, optim
 from minigrad.backend import BackendError
 from minigrad.engine import Op, detect_anomaly, grad, no_grad
+from minigrad.files import FileError
 from minigrad.ops import operators
 from minigrad.random import Generator, manual_seed, rand, randn
-from minigrad.serialize import FileError, load, save
+from minigrad.serialize import load, save
 from minigrad.tensor import Tensor
 
 __version__ = "0.1.0"

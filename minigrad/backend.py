@@ -17,6 +17,7 @@ import numpy as np
 
 Array = Any
 NAMES = ("numpy", "cupy")
+NUMBER_KINDS = "biuf"  # NumPy's letters for what a tensor may hold: truth values, integers, floating-point numbers
 
 
 class BackendError(RuntimeError):
@@ -52,12 +53,12 @@ def kernels_named(name: str) -> ModuleType:
 
 def as_array(x: Any) -> Array:
     """`x` as an array, without a copy where it is one. Python floats become float32, NumPy's scalars keep their dtype."""
-    if type(x) is np.ndarray or is_gpu(x):
+    if is_gpu(x):
         return x
     array = np.asarray(x)
     if array.dtype == np.float64 and not isinstance(x, np.ndarray | np.generic):
         array = array.astype(np.float32)
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in NUMBER_KINDS:
         raise TypeError(f"a tensor holds numbers, not {array.dtype} ({type(x).__name__})")
     return array
 
@@ -70,7 +71,9 @@ def move(x: Array, name: str) -> Array:
     """The array on backend `name`: itself where it is there already, else a copy."""
     if name == "numpy":
         return to_numpy(x)
-    return cupy_module().asarray(x)
+    if name == "cupy":
+        return cupy_module().asarray(x)
+    raise BackendError(f"there is no backend {name!r}; choose {' or '.join(NAMES)}")
 
 
 def zeros_like(x: Array) -> Array:

@@ -74,8 +74,9 @@ class Op:
     forward: Callable[..., Array]
 
     stamp: int
-    parents: tuple[Op | Tensor | None, ...]  # per input: the op that made it, the leaf itself, or None: no gradient
+    parents: tuple[Op | Tensor | None, ...] = ()  # per input: the op that made it, the leaf itself, or None: no gradient
     shapes: tuple[Shape, ...]
+    dtypes: tuple[Any, ...]
     kept: dict[int, Any] | None  # input number -> Tensor or constant; OUT -> array; None once freed
     versions: dict[int, int]
 
@@ -101,8 +102,9 @@ class Op:
         arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
         try:
             out = Tensor(self.forward(*arrays))
-        except (ValueError, TypeError, IndexError) as error:
-            raise type(error)(_explain(self, arrays, error)) from error
+        except (ValueError, TypeError, IndexError) as error:  # NumPy raises subclasses of these, with arguments of their own
+            kind = next(kind for kind in (ValueError, TypeError, IndexError) if isinstance(error, kind))
+            raise kind(_explain(self, arrays, error)) from error
         if _mode.anomaly and not backend.all_finite(out.data):
             raise FloatingPointError(f"{_signature(self, arrays)} gave {backend.describe_bad_values(out.data)}")
         if _mode.recording:
@@ -110,6 +112,8 @@ class Op:
         return out
 
     def _record(self, inputs: tuple[Any, ...], out: Tensor) -> None:
+        if self.parents:
+            raise RuntimeError(f"{self.name}: an op object is one node of the graph and can be applied once; make another one")
         rules = self.rules * len(inputs) if self.variadic else self.rules
         parents: list[Op | Tensor | None] = [None] * len(inputs)
         wanted: set[int] = set()
@@ -125,6 +129,7 @@ class Op:
         self.kept = {i: out.data if i == OUT else inputs[i] for i in wanted}
         self.versions = {i: x.version for i, x in self.kept.items() if isinstance(x, Tensor)}
         self.shapes = tuple([getattr(x, "shape", ()) for x in inputs])
+        self.dtypes = tuple([getattr(x, "dtype", None) for x in inputs])
         self.parents = tuple(parents)
         self.stamp = next(_clock)
         out.op = self
@@ -206,7 +211,7 @@ def backward(output: Tensor, grad_output: Tensor | None = None) -> None:
     found = _walk_back(output, g, leaves, create_graph=False)
     for leaf in leaves:
         total = found[id(leaf)].data
-        leaf.grad = total if leaf.grad is None else leaf.grad + total
+        leaf.grad = total.copy() if leaf.grad is None else leaf.grad + total
 
 
 def _first_cotangent(caller: str, output: Tensor, grad_output: Tensor | None) -> Tensor:
@@ -221,7 +226,7 @@ def _first_cotangent(caller: str, output: Tensor, grad_output: Tensor | None) ->
         return Tensor(backend.ones_like(output.data))
     if grad_output.shape != output.shape:
         raise ValueError(f"{caller}: grad_output has shape {grad_output.shape}, the output {output.shape}")
-    return grad_output
+    return grad_output.astype(output.dtype)
 
 
 def _walk_back(output: Tensor, g: Tensor, targets: Sequence[Op | Tensor], create_graph: bool) -> dict[int, Tensor]:
@@ -236,6 +241,8 @@ def _walk_back(output: Tensor, g: Tensor, targets: Sequence[Op | Tensor], create
             for i, parent in enumerate(op.parents):
                 if id(parent) in path.ids:
                     contribution = op.vjp(i, g)
+                    if contribution.dtype != op.dtypes[i]:  # float32 met float64, and the op went on in float64
+                        contribution = contribution.astype(op.dtypes[i])
                     before = cotangents.get(id(parent))
                     cotangents[id(parent)] = contribution if before is None else before + contribution
             if not create_graph:

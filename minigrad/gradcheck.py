@@ -5,7 +5,7 @@ cotangent g, the vector that has the inner product <g, df(v)> with every v. So f
 
     <g, (f(x + h v) - f(x - h v)) / 2h>   and   <backward(g), v>
 
-must agree. One random direction tests all elements at once; an error hides from it with probability zero.
+must agree. One random direction tests all elements at once; a large error hides from it only by an unlikely chance.
 """
 
 from __future__ import annotations
@@ -41,9 +41,7 @@ def gradcheck(f: Function, inputs: Sequence[Tensor], h: float = 1e-6, tolerance:
     GradcheckError if they disagree
     """
     rng = np.random.default_rng(seed)
-    checked = [i for i, x in enumerate(inputs) if x.requires_grad]
-    if not checked or any(inputs[i].dtype != np.float64 for i in checked):
-        raise ValueError("gradcheck: at least one input must require gradients, and those that do must be float64")
+    checked = _checked("gradcheck", inputs)
     out = f(*inputs)
     g = _normal(rng, out)
     gradients = _gradients(out, [inputs[i] for i in checked], g, create_graph=False)
@@ -65,7 +63,7 @@ def gradgradcheck(f: Function, inputs: Sequence[Tensor], h: float = 1e-6, tolera
     Arguments and errors are those of `gradcheck`. The gradients of all inputs are joined into one vector.
     """
     rng = np.random.default_rng(seed + 1)
-    checked = [i for i, x in enumerate(inputs) if x.requires_grad]
+    checked = _checked("gradgradcheck", inputs)
     with no_grad():
         out = f(*inputs)
     cotangent = Tensor(_normal(rng, out), requires_grad=True)
@@ -75,6 +73,14 @@ def gradgradcheck(f: Function, inputs: Sequence[Tensor], h: float = 1e-6, tolera
         return concatenate([reshape(part, (part.size,)) for part in parts])
 
     gradcheck(gradients, [cotangent, *inputs], h, tolerance, seed)
+
+
+def _checked(caller: str, inputs: Sequence[Tensor]) -> list[int]:
+    """The numbers of the inputs that require gradients."""
+    checked = [i for i, x in enumerate(inputs) if x.requires_grad]
+    if not checked or any(inputs[i].dtype != np.float64 for i in checked):
+        raise ValueError(f"{caller}: at least one input must require gradients, and those that do must be float64")
+    return checked
 
 
 def _gradients(out: Tensor, xs: Sequence[Tensor], g: Array | Tensor, create_graph: bool) -> list[Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +45,7 @@ class Tensor:
     version: int
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        if type(data) is not np.ndarray:
+        if type(data) is not np.ndarray or data.dtype.kind not in backend.NUMBER_KINDS:
             data = backend.as_array(data.data if isinstance(data, Tensor) else data)
         self.data = data
         if requires_grad and self.data.dtype.kind != "f":
@@ -90,6 +90,11 @@ class Tensor:
 
     def __len__(self) -> int:
         return len(self.data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise TypeError("a tensor without axes cannot be iterated over")
+        return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
         return bool(self.data)
@@ -173,8 +178,8 @@ def to_operand(x: TensorLike) -> Tensor | Scalar:
 
     NumPy's own scalars are made Python numbers because `float32_array * np.float64(2)` would be float64.
     """
-    if isinstance(x, (Tensor, bool, int, float)):
-        return x
-    if isinstance(x, np.generic):
+    if isinstance(x, np.generic):  # asked first: np.float64 is a float, too
         return x.item()
+    if isinstance(x, Tensor | bool | int | float):
+        return x
     return Tensor(x)

@@ -14,7 +14,8 @@ from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from gans.data.errors import DataError
-from gans.data.idx import cannot_write, looks_like, replacing
+from gans.data.idx import cannot_write, looks_like
+from minigrad.files import replacing
 
 _CHUNK = 1 << 16
 _LONGEST_REASON = 120
@@ -46,6 +47,7 @@ def download(urls: Sequence[str], path: Path, md5: str, timeout: float = 10.0) -
     failures = {}
     for url in urls:
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as file:
                 _fetch(url, file, path.name, md5, timeout)
             return path

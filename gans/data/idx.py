@@ -10,13 +10,10 @@
 import gzip
 import math
 import os
-import secrets
 import stat
 import struct
 import sys
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -24,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gans.data.errors import DataError
+from minigrad.files import replacing
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _CODES = {np.dtype(name).newbyteorder("="): code for code, name in _TYPES.items()}
@@ -95,31 +93,12 @@ def write_idx(path: Path, array: npt.NDArray[Any]) -> None:
         raise ValueError(f"IDX cannot hold the shape {array.shape}")
     header = struct.pack(f">HBB{array.ndim}I", 0, code, array.ndim, *array.shape)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
             file.write(header)
             file.write(array.astype(_TYPES[code], copy=False).tobytes())
     except OSError as error:
         raise cannot_write(path, error) from error
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the name `path` when the block ends well, and vanishes when it does not.
-
-    It is written under a temporary name in the same folder (which is made), so that `path` is at any
-    moment either as it was or complete. Raises OSError.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:  # KeyboardInterrupt too
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def cannot_write(path: Path, error: OSError) -> DataError:

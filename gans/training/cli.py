@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import minigrad as mg
 from gans.data.batches import Batches
 from gans.data.errors import DataError
-from gans.training.config import ConfigError, RunConfig, parse
-from gans.training.loop import Loop, TrainingError, restore
+from gans.training.config import ConfigError, RunConfig, check_saved, parse
+from gans.training.loop import Loop, TrainingError
 from gans.training.run_folder import RunFolder
 from gans.training.trainer import Trainer
 from minigrad import backend
@@ -34,32 +38,38 @@ def main(trainer_class: type[Trainer], argv: Sequence[str] | None = None) -> Non
     except KeyboardInterrupt:
         sys.exit(130)
     if not finished:
-        print(f"Interrupted and saved. To go on: {prog} --out {folder.path} --resume")
+        print(f"Interrupted and saved. To go on: {prog} --out {shlex.quote(str(folder.path))} --resume")
         sys.exit(130)
 
 
 def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], folder: RunFolder) -> bool:
+    if config.resume and config.overwrite:
+        raise ConfigError("--resume goes on with a run and --overwrite deletes it: give one of them")
     if config.resume:
         config = _resumed(config, given, folder, trainer_class)
-    else:
+    elif not config.dry_run:
         folder.check_free(config.overwrite)
     config = dataclasses.replace(config, backend=backend.resolve(config.backend))
     mg.manual_seed(config.seed)
     trainer = trainer_class(config)
     images, source = trainer.load_images()
     batches = Batches(images, config.batch_size, config.seed, config.backend)
+    settings = _settings(trainer, images, source)
     _introduce(trainer, source, len(images))
     if config.dry_run:
         return _dry_run(trainer, batches)
     with folder.locked():
+        loop = Loop(trainer, batches, folder)
         if config.resume:
-            loop = Loop(trainer, batches, folder, restore(trainer, folder))
-            folder.cut_metrics(loop.step)
+            _check_same_data(folder.settings(), settings)
+            loop.restore()
+            folder.save_settings(settings)
         else:
-            folder.start(_settings(trainer, source))
-            loop = Loop(trainer, batches, folder)
+            folder.check_free(config.overwrite)  # again: another process may have been faster
+            folder.start(settings)
         if loop.step >= loop.last_step:
-            print(f"{folder.path} is finished, at step {loop.step}; more --epochs go on from there")
+            loop.draw_overview()
+            print(f"{folder.path} is finished, at step {loop.step}; more --epochs or --steps go on from there")
             return True
         finished = loop.run()
     if finished:
@@ -72,8 +82,7 @@ def _resumed(config: RunConfig, given: set[str], folder: RunFolder, trainer_clas
     settings = folder.settings()
     if settings["trainer"] != trainer_class.name:
         raise ConfigError(f"{folder.path} holds a run of gans.{settings['trainer']}, not of gans.{trainer_class.name}")
-    known = {field.name for field in dataclasses.fields(config)}
-    saved = {key: value for key, value in settings["config"].items() if key in known}
+    saved = check_saved(trainer_class.config_class, settings["config"])
     for name in sorted(given - MAY_CHANGE):
         if getattr(config, name) != saved.get(name):
             flag = name.replace("_", "-")
@@ -81,17 +90,27 @@ def _resumed(config: RunConfig, given: set[str], folder: RunFolder, trainer_clas
     return type(config)(**{**saved, **{name: getattr(config, name) for name in given}})
 
 
-def _settings(trainer: Trainer, source: str) -> dict[str, Any]:
+def _settings(trainer: Trainer, images: np.ndarray, source: str) -> dict[str, Any]:
     """What config.json says: enough to repeat the run, and to find its generator again."""
     left_out = {"out", "resume", "overwrite", "dry_run"}
     config = {name: value for name, value in dataclasses.asdict(trainer.config).items() if name not in left_out}
     return {
         "trainer": trainer.name,
         "config": config,
-        "data_source": source,
+        "data": {"source": source, "images": len(images), "hash": hashlib.blake2b(images.tobytes(), digest_size=8).hexdigest()},
         "samples": "fixed noise, generator in evaluation mode",
         "minigrad": mg.__version__,
     }
+
+
+def _check_same_data(before: dict[str, Any], now: dict[str, Any]) -> None:
+    """A run goes on with the images it started with, wherever they lie now."""
+    then = before.get("data", {})
+    if then.get("hash") != now["data"]["hash"]:
+        raise ConfigError(
+            f"the run was started with other images ({then.get('images')} from {then.get('source')}) "
+            f"than these ({now['data']['images']} from {now['data']['source']}); --data tells where the old ones are"
+        )
 
 
 def _introduce(trainer: Trainer, source: str, count: int) -> None:
@@ -104,7 +123,8 @@ def _introduce(trainer: Trainer, source: str, count: int) -> None:
 def _dry_run(trainer: Trainer, batches: Batches) -> bool:
     for name, network in trainer.networks().items():
         print(f"{name}: {network}")
-    metrics = trainer.step(batches[0])
+    with np.errstate(all="ignore"):
+        metrics = Loop(trainer, batches, None).guarded_step()
     print("one step:", ", ".join(f"{name} {value.item():.3f}" for name, value in metrics.items()))
     print("Nothing was written.")
     return True

@@ -16,9 +16,12 @@ class ConfigError(Exception):
     """Settings that cannot be used together, or not here; the message is one sentence."""
 
 
-def option(default: Any, help: str, choices: Sequence[str] = (), at_least: float | None = None) -> Any:
-    """A field of a config: its default, one line of help, and what values it takes."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "at_least": at_least})
+def option(
+    default: Any, help: str, choices: Sequence[str] = (), at_least: float = 0, at_most: float = sys.float_info.max
+) -> Any:
+    """A field of a config: its default, one line of help, and what values it takes (bounds are for numbers)."""
+    metadata = {"help": help, "choices": choices, "at_least": at_least, "at_most": at_most}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +33,8 @@ class RunConfig:
     epochs: int = option(40, "passes through the data", at_least=1)
     steps: int | None = option(None, "stop after this many steps, even within an epoch", at_least=1)
     batch_size: int = option(128, "images a step", at_least=1)
-    lr: float = option(3e-4, "learning rate of both optimizers", at_least=0)
-    seed: int = option(0, "fixes initial weights, order of the data and noise", at_least=0)
+    lr: float = option(3e-4, "learning rate of both optimizers")
+    seed: int = option(0, "fixes initial weights, order of the data and noise", at_most=2**64 - 1)
     out: Path | None = option(None, "run folder; runs/NAME by default")
     resume: bool = option(False, "go on with the run in the run folder")
     overwrite: bool = option(False, "start anew in a run folder that holds a run, deleting that run")
@@ -72,7 +75,7 @@ def _add_flag(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hi
     if choices:
         parser.add_argument(flag, choices=choices, **common)
     else:
-        parser.add_argument(flag, type=_reader(kind, field.metadata["at_least"]), metavar=metavar, **common)
+        parser.add_argument(flag, type=_reader(kind, field), metavar=metavar, **common)
 
 
 def _plain_type(hint: Any) -> type:
@@ -82,17 +85,48 @@ def _plain_type(hint: Any) -> type:
     return hint
 
 
-def _reader(kind: type, at_least: float | None) -> Any:
+def _reader(kind: type, field: dataclasses.Field[Any]) -> Any:
     """What turns the text behind a flag into a value; argparse shows the message of ArgumentTypeError as it is."""
-    kinds = {int: "a whole number", float: "a number"}
 
     def read(text: str) -> Any:
         try:
             value = kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not {kinds[kind]}") from None
-        if at_least is not None and not at_least <= value < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text} is not {kinds[kind]} of at least {at_least}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not {_KINDS[kind]}") from None
+        if complaint := _fault(kind, value, field):
+            raise argparse.ArgumentTypeError(complaint)
         return value
 
     return read
+
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
+
+
+def _fault(kind: type, value: Any, field: dataclasses.Field[Any]) -> str | None:
+    """What is wrong with a value of a field, or None."""
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind and not (kind is Path and isinstance(value, Path)):
+        return f"{value!r} is not {_KINDS[kind]}"
+    choices, at_least, at_most = field.metadata["choices"], field.metadata["at_least"], field.metadata["at_most"]
+    if choices and value not in choices:
+        return f"{value!r} is none of {', '.join(choices)}"
+    if kind in (int, float) and not at_least <= value:
+        return f"{value} is not {_KINDS[kind]} of at least {at_least}"
+    if kind in (int, float) and not value <= at_most:
+        return f"{value} is more than {at_most}"
+    return None
+
+
+def check_saved(config_class: type[RunConfig], saved: dict[str, Any]) -> dict[str, Any]:
+    """The values of a config read from a file, those of unknown fields left out. ConfigError if one cannot be right."""
+    hints = typing.get_type_hints(config_class)
+    fields = {field.name: field for field in dataclasses.fields(config_class) if field.name in saved}
+    for name, field in fields.items():
+        value = saved[name]
+        may_be_none = field.default is None
+        complaint = None if value is None and may_be_none else _fault(_plain_type(hints[name]), value, field)
+        if complaint:
+            raise ConfigError(f"the saved setting {name}: {complaint}")
+    return {name: saved[name] for name in fields}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minigrad.serialize import write_atomically
+from minigrad.files import FileError, write_atomically
 
 GAP = 2  # pixels between images
 SMALL = 48  # images smaller than this are enlarged twice: 28 pixels are little on a screen
@@ -49,8 +49,11 @@ def save_gif(path: Path, frames: Sequence[np.ndarray], milliseconds: int = 150, 
 
 
 def read_png(path: Path) -> np.ndarray:
-    """uint8 (rows, columns, 3)."""
+    """uint8 (rows, columns, 3). FileError if the file is damaged."""
     from PIL import Image
 
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except (OSError, SyntaxError) as error:  # Pillow's word for a broken PNG is SyntaxError
+        raise FileError(f"{path} is damaged or no picture ({error})") from error

@@ -16,53 +16,55 @@ import numpy as np
 import minigrad as mg
 from gans.data.batches import Batches
 from gans.training.images import grid
+from gans.training.metrics import ROW_EVERY
 from gans.training.run_folder import RunFolder
 from gans.training.trainer import Metrics, Trainer
-from minigrad import random
+from minigrad import backend, random
 from minigrad.optim import BadGradient
 
-ROW_EVERY = 10  # steps between two rows of metrics.csv
 SAMPLES = 64  # images in a grid
 OVERVIEW_SECONDS = 60  # losses.png and training.gif are drawn anew no more often than this
+CURE = "A lower --lr is the usual cure"
 
 
 class TrainingError(Exception):
-    """Training cannot go on; the message is one sentence that says at which step and why."""
+    """Training cannot go on; the message says at which step and why."""
 
 
 class Loop:
-    """Trains from `first_step` until the config's epochs or steps are over, or it is interrupted.
+    """Trains until the config's epochs or steps are over, or it is interrupted.
 
     Parameters
     ----------
     trainer : the algorithm
     batches : the data
     folder : where everything goes, or None to write nothing
-    first_step : how many steps have been made before
     """
 
-    def __init__(self, trainer: Trainer, batches: Batches, folder: RunFolder | None, first_step: int = 0) -> None:
+    def __init__(self, trainer: Trainer, batches: Batches, folder: RunFolder | None) -> None:
         self.trainer, self.batches, self.folder = trainer, batches, folder
-        self.step = first_step
-        self.saved_step = first_step
+        self.step = 0
+        self.saved_step = -1
         self.last_step = total_steps(trainer.config, batches.per_epoch)
-        self.pending: list[Metrics] = []
+        self.pending: list[Metrics] = []  # of the steps since the last whole row of metrics.csv
         self.overview_drawn = time.monotonic()
 
     def run(self) -> bool:
-        """Train. Whether the end was reached; if not, the user interrupted, and a checkpoint tells where."""
-        self.sample_if_new(0)
+        """Train. Whether the end was reached; if not, the user interrupted, and the checkpoint tells where."""
+        self.sample(epoch=0)
         with progress_bar(self) as bar, stop_request() as stop, np.errstate(all="ignore"):
             while self.step < self.last_step and not stop.is_set():
                 self.pending.append(self.guarded_step())
                 self.step += 1
-                if self.step % ROW_EVERY == 0 or self.step == self.last_step:
+                if self.step % ROW_EVERY == 0:
                     bar.set_postfix(self.write_row(), refresh=False)
+                    self.pending = []
                 bar.update(self.batches.batch_size)
                 if self.step % self.batches.per_epoch == 0:
                     self.end_epoch(self.step // self.batches.per_epoch)
                     bar.set_description(self.title())
-        self.write_row()
+        if self.pending:
+            self.write_row()  # for the curves; a run that goes on from here replaces it by a whole one
         self.save()
         self.draw_overview()
         return self.step == self.last_step
@@ -70,50 +72,72 @@ class Loop:
     def guarded_step(self) -> Metrics:
         """One step; one that meets a NaN or an infinity is repeated to find the op that made it, and ends the run."""
         before = random.default_generator.counter
-        real = self.batches[self.step]
         try:
-            return self.trainer.step(real)
+            return self.trainer.step(self.batches[self.step])
         except FloatingPointError as error:
             random.default_generator.counter = before
-            raise TrainingError(self.diagnosis(real, error)) from error
+            raise self.failure(self.step, error) from error
 
-    def diagnosis(self, real: mg.Tensor, symptom: FloatingPointError) -> str:
-        """What went wrong, in one sentence: by the first op that gave a bad value if the step shows it again."""
+    def failure(self, step: int, symptom: FloatingPointError) -> TrainingError:
+        """What went wrong in a step: the first op that gives a bad value when it is made again, else the symptom."""
         cause = str(symptom)
         if isinstance(symptom, BadGradient):
             cause = f"the gradient of {self.trainer.parameter_name(symptom.parameter)} is not finite"
         try:
             with mg.detect_anomaly():
-                self.trainer.step(real)
+                self.trainer.step(self.batches[step])
         except BadGradient:
             pass
         except FloatingPointError as error:
             cause = str(error)
-        kept = f"; the checkpoint of step {self.saved_step} is kept" if self.folder and self.saved_step else ""
-        return f"step {self.step + 1}: {cause}{kept}. A lower --lr is the usual cure"
+        kept = f"; the checkpoint of step {self.saved_step} is kept" if self.folder and self.saved_step > 0 else ""
+        return TrainingError(f"step {step + 1}: {cause}{kept}. {CURE}")
+
+    def read_pending(self) -> dict[str, np.ndarray]:
+        """The metrics of the last steps as numbers, an array each. TrainingError if one is not finite."""
+        first = self.step - len(self.pending)
+        rows = [{name: value.item() for name, value in metrics.items()} for metrics in self.pending]
+        for i, row in enumerate(rows):
+            for name, value in row.items():
+                if not math.isfinite(value):
+                    raise self.failure(first + i, FloatingPointError(f"{name} is {value}"))
+        return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
 
     def write_row(self) -> dict[str, str]:
-        """Write the means of the metrics since the last row, and return them for the progress bar."""
-        if not self.pending:
-            return {}
-        means = {name: float(np.mean([row[name].item() for row in self.pending])) for name in self.pending[0]}
-        self.pending = []
-        for name, value in means.items():
-            if not math.isfinite(value):
-                raise TrainingError(self.diagnosis(self.batches[self.step - 1], FloatingPointError(f"{name} is {value}")))
+        """Write the means of the pending metrics, and return them for the progress bar."""
+        means = {name: float(values.mean()) for name, values in self.read_pending().items()}
         if self.folder:
-            self.folder.append_metrics(self.step, means)
+            self.folder.metrics.append(self.step, means)
         return {name: f"{value:.3f}" for name, value in means.items()}
 
     def end_epoch(self, epoch: int) -> None:
+        self.check_finite()
         if epoch % self.trainer.config.sample_every == 0 or self.step == self.last_step:
-            self.sample_if_new(epoch)
+            self.sample(epoch)
         self.save()
         if time.monotonic() - self.overview_drawn > OVERVIEW_SECONDS:
             self.draw_overview()
 
-    def sample_if_new(self, epoch: int) -> None:
-        """Write the grid of an epoch, from the noise that depends on nothing but the seed."""
+    def check_finite(self) -> None:
+        """TrainingError if anything that is about to be written holds a NaN or an infinity."""
+        self.read_pending()
+        for name, part in self.trainer.optimizers().items():
+            try:
+                part.check()
+            except FloatingPointError as error:
+                raise self.failure(self.step - 1, error) from error
+            for key, array in part.state_dict().items():
+                self._check_array(f"{name}.{key}", array)
+        for name, network in self.trainer.networks().items():
+            for key, array in network.state_dict().items():
+                self._check_array(f"{name}.{key}", array)
+
+    def _check_array(self, name: str, array: Any) -> None:
+        if not backend.all_finite(array):
+            raise self.failure(self.step - 1, FloatingPointError(f"{name} has {backend.describe_bad_values(array)}"))
+
+    def sample(self, epoch: int) -> None:
+        """Write the grid of an epoch that has just ended, from the noise that depends on nothing but the seed."""
         if self.folder and self.step == epoch * self.batches.per_epoch:
             latent = self.trainer.fixed_noise(SAMPLES, self.trainer.config.seed)
             self.folder.save_samples(epoch, grid(self.trainer.generate(latent)))
@@ -121,9 +145,29 @@ class Loop:
     def save(self) -> None:
         """Write the checkpoint, unless the one on disk is of this step."""
         if self.folder and self.step != self.saved_step:
-            arrays = {**self.trainer.state_dict(), "random.counter": np.array(random.default_generator.counter)}
+            self.check_finite()
+            pending = {f"pending.{name}": values for name, values in self.read_pending().items()}
+            counter = {"random.counter": np.array(random.default_generator.counter)}
+            arrays = {**self.trainer.state_dict(), **counter, **pending}
             self.folder.save_checkpoint(arrays, self.step, self.trainer.generator.state_dict())
             self.saved_step = self.step
+
+    def restore(self) -> None:
+        """Go back to the folder's checkpoint: weights, optimizers, random stream, step and pending metrics."""
+        assert self.folder
+        arrays, step = self.folder.load_checkpoint()
+        try:
+            pending = {key.removeprefix("pending."): arrays.pop(key) for key in list(arrays) if key.startswith("pending.")}
+            counter = int(arrays.pop("random.counter"))
+            self.trainer.load_state_dict(arrays)
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
+            raise mg.FileError(f"{self.folder.checkpoint} does not fit this program: {error}") from error
+        random.manual_seed(self.trainer.config.seed)
+        random.default_generator.counter = counter
+        self.step = self.saved_step = step
+        rows = zip(*pending.values(), strict=True)
+        self.pending = [{name: mg.Tensor(value) for name, value in zip(pending, row, strict=True)} for row in rows]
+        self.folder.metrics.cut(step)
 
     def draw_overview(self) -> None:
         if self.folder:
@@ -139,19 +183,6 @@ def total_steps(config: Any, per_epoch: int) -> int:
     """How many steps a run makes: --epochs, or less by --steps."""
     whole = config.epochs * per_epoch
     return whole if config.steps is None else min(whole, config.steps)
-
-
-def restore(trainer: Trainer, folder: RunFolder) -> int:
-    """Put the checkpoint's state into the trainer and the random stream; how many steps had been made."""
-    arrays, step = folder.load_checkpoint()
-    try:
-        counter = int(arrays.pop("random.counter"))
-        trainer.load_state_dict(arrays)
-    except (KeyError, ValueError) as error:
-        raise mg.FileError(f"{folder.checkpoint} does not fit this program: {error}") from error
-    random.manual_seed(trainer.config.seed)
-    random.default_generator.counter = counter
-    return step
 
 
 def progress_bar(loop: Loop) -> Any:

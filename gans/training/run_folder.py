@@ -12,10 +12,8 @@ generator.safetensors     the generator's weights alone, under PyTorch's names
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,45 +22,67 @@ import numpy as np
 import minigrad as mg
 from gans.training.config import ConfigError
 from gans.training.images import read_png, save_gif, save_png
+from gans.training.metrics import MetricsFile
 from gans.training.plots import plot_curves
-from minigrad.serialize import FileError, load_metadata, write_atomically
+from minigrad.files import FileError, read, write_atomically
+from minigrad.serialize import load_with_metadata
 
 
 class RunFolder:
-    """Paths and files of one run. Nothing is touched until `start` or one of the writers is called."""
+    """Paths and files of one run. Nothing is touched until `locked`, `start` or one of the writers is called."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = path / "config.json"
-        self.metrics = path / "metrics.csv"
+        self.metrics = MetricsFile(path / "metrics.csv")
         self.losses = path / "losses.png"
         self.samples = path / "samples"
         self.gif = path / "training.gif"
         self.checkpoint = path / "checkpoint.safetensors"
         self.generator = path / "generator.safetensors"
-        self.lock = path / "run.lock"
+        self.lock = path / ".lock"
 
     def holds_run(self) -> bool:
-        return self.config.exists()
+        with _usable(self.path):
+            return self.config.exists()
 
     def check_free(self, overwrite: bool) -> None:
         """ConfigError unless a new run may start here."""
-        if self.holds_run() and not overwrite:
+        holds_run = self.holds_run()
+        with _usable(self.path):
+            taken = self.path.exists() and any(entry != self.lock for entry in self.path.iterdir())
+        if taken and not holds_run:
+            raise ConfigError(f"{self.path} is neither empty nor a run's folder: choose another one with --out DIR")
+        if holds_run and overwrite:
+            self.settings()  # FileError if config.json is another program's
+        elif holds_run:
             raise ConfigError(
                 f"{self.path} already holds a run: go on with it (--resume), choose another folder (--out DIR), "
                 "or start anew and delete it (--overwrite)"
             )
-        with _readable(self.path):
-            if self.path.exists() and not self.holds_run() and any(self.path.iterdir()):
-                raise ConfigError(f"{self.path} is neither empty nor a run's folder: choose another one with --out DIR")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other process from writing here; the system lets go of the lock however this one ends."""
+        with _usable(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = self.lock.open("w")
+        with file:
+            if not _try_lock(file):
+                raise ConfigError(f"{self.path} is being written by another process right now")
+            yield
 
     def start(self, settings: Mapping[str, Any]) -> None:
-        """Make the folder, clear away the files of an older run, and write config.json."""
-        with _readable(self.path):
-            self.samples.mkdir(parents=True, exist_ok=True)
-            files = [self.checkpoint, self.generator, self.metrics, self.losses, self.gif, *self.sample_paths()]
-            for file in files:
+        """Clear away the files of an older run, and write config.json."""
+        with _usable(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            for file in [self.checkpoint, self.generator, self.metrics.path, self.losses, self.gif, *self.sample_paths()]:
                 file.unlink(missing_ok=True)
+        self.save_settings(settings)
+        with _usable(self.path):
+            self.samples.mkdir(exist_ok=True)
+
+    def save_settings(self, settings: Mapping[str, Any]) -> None:
         write_atomically(self.config, (json.dumps(settings, indent=2) + "\n").encode())
 
     def settings(self) -> dict[str, Any]:
@@ -70,92 +90,45 @@ class RunFolder:
         if not self.holds_run():
             raise ConfigError(f"{self.path} holds no run (there is no {self.config.name})")
         try:
-            settings = json.loads(self.config.read_text())
-            assert isinstance(settings["trainer"], str)
+            settings = json.loads(read(self.config))
+            if not isinstance(settings["trainer"], str) or not isinstance(settings["config"], dict):
+                raise TypeError("it is not a run's")
             return settings
-        except (ValueError, KeyError, TypeError, AssertionError, OSError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise FileError(f"{self.config} is damaged ({type(error).__name__}: {error})") from error
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep every other process from writing here; the system lets go of the lock however this one ends."""
-        with _readable(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            file = self.lock.open("w")
-        with file:
-            if not _try_lock(file):
-                raise ConfigError(f"{self.path} is being written by another process right now")
-            try:
-                yield
-            finally:
-                self.lock.unlink(missing_ok=True)
-
     def save_checkpoint(self, arrays: Mapping[str, Any], step: int, generator: Mapping[str, Any]) -> None:
-        mg.save(self.checkpoint, arrays, {"step": str(step)})
+        """The generator first: whoever finds a checkpoint finds weights at least as new beside it."""
         mg.save(self.generator, generator)
+        mg.save(self.checkpoint, arrays, {"step": str(step)})
 
     def load_checkpoint(self) -> tuple[dict[str, np.ndarray], int]:
         """The arrays, and how many steps had been made."""
         if not self.checkpoint.exists():
             raise ConfigError(f"{self.path} has no checkpoint to go on from; start anew with --overwrite")
-        arrays = mg.load(self.checkpoint)
-        try:
-            return arrays, int(load_metadata(self.checkpoint)["step"])
-        except (KeyError, ValueError) as error:
-            raise FileError(f"{self.checkpoint} is damaged or of another program: it does not tell its step") from error
+        arrays, metadata = load_with_metadata(self.checkpoint)
+        step = metadata.get("step", "")
+        if not step.isdecimal():
+            raise FileError(f"{self.checkpoint} is damaged or another program's: it does not tell its step")
+        return arrays, int(step)
 
     def sample_paths(self) -> list[Path]:
-        return sorted(self.samples.glob("epoch-*.png"))
+        return sorted(self.samples.glob("epoch-*.png"), key=lambda path: (len(path.name), path.name))
 
     def save_samples(self, epoch: int, sheet: np.ndarray) -> None:
         save_png(self.samples / f"epoch-{epoch:04d}.png", sheet)
 
     def save_overview(self, captions: Mapping[str, str]) -> None:
         """losses.png and training.gif, from what has been written so far."""
-        steps, curves = self.read_metrics()
-        if len(steps) > 1:
+        steps, curves = self.metrics.read()
+        if len(steps):
             plot_curves(self.losses, steps, curves, captions)
         if paths := self.sample_paths():
             save_gif(self.gif, [read_png(path) for path in paths])
 
-    def append_metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """One row: the means of the metrics over the steps since the row before."""
-        row = [str(step), *(f"{value:.6g}" for value in values.values())]
-        try:
-            with self.metrics.open("a", newline="") as file:
-                writer = csv.writer(file)
-                if file.tell() == 0:
-                    writer.writerow(["step", *values])
-                writer.writerow(row)
-        except OSError as error:
-            raise FileError(f"cannot write {self.metrics}: {error.strerror or error}") from error
-
-    def read_metrics(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Steps and curves; a last line cut short by a crash is left out."""
-        rows = self._metric_rows()
-        table = np.array([[float(value) for value in row] for row in rows[1:]]).reshape(len(rows) - 1 if rows else 0, -1)
-        names = rows[0][1:] if rows else []
-        steps = table[:, 0] if table.size else np.zeros(0)
-        return steps, {name: table[:, 1 + i] for i, name in enumerate(names) if table.size}
-
-    def cut_metrics(self, step: int) -> None:
-        """Forget rows beyond `step`: a run that resumes there makes them again."""
-        rows = self._metric_rows()
-        if rows:
-            buffer = io.StringIO(newline="")
-            csv.writer(buffer).writerows([rows[0], *(row for row in rows[1:] if int(row[0]) <= step)])
-            write_atomically(self.metrics, buffer.getvalue().encode())
-
-    def _metric_rows(self) -> list[Sequence[str]]:
-        if not self.metrics.exists():
-            return []
-        with self.metrics.open(newline="") as file:
-            rows = list(csv.reader(file))
-        return [row for row in rows if len(row) == len(rows[0])]
-
 
 @contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def _usable(path: Path) -> Iterator[None]:
     """Turn the system's refusals into sentences."""
     try:
         yield

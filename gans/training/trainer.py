@@ -68,6 +68,10 @@ class Trainer:
         """The networks by attribute name."""
         return {name: value for name, value in vars(self).items() if isinstance(value, nn.Module)}
 
+    def optimizers(self) -> dict[str, optim.Optimizer]:
+        """The optimizers by attribute name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, optim.Optimizer)}
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on, but the position in the data and in the random stream."""
         return {f"{owner}.{key}": a for owner, part in self._parts().items() for key, a in part.state_dict().items()}
@@ -86,9 +90,13 @@ class Trainer:
         return names[id(parameter)]
 
     def _parts(self) -> dict[str, nn.Module | optim.Optimizer]:
-        return {name: value for name, value in vars(self).items() if isinstance(value, nn.Module | optim.Optimizer)}
+        return {**self.networks(), **self.optimizers()}
 
 
 def load_generator(trainer: Trainer, path: Path) -> None:
-    """Put saved generator weights into a trainer."""
-    trainer.generator.load_state_dict(mg.load(path))
+    """Put saved generator weights into a trainer. FileError if they are damaged or another network's."""
+    weights = mg.load(path)
+    try:
+        trainer.generator.load_state_dict(weights)
+    except (ValueError, TypeError) as error:
+        raise mg.FileError(f"{path} does not fit this program: {error}") from error

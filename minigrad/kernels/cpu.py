@@ -12,6 +12,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from minigrad.kernels import reference
 from minigrad.kernels.gemm import POOL, product
 
 Array = Any
@@ -30,12 +31,10 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
-    if _is_large(x, weight.T):
+    if _is_large(x, weight.T) and (bias is None or bias.dtype == x.dtype):
         return product(x, weight.T, bias)
     y = np.matmul(x, weight.T)
-    if bias is not None:
-        y += bias
-    return y
+    return y if bias is None else y + bias
 
 
 def _is_large(a: Array, b: Array) -> bool:
@@ -44,6 +43,8 @@ def _is_large(a: Array, b: Array) -> bool:
 
 
 def leaky_relu(x: Array, slope: float) -> Array:
+    if x.dtype not in _REAL:
+        return reference.leaky_relu(x, slope)
     return _elementwise(_leaky_relu, (x,), (slope,))
 
 
@@ -140,14 +141,14 @@ def _each(loop: _Loop, lists: Sequence[Sequence[Array]], numbers: Sequence[float
 @_Loop
 def _leaky_relu(x: Array, out: Array, slope: Any) -> int:
     for i in numba.prange(len(x)):
-        out[i] = x[i] if x[i] > 0 else x[i] * slope
+        out[i] = x[i] if not x[i] <= 0 else x[i] * slope if slope != 0 else slope
     return 0
 
 
 @_Loop
 def _leaky_relu_backward(y: Array, g: Array, out: Array, slope: Any) -> int:
     for i in numba.prange(len(y)):
-        out[i] = g[i] if y[i] > 0 else g[i] * slope
+        out[i] = g[i] if y[i] > 0 else g[i] * slope if slope != 0 else slope
     return 0
 
 

@@ -27,13 +27,13 @@ def linear(x: Array, weight: Array, bias: Array | None) -> Array:
 
 
 def leaky_relu(x: Array, slope: float) -> Array:
-    """x where x > 0, else slope * x."""
-    return np.where(x > 0, x, x * slope)
+    """slope * x where x <= 0 (for slope 0 that is 0, also for -inf), else x (NaN stays NaN)."""
+    return np.where(x <= 0, x * slope if slope else 0, x)
 
 
 def leaky_relu_backward(g: Array, y: Array, slope: float) -> Array:
-    """g where the output y > 0, else slope * g."""
-    return np.where(y > 0, g, g * slope)
+    """g where the output y > 0, else slope * g (for slope 0 that is 0, also for infinite g)."""
+    return np.where(y > 0, g, g * slope if slope else 0)
 
 
 def tanh_backward(g: Array, y: Array) -> Array:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
+import numpy as np
+
 from minigrad import backend
 from minigrad.tensor import Array, Tensor
 
@@ -45,24 +47,27 @@ class Module:
         for child in self.children().values():
             yield from child.modules()
 
-    def _named(self, kind: type[Tensor], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-        for name, value in vars(self).items():
-            if isinstance(value, kind):
-                yield prefix + name, value
-            elif isinstance(value, Module):
-                yield from value._named(kind, f"{prefix}{name}.")
+    def _named(self, *kinds: type[Tensor], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+        """Tensors of these kinds by dotted name: a module's own ones, kind by kind, then its children's."""
+        for kind in kinds:
+            yield from ((prefix + name, value) for name, value in vars(self).items() if isinstance(value, kind))
+        for name, child in self.children().items():
+            yield from child._named(*kinds, prefix=f"{prefix}{name}.")
 
     def named_parameters(self) -> dict[str, Parameter]:
-        """Every parameter by its dotted name, such as "0.weight"."""
-        return dict(self._named(Parameter))  # type: ignore[arg-type]
+        """Every parameter by its dotted name, such as "0.weight"; one that two modules share is listed once."""
+        first_names: dict[int, tuple[str, Any]] = {}
+        for name, parameter in self._named(Parameter):
+            first_names.setdefault(id(parameter), (name, parameter))
+        return dict(first_names.values())
 
     def parameters(self) -> list[Parameter]:
         """Every parameter."""
         return list(self.named_parameters().values())
 
     def _state(self) -> dict[str, Tensor]:
-        """Parameters and buffers, module by module, as PyTorch orders them."""
-        return dict(self._named((Parameter, Buffer)))  # type: ignore[arg-type]
+        """Parameters and buffers, in PyTorch's order, under all their names."""
+        return dict(self._named(Parameter, Buffer))
 
     def state_dict(self) -> dict[str, Array]:
         """The arrays of all parameters and buffers by name: the arrays themselves, not copies."""
@@ -99,11 +104,14 @@ class Module:
 
     def to(self, backend_name: str | None = None, dtype: Any = None) -> Self:
         """Move parameters and buffers to a backend ("numpy", "cupy") and floating-point ones to a dtype, in place."""
+        if dtype is not None and np.dtype(dtype).kind != "f":
+            raise TypeError(f"parameters are floating-point numbers; they cannot become {np.dtype(dtype)}")
         for tensor in self._state().values():
             if dtype is not None and tensor.dtype.kind == "f":
                 tensor.data = tensor.data.astype(dtype)
             if backend_name is not None:
                 tensor.data = backend.move(tensor.data, backend_name)
+            tensor.version += 1
         return self
 
     def zero_grad(self) -> None:

@@ -17,4 +17,4 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     if not training or p == 0:
         return x
     keep = random.rand(x.shape, name_of(x.data)).data >= p
-    return x * Tensor(keep.astype(x.dtype) / (1 - p))
+    return x * Tensor(keep.astype(x.dtype) / float(1 - p))

@@ -12,25 +12,18 @@ from typing import Any
 from minigrad.backend import array_module, kernels
 from minigrad.engine import Op
 from minigrad.ops.reduce import sum_to
-from minigrad.ops.shape import astype
 from minigrad.tensor import Array, Tensor, TensorLike, raw, to_operand
 
 
 class Elementwise(Op):
     """An op whose inputs are broadcast against each other."""
 
-    dtypes: list[Any]
-
     def __call__(self, *inputs: Any) -> Tensor:
         return super().__call__(*[x if isinstance(x, Tensor) else to_operand(x) for x in inputs])
 
-    def _record(self, inputs: tuple[Any, ...], out: Tensor) -> None:
-        super()._record(inputs, out)
-        self.dtypes = [getattr(x, "dtype", None) for x in inputs]
-
     def vjp(self, i: int, g: Tensor) -> Tensor:
-        """As `Op.vjp`, then back to the input's own shape and dtype."""
-        return astype(sum_to(super().vjp(i, g), self.shapes[i]), self.dtypes[i])
+        """As `Op.vjp`, then back to the input's own shape."""
+        return sum_to(super().vjp(i, g), self.shapes[i])
 
 
 class Add(Elementwise):
@@ -212,7 +205,7 @@ class LeakyReLU(Elementwise):
     def __init__(self, slope: float) -> None:
         if not slope >= 0:
             raise ValueError(f"leaky_relu: negative_slope is {slope}; it must be 0 or more")
-        self.slope = slope
+        self.slope = float(slope)
 
     def forward(self, x: Array) -> Array:
         return kernels(x).leaky_relu(x, self.slope)
@@ -271,7 +264,8 @@ class Clip(Elementwise):
     def __init__(self, low: float | None, high: float | None) -> None:
         if low is None and high is None:
             raise ValueError("clip: give a lower bound, an upper bound or both")
-        self.low, self.high = low, high
+        self.low = None if low is None else float(low)
+        self.high = None if high is None else float(high)
 
     def forward(self, x: Array) -> Array:
         return array_module(x).clip(x, self.low, self.high)

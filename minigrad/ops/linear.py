@@ -5,6 +5,8 @@ For Y = A B, the differential is dY = dA B + A dB, so <G, dY> = <G B^T, dA> + <A
 
 from __future__ import annotations
 
+import math
+
 from minigrad.backend import kernels
 from minigrad.engine import Op
 from minigrad.ops.reduce import sum, sum_to
@@ -71,7 +73,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x @ weight.T + bias: x (..., in), weight (out, in), bias (out,), result (..., out)."""
     if x.ndim == 2:
         return Linear()(x, weight, bias)
-    rows = reshape(x, (x.size // x.shape[-1], x.shape[-1]))
+    if not x.ndim:
+        raise ValueError(f"linear: x is a single number; it must have {weight.shape[-1]} features on its last axis")
+    rows = reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
     return reshape(Linear()(rows, weight, bias), (*x.shape[:-1], weight.shape[0]))
 
 

@@ -59,8 +59,9 @@ def _reduce(loss: Tensor, reduction: Reduction) -> Tensor:
 
 def _check_target(x: Tensor, target: TensorLike) -> None:
     """A target that broadcasts against its prediction is nearly always a mistake: (n,) against (n, 1) gives (n, n) losses."""
-    if isinstance(target, Tensor) and target.shape != x.shape:
-        raise ValueError(f"the target has shape {target.shape}, the prediction {x.shape}; they must be equal")
+    shape = getattr(target, "shape", ())
+    if shape != () and shape != x.shape:
+        raise ValueError(f"the target has shape {shape}, the prediction {x.shape}; they must be equal")
 
 
 def mse_loss(x: Tensor, target: TensorLike, reduction: Reduction = "mean") -> Tensor:

@@ -6,30 +6,29 @@ Summing and broadcasting are each other's backward: `Sum` repeats its cotangent,
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from minigrad.backend import array_module
 from minigrad.engine import Op
-from minigrad.ops.shape import reshape
+from minigrad.ops.shape import positive_axis, reshape
 from minigrad.tensor import Array, Axis, Shape, Tensor
 
 
 def reduced_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     """`axis` as a tuple of different axes, each in 0 .. ndim - 1."""
-    axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
-    for a in axes:
-        if not -ndim <= a < ndim:
-            raise ValueError(f"axis {a} is out of range for {ndim} dimensions")
-    positive = tuple(a % ndim for a in axes)
-    if len(set(positive)) != len(positive):
+    if axis is None:
+        return tuple(range(ndim))
+    axes = tuple(positive_axis(a, ndim) for a in (axis if isinstance(axis, Sequence) else (axis,)))
+    if len(set(axes)) != len(axes):
         raise ValueError(f"axis {axis} names an axis twice")
-    return positive
+    return axes
 
 
 class Reduction(Op):
     """What reductions share: the axes, and how a cotangent gets its reduced axes back."""
 
     def __init__(self, axis: Axis = None, keepdims: bool = False) -> None:
-        self.axis = axis if axis is None or isinstance(axis, int) else tuple(axis)
+        self.axis = tuple(axis) if isinstance(axis, Sequence) else axis
         self.keepdims = keepdims
 
     def with_axes(self, t: Tensor) -> Tensor:
@@ -54,22 +53,34 @@ class Mean(Reduction):
 
     def forward(self, x: Array) -> Array:
         self.count = _count(x, self.axis)
-        return x.sum(axis=self.axis, keepdims=self.keepdims) / x.dtype.type(self.count)
+        total = x.sum(axis=self.axis, keepdims=self.keepdims)
+        return total / (x.dtype.type(self.count) if x.dtype.kind == "f" else self.count)  # float32 stays float32
 
     def backward_x(self, g: Tensor) -> Tensor:
         return broadcast_to(self.with_axes(g / self.count), self.shapes[0])
 
 
-class Max(Reduction):
-    """Largest element over axes.    The cotangent goes to the largest, in equal parts where several are."""
+class Extreme(Reduction):
+    """What `Max` and `Min` share: the cotangent goes to the element that was taken, in equal parts where several are equal."""
+
+    def backward_x(self, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
+        taken = (x.data == self.with_axes(out).data).astype(g.dtype)
+        share = taken / taken.sum(axis=self.axis, keepdims=True)
+        return self.with_axes(g) * Tensor(share)
+
+
+class Max(Extreme):
+    """Largest element over axes."""
 
     def forward(self, x: Array) -> Array:
         return x.max(axis=self.axis, keepdims=self.keepdims)
 
-    def backward_x(self, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
-        is_max = (x.data == self.with_axes(out).data).astype(g.dtype)
-        share = is_max / is_max.sum(axis=self.axis, keepdims=True)
-        return self.with_axes(g) * Tensor(share)
+
+class Min(Extreme):
+    """Smallest element over axes."""
+
+    def forward(self, x: Array) -> Array:
+        return x.min(axis=self.axis, keepdims=self.keepdims)
 
 
 class BroadcastTo(Op):
@@ -128,7 +139,7 @@ def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Smallest element over `axis`, all axes by default."""
-    return -max(-x, axis, keepdims)
+    return Min(axis, keepdims)(x)
 
 
 def broadcast_to(x: Tensor, shape: Shape) -> Tensor:

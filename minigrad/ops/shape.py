@@ -138,21 +138,32 @@ class Pad(Op):
         return g[tuple(slice(before, n - after) for (before, after), n in zip(self.widths, g.shape, strict=True))]
 
 
+def positive_axis(axis: int, ndim: int) -> int:
+    """An axis counted from the front, 0 .. ndim - 1; negative ones count from the back."""
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"axis {axis} is out of range for {ndim} dimensions")
+    return int(axis) % ndim
+
+
 def reshape(x: Tensor, *shape: Any) -> Tensor:
     """x under another shape, given as a tuple or as separate numbers; one of them may be -1."""
-    wanted = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
+    wanted = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
     return x if x.shape == wanted else Reshape(wanted)(x)
 
 
 def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """x with the axes from start_dim to end_dim, both included, made one."""
-    start, end = start_dim % x.ndim, end_dim % x.ndim
+    """x with the axes from start_dim to end_dim, both included, made one; a number gets one axis."""
+    if not x.ndim:
+        return reshape(x, (1,))
+    start, end = positive_axis(start_dim, x.ndim), positive_axis(end_dim, x.ndim)
+    if start > end:
+        raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} for shape {x.shape}")
     return reshape(x, (*x.shape[:start], math.prod(x.shape[start : end + 1]), *x.shape[end + 1 :]))
 
 
 def transpose(x: Tensor, *axes: Any) -> Tensor:
     """x with its axes in another order, given as a tuple or as separate numbers; reversed by default."""
-    order = tuple(axes[0]) if len(axes) == 1 and not isinstance(axes[0], int) else axes
+    order = tuple(axes[0]) if len(axes) == 1 and isinstance(axes[0], Sequence) else axes
     return Transpose(order or tuple(range(x.ndim))[::-1])(x)
 
 
@@ -183,7 +194,9 @@ def concatenate(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
 
 def stack(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
     """Tensors of one shape along a new axis."""
-    place = axis % (xs[0].ndim + 1)
+    if not xs:
+        raise ValueError("stack: there are no tensors to stack")
+    place = positive_axis(axis, xs[0].ndim + 1)
     return concatenate([reshape(x, (*x.shape[:place], 1, *x.shape[place:])) for x in xs], place)
 
 

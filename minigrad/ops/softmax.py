@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from minigrad.backend import array_module
 from minigrad.ops.elementwise import exp
 from minigrad.ops.reduce import Reduction
@@ -18,7 +20,8 @@ class LogSumExp(Reduction):
         xp = array_module(x)
         peak = x.max(axis=self.axis, keepdims=True)
         peak = xp.where(xp.isfinite(peak), peak, 0)
-        out = xp.log(xp.exp(x - peak).sum(axis=self.axis, keepdims=True)) + peak
+        with np.errstate(divide="ignore"):  # all of them -inf: the logarithm of 0 is right
+            out = xp.log(xp.exp(x - peak).sum(axis=self.axis, keepdims=True)) + peak
         return out if self.keepdims else out.squeeze(self.axis)
 
     def backward_x(self, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
@@ -32,7 +35,8 @@ def logsumexp(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     """Logarithms of `softmax(x, axis)`, exact where the probabilities are too small for a float."""
-    return x - logsumexp(x, axis, keepdims=True)
+    shifted = x - Tensor(x.data.max(axis, keepdims=True))  # a constant changes nothing, but large numbers have few digits
+    return shifted - logsumexp(shifted, axis, keepdims=True)
 
 
 def softmax(x: Tensor, axis: int = -1) -> Tensor:

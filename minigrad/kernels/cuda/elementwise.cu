@@ -9,19 +9,19 @@
 __device__ long long first_index() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
 __device__ long long index_step() { return (long long)gridDim.x * blockDim.x; }
 
-// x where x > 0, else slope * x.
+// slope * x where x <= 0 (for slope 0 that is 0, also for -inf), else x (NaN stays NaN).
 template <typename Real>
 __global__ void leaky_relu(const Real* x, Real* out, long long count, Real slope) {
     for (long long i = first_index(); i < count; i += index_step()) {
-        out[i] = x[i] > 0 ? x[i] : x[i] * slope;
+        out[i] = !(x[i] <= 0) ? x[i] : slope != 0 ? x[i] * slope : 0;
     }
 }
 
-// g where the output y > 0, else slope * g.
+// g where the output y > 0, else slope * g (for slope 0 that is 0, also for infinite g).
 template <typename Real>
 __global__ void leaky_relu_backward(const Real* g, const Real* y, Real* out, long long count, Real slope) {
     for (long long i = first_index(); i < count; i += index_step()) {
-        out[i] = y[i] > 0 ? g[i] : g[i] * slope;
+        out[i] = y[i] > 0 ? g[i] : slope != 0 ? g[i] * slope : 0;
     }
 }
 

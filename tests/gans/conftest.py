@@ -1,0 +1,115 @@
+"""A tiny data set, and the commands run in this process or, where it matters, in one of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gans
+from gans.data.idx import write_idx
+
+ROOT = Path(gans.__file__).parents[1]
+TRAIN_IMAGES = "train-images-idx3-ubyte"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one sentence that a refused command says; nothing else may be on stderr but the note on compiling and the bar."""
+        assert self.code == 1, (self.code, self.err)
+        assert "Traceback" not in self.err, self.err
+        *before, last = self.err.replace("\r", "\n").rstrip("\n").split("\n")
+        for line in before:
+            assert not line or line.startswith(("The first run compiles", "epoch ")), f"{line!r} before {last!r}"
+        assert last.startswith("python -m gans."), last
+        return last
+
+
+def _run_here(main: Callable[[list[str]], None], arguments: tuple[object, ...]) -> Ended:
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main([str(a) for a in arguments])
+        except SystemExit as end:
+            if isinstance(end.code, str):
+                print(end.code, file=sys.stderr)
+            code = 1 if isinstance(end.code, str) else end.code or 0
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 72 pictures in MNIST's format: with --batch-size 16 an epoch has 4 steps, and 8 pictures sit out."""
+    folder = tmp_path_factory.mktemp("digits")
+    rng = np.random.default_rng(0)
+    images = np.zeros((72, 28, 28), np.uint8)
+    for image in images:
+        top, left = rng.integers(4, 16, 2)
+        image[top : top + 9, left : left + 6] = rng.integers(128, 256, (9, 6))
+    write_idx(folder / TRAIN_IMAGES, images)
+    return folder
+
+
+@pytest.fixture
+def train(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    """`python -m gans.mnist_gan --data DIGITS --batch-size 16 ...` in this process, in an empty current folder."""
+    from gans.mnist_gan import MnistGAN
+    from gans.training.cli import main
+
+    monkeypatch.setenv("MINIGRAD_CACHE", str(tmp_path / "no-cache"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def run(*arguments: object, data: Path | None = digits) -> Ended:
+        fresh = [] if "--resume" in arguments else ["--batch-size", "16"]
+        given = ["--data", data] if data and "--resume" not in arguments else []
+        return _run_here(lambda argv: main(MnistGAN, argv), (*given, *fresh, *arguments))
+
+    return run
+
+
+@pytest.fixture
+def generate() -> Callable[..., Ended]:
+    """`python -m gans.generate ...` in this process."""
+    from gans.generate import main
+
+    return lambda *arguments: _run_here(main, arguments)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Start `python -m MODULE ...` in a process of its own, its output piped."""
+
+    def run(module: str, *arguments: object) -> subprocess.Popen[str]:
+        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        environment = {**os.environ, "PYTHONPATH": path, "MINIGRAD_CACHE": str(tmp_path / "no-cache")}
+        command = [sys.executable, "-m", module, *map(str, arguments)]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=tmp_path)
+
+    return run
+
+
+@pytest.fixture
+def plots_stubbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """losses.png is not drawn, and grids are small: pictures take more time than tiny networks, and have their own tests."""
+    from gans.training import loop, run_folder
+
+    monkeypatch.setattr(loop, "SAMPLES", 4)
+    monkeypatch.setattr(run_folder, "plot_curves", lambda path, *_: path.write_bytes(b"stub"))

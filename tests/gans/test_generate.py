@@ -1,0 +1,238 @@
+"""`python -m gans.generate` on finished, running and damaged runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import minigrad as mg
+from gans.generate import load_run, walk
+from gans.training.images import GAP, read_png
+from gans.training.run_folder import RunFolder
+
+pytestmark = pytest.mark.usefixtures("plots_stubbed")
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs") / "one"
+
+
+@pytest.fixture
+def run(train: Command, made: Path, tmp_path: Path) -> Path:
+    """A copy of a finished run."""
+    if not made.exists():
+        assert train("--epochs", 2, "--out", made).code == 0
+    return Path(shutil.copytree(made, tmp_path / "run"))
+
+
+def frames(path: Path) -> list[np.ndarray]:
+    with Image.open(path) as picture:
+        shown = []
+        for i in range(picture.n_frames):
+            picture.seek(i)
+            shown.append(np.asarray(picture.convert("L")).astype(float))
+        return shown
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize(("count", "across", "down"), [(1, 1, 1), (3, 2, 2), (10, 4, 3), (100, 10, 10)])
+def test_as_many_images_as_asked_for_are_in_the_grid(
+    count: int, across: int, down: int, generate: Command, run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "some.png"
+    ended = generate(run, "--count", count, "--out", out)
+    assert (ended.code, ended.err, ended.out) == (0, "", f"{out}\n")
+    sheet = read_png(out)[::2, ::2]
+    assert sheet.shape == (down * (28 + GAP) + GAP, across * (28 + GAP) + GAP, 3)
+    filled = [
+        not (sheet[top : top + 28, left : left + 28] == 255).all()
+        for top in range(GAP, len(sheet), 28 + GAP)
+        for left in range(GAP, sheet.shape[1], 28 + GAP)
+    ]
+    assert filled == [True] * count + [False] * (across * down - count)
+
+
+def test_the_images_are_the_generators(generate: Command, run: Path, tmp_path: Path) -> None:
+    generate(run, "--count", 1, "--seed", 5, "--out", tmp_path / "one.png")
+    weights = mg.load(run / "generator.safetensors")
+    h = mg.Generator(5).randn((1, 100)).numpy().astype(np.float64)
+    for layer in (0, 2, 4):
+        h = h @ weights[f"{layer}.weight"].T + weights[f"{layer}.bias"]
+        h = np.maximum(h, 0) if layer < 4 else np.tanh(h)
+    shown = read_png(tmp_path / "one.png")[::2, ::2, 0][GAP:-GAP, GAP:-GAP]
+    np.testing.assert_allclose(shown, (h.reshape(28, 28) + 1) * 127.5, atol=0.51)
+
+
+def test_the_same_seed_gives_the_same_file_and_another_one_another(generate: Command, run: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2), ("d", 2**64 - 1)):
+        assert generate(run, "--count", 4, "--seed", seed, "--out", tmp_path / f"{name}.png").code == 0
+    a, b, c, d = ((tmp_path / f"{name}.png").read_bytes() for name in "abcd")
+    assert a == b
+    assert len({a, c, d}) == 3
+
+
+def test_without_out_the_picture_goes_to_the_run_folder_and_nothing_else_changes(generate: Command, run: Path) -> None:
+    before = listing(run)
+    assert generate(run).out == f"{run / 'generated.png'}\n"
+    assert generate(run, "--interpolate", "--count", 2).out == f"{run / 'generated.gif'}\n"
+    after = listing(run)
+    assert set(after) - set(before) == {"generated.png", "generated.gif"}
+    assert {name: after[name] for name in before} == before
+    assert read_png(run / "generated.png").shape[:2] == (2 * (8 * 30 + 2),) * 2, "64 images by default"
+
+
+def test_a_running_run_serves_images_from_its_last_checkpoint(generate: Command, run: Path, tmp_path: Path) -> None:
+    generate(run, "--out", tmp_path / "finished.png")
+    for name in ("metrics.csv", "losses.png", "training.gif", "checkpoint.safetensors"):
+        (run / name).unlink(missing_ok=True)
+    with RunFolder(run).locked():
+        assert generate(run, "--out", tmp_path / "running.png").code == 0
+    assert (tmp_path / "running.png").read_bytes() == (tmp_path / "finished.png").read_bytes()
+
+
+def test_a_walk_is_a_gif_that_moves_in_small_steps_and_closes_its_loop(generate: Command, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "walk.gif"
+    assert generate(run, "--interpolate", "--count", 4, "--seed", 3, "--out", out).code == 0
+    shown = frames(out)
+    assert len(shown) == 80
+    steps = [np.abs(a - b).mean() for a, b in zip(shown, [*shown[1:], shown[0]], strict=True)]
+    assert min(steps) > 0
+    assert steps[-1] <= max(steps[:-1]), "from the last frame to the first is a step like any other"
+    assert max(steps) < 0.5 * np.abs(shown[0] - shown[16]).mean(), "a step is small beside the way between two points"
+    with Image.open(out) as picture:
+        assert picture.info["loop"] == 0
+        assert picture.info["duration"] == 60
+
+
+def test_a_walk_visits_its_points_and_keeps_to_the_lengths_between() -> None:
+    stops = [mg.Generator(0, 1000 * i).randn((3, 100)).numpy() for i in range(4)]
+    path = walk(stops, 8)
+    assert len(path) == 32
+    assert all(z.dtype == np.float32 and z.shape == (3, 100) for z in path)
+    for i, stop in enumerate(stops):
+        np.testing.assert_allclose(path[8 * i], stop, atol=1e-5)
+    lengths = np.array([np.linalg.norm(z, axis=1) for z in path])
+    assert lengths.min() > 0.85 * np.linalg.norm(stops, axis=2).min(), "no short cut through the inside"
+    steps = [np.linalg.norm(a - b) for a, b in zip(path, [*path[1:], path[0]], strict=True)]
+    assert max(steps) < 1.6 * min(steps)
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [[], ["--count"], ["--count", "0"], ["--count", "-3"], ["--count", "1.5"], ["--count", "x"], ["--count", "²"],
+     ["--backend", "tpu"], ["--seed", "x"], ["--nonsense"], ["another"]],
+    ids=str,
+)  # fmt: skip
+def test_a_wrong_command_line_gives_one_line_and_exit_code_2(argv: list[str], generate: Command, tmp_path: Path) -> None:
+    ended = generate(*([tmp_path] if argv else []), *argv)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1), ended.err
+    assert ended.err.startswith("python -m gans.generate: ")
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_seed_out_of_range_is_refused_in_one_line(seed: int, generate: Command, run: Path, tmp_path: Path) -> None:
+    ended = generate(run, "--seed", seed, "--out", tmp_path / "a.png")
+    assert ended.code in (1, 2)
+    assert ended.err.count("\n") == 1
+    assert "--seed" in ended.err
+    assert str(2**64 - 1) in ended.err or seed < 0, "the line says what the limit is"
+
+
+def test_a_folder_without_a_run_is_refused(generate: Command, tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "missing"):
+        assert str(folder) in generate(folder).complaint
+    (tmp_path / "file").touch()
+    assert "file" in generate(tmp_path / "file").complaint
+
+
+def test_a_name_too_long_for_the_system_is_refused_in_one_sentence(generate: Command, tmp_path: Path) -> None:
+    assert generate(tmp_path / ("x" * 300)).complaint
+
+
+@pytest.mark.parametrize("trainer", ["os", "dcgan", "../evil", "", "training.cli"])
+def test_a_run_of_an_unknown_trainer_is_refused(trainer: str, generate: Command, run: Path) -> None:
+    told = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**told, "trainer": trainer}))
+    assert repr(trainer) in generate(run).complaint
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"\xff", b'{"trainer": "mnist_gan"}', b'{"trainer": "mnist_gan", "config": 3}']
+)
+def test_damaged_settings_are_refused_in_one_sentence(content: bytes, generate: Command, run: Path) -> None:
+    (run / "config.json").write_bytes(content)
+    before = listing(run)
+    assert "config.json" in generate(run).complaint
+    assert listing(run) == before
+
+
+def test_a_run_without_weights_yet_says_when_they_come(generate: Command, run: Path) -> None:
+    (run / "generator.safetensors").unlink()
+    assert "generator.safetensors" in (complaint := generate(run).complaint)
+    assert "first checkpoint" in complaint
+
+
+@pytest.mark.parametrize("keep", [0, 1, 8, 100, 100_000, -1])
+def test_weights_cut_short_are_refused_in_one_sentence(keep: int, generate: Command, run: Path) -> None:
+    path = run / "generator.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    before = listing(run)
+    assert "generator.safetensors" in generate(run).complaint
+    assert listing(run) == before
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [{"w": np.ones(3)}, {}, {"0.weight": np.ones((256, 50), np.float32)}],
+    ids=["other names", "none", "other shapes"],
+)
+def test_another_programs_weights_are_refused_in_one_sentence(weights: dict[str, Any], generate: Command, run: Path) -> None:
+    path = run / "generator.safetensors"
+    whole = mg.load(path)
+    mg.save(path, {**whole, **weights} if "0.weight" in weights else weights)
+    assert "generator.safetensors" in generate(run).complaint
+
+
+@pytest.mark.parametrize("options", [[], ["--interpolate"]], ids=str)
+@pytest.mark.parametrize("name", ["a.jpg", "a", "a.txt"])
+def test_a_name_of_another_format_is_refused(
+    name: str, options: list[str], generate: Command, run: Path, tmp_path: Path
+) -> None:
+    assert (".gif" if options else ".png") in generate(run, *options, "--out", tmp_path / name).complaint
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--interpolate", "--count", "1"]], ids=["png", "gif"])
+def test_a_picture_for_a_missing_folder_is_refused(options: list[str], generate: Command, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "missing" / ("a.gif" if options else "a.png")
+    assert str(out) in generate(run, *options, "--out", out).complaint
+    assert not out.parent.exists()
+
+
+def test_a_folder_in_place_of_the_picture_is_refused_and_kept(generate: Command, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").mkdir()
+    assert "a.png" in generate(run, "--out", tmp_path / "a.png").complaint
+    assert (tmp_path / "a.png").is_dir()
+
+
+def test_a_loaded_run_is_on_the_backend_asked_for_whatever_it_was_trained_on(run: Path) -> None:
+    told = json.loads((run / "config.json").read_text())
+    told["config"] |= {"backend": "cupy", "a setting of a later version": 1}
+    (run / "config.json").write_text(json.dumps(told))
+    assert load_run(run, "numpy").backend == "numpy"

@@ -1,0 +1,149 @@
+"""The fast kernels on the CPU compute what the reference says, for any layout, size and precision.
+
+The optimizers' are in test_optim.py, the random numbers' in test_random.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import minigrad.functional as F
+from minigrad import Tensor
+from minigrad.kernels import cpu, gemm, reference
+
+DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
+ROWS = st.integers(0, 2 * gemm.ROWS + 1)
+COLUMNS = st.integers(0, 2 * gemm.VECTORS * gemm.VECTOR_BYTES // 4 + 1)
+DEPTHS = st.integers(0, 40) | st.integers(gemm.BLOCK - 1, gemm.BLOCK + 1) | st.just(2 * gemm.BLOCK + 3)
+
+
+def gaps(a: np.ndarray) -> np.ndarray:
+    """The same values, each followed by a NaN that must not be read."""
+    wide = np.full((a.shape[0], 2 * a.shape[1]), np.nan, a.dtype)
+    wide[:, ::2] = a
+    return wide[:, ::2]
+
+
+LAYOUTS: dict[str, Callable[[Any], np.ndarray]] = {"C": np.ascontiguousarray, "Fortran": np.asfortranarray, "gaps": gaps}
+
+
+def matrix(rows: int, columns: int, dtype: Any, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((rows, columns)).astype(dtype)
+
+
+def assert_close(ours: np.ndarray, a: np.ndarray, b: np.ndarray, bias: Any = 0) -> None:
+    """Within the rounding errors of sums of this length, element by element."""
+    exact = a.astype(np.float64) @ b.astype(np.float64) + bias
+    bound = np.abs(a).astype(np.float64) @ np.abs(b).astype(np.float64) + np.abs(bias)
+    assert ours.shape == exact.shape
+    assert ours.dtype == a.dtype
+    eps = np.finfo(a.dtype).eps
+    allowed = (4 + a.shape[1] ** 0.5) * eps * bound
+    assert (np.abs(ours - exact) <= allowed).all()
+
+
+@DTYPES
+@given(m=ROWS, k=DEPTHS, n=COLUMNS, layouts=st.tuples(*[st.sampled_from(sorted(LAYOUTS))] * 2), with_bias=st.booleans())
+@example(m=1, k=1, n=1, layouts=("C", "C"), with_bias=True)
+@settings(max_examples=60, deadline=None)
+def test_products_of_any_size_and_layout(dtype: Any, m: int, k: int, n: int, layouts: tuple[str, str], with_bias: bool) -> None:
+    a, b = LAYOUTS[layouts[0]](matrix(m, k, dtype)), LAYOUTS[layouts[1]](matrix(k, n, dtype, 1))
+    bias = matrix(1, n, dtype, 2)[0] if with_bias else None
+    assert_close(gemm.product(a, b, bias), a, b, 0 if bias is None else bias)
+
+
+@DTYPES
+def test_matmul_and_linear_of_small_and_large_matrices(dtype: Any) -> None:
+    x, weight, bias = matrix(300, 70, dtype), matrix(40, 70, dtype, 1), matrix(1, 40, dtype, 2)[0]
+    small = x[:1, :5], weight[:3, :5], bias[:3]
+    assert small[0].size * len(small[1]) < cpu.PRODUCT_FROM <= x.size * len(weight)
+    for xs, ws, bs in ((x, weight, bias), small):
+        assert_close(cpu.matmul(xs, ws.T), xs, ws.T)
+        assert_close(cpu.linear(xs, ws, None), xs, ws.T)
+        assert_close(cpu.linear(xs, ws, bs), xs, ws.T, bs)
+        np.testing.assert_allclose(cpu.linear(xs, ws, bs), reference.linear(xs, ws, bs), rtol=1e-4, atol=1e-4)
+
+
+def test_matmul_of_a_column_and_a_row_and_of_stacks() -> None:
+    for shape_a, shape_b in [((50, 1), (1, 60)), ((4, 50, 1), (1, 60)), ((3, 1, 20, 30), (2, 30, 20)), ((2, 0, 3), (3, 4))]:
+        a, b = (np.random.default_rng(0).standard_normal(shape) for shape in (shape_a, shape_b))
+        np.testing.assert_allclose(cpu.matmul(a, b), reference.matmul(a, b), rtol=1e-12, atol=1e-13)
+
+
+def test_one_nan_spoils_its_row_and_column_and_nothing_else() -> None:
+    a, b = matrix(40, 50, np.float32), matrix(50, 60, np.float32)
+    a[3, 7] = np.nan
+    b[9, 11] = np.inf
+    spoiled = ~np.isfinite(gemm.product(a, b))
+    expected = np.zeros((40, 60), bool)
+    expected[3] = expected[:, 11] = True
+    np.testing.assert_array_equal(spoiled, expected)
+
+
+@DTYPES
+def test_a_bias_of_another_precision_is_added_as_its_value(dtype: Any) -> None:
+    other = np.float64 if dtype == np.float32 else np.float32
+    for rows in (1, 200):
+        x, weight, bias = matrix(rows, 40, dtype), matrix(30, 40, dtype, 1), np.linspace(-3, 3, 30).astype(other)
+        out = F.linear(Tensor(x), Tensor(weight), Tensor(bias))
+        np.testing.assert_allclose(out.data, x @ weight.T + bias, rtol=1e-4, atol=1e-4)
+
+
+def test_operands_of_two_precisions_and_of_integers() -> None:
+    a, b = matrix(60, 50, np.float32), matrix(50, 40, np.float64)
+    np.testing.assert_allclose(cpu.matmul(a, b), a @ b, rtol=1e-12)
+    integers = np.arange(40 * 50).reshape(40, 50)
+    np.testing.assert_array_equal(cpu.matmul(integers, integers.T), integers @ integers.T)
+    swapped = a.astype(">f4")
+    np.testing.assert_allclose(cpu.matmul(swapped, swapped.T), a @ a.T, rtol=1e-4, atol=1e-4)
+
+
+def test_results_are_the_same_to_the_bit_on_one_thread_and_on_all() -> None:
+    a, b = matrix(90, 1500, np.float32), matrix(1500, 110, np.float32)
+    on_all = gemm.product(a, b)
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        on_one = gemm.product(a, b)
+    finally:
+        numba.set_num_threads(threads)
+    np.testing.assert_array_equal(on_all, on_one)
+
+
+def test_python_threads_may_multiply_at_once() -> None:
+    a, b = matrix(64, 64, np.float64), matrix(64, 64, np.float64, 1)
+    expected = gemm.product(a, b)
+    with ThreadPoolExecutor(4) as pool:
+        for result in pool.map(lambda _: gemm.product(a, b), range(40)):
+            np.testing.assert_array_equal(result, expected)
+
+
+SPECIAL = [0.0, -0.0, 1.5, -1.5, 1e-30, -1e-30, np.nan]
+
+
+@DTYPES
+def test_elementwise_kernels_equal_the_reference_on_special_values(dtype: Any) -> None:
+    x, y = (a.astype(dtype) for a in np.meshgrid(SPECIAL, SPECIAL))
+    with np.errstate(invalid="ignore"):  # comparing NaN
+        for slope in (0.0, 0.2, 1.5):
+            np.testing.assert_array_equal(cpu.leaky_relu(x, slope), reference.leaky_relu(x, dtype(slope)))
+            expected = reference.leaky_relu_backward(x, y, dtype(slope))
+            np.testing.assert_array_equal(cpu.leaky_relu_backward(x, y, slope), expected)
+    np.testing.assert_allclose(cpu.tanh_backward(x, y), reference.tanh_backward(x, y), rtol=4 * np.finfo(dtype).eps)
+
+
+@DTYPES
+def test_elementwise_kernels_keep_memory_order_and_precision(dtype: Any) -> None:
+    """Images stay channels-last through activations."""
+    x = np.ones((2, 4, 4, 3), dtype).transpose(0, 3, 1, 2)
+    for out in (cpu.leaky_relu(x, 0.2), cpu.leaky_relu_backward(x, x, 0.2), cpu.tanh_backward(x, x)):
+        assert out.dtype == dtype
+        assert out.strides == x.strides

@@ -1,0 +1,66 @@
+"""Outputs, gradients and second derivatives of every function equal PyTorch's: as recorded, and live where it is installed.
+
+The points where minigrad differs on purpose are left out of the table: softplus beyond 20, which PyTorch rounds to x, and
+binary_cross_entropy with probabilities closer to 0 or 1 than 1e-12, where PyTorch clamps p (1 - p) and not each factor.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from reference import op_cases
+from reference.op_cases import CASES, Case, Results, run_minigrad, run_torch
+
+import minigrad as mg
+import minigrad.functional as F
+
+RECORDED = Path(op_cases.__file__).parent / "ops.safetensors"
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, np.ndarray]:
+    return mg.load(RECORDED)
+
+
+def assert_same(case: Case, ours: Results, theirs: Results) -> None:
+    assert ours.keys() == theirs.keys()
+    for key, expected in theirs.items():
+        assert ours[key].dtype == expected.dtype, (case.name, key)
+        largest = float(np.abs(expected).max(initial=0))
+        np.testing.assert_allclose(
+            ours[key], expected, rtol=1e-12, atol=1e-15 * max(1.0, largest), err_msg=f"{case.name} {key}"
+        )
+
+
+@each_case
+def test_values_equal_the_recorded_ones(case: Case, recorded: Results) -> None:
+    start = f"{case.name}/"
+    theirs = {key.removeprefix(start): a for key, a in recorded.items() if key.startswith(start)}
+    assert theirs, "not recorded; run tests/reference/record.py"
+    assert_same(case, run_minigrad(case), theirs)
+
+
+@each_case
+def test_values_equal_those_of_an_installed_torch(case: Case) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, while it is imported
+        pytest.importorskip("torch")
+    assert_same(case, run_minigrad(case), run_torch(case))
+
+
+def test_every_function_is_compared_or_left_out_for_a_reason() -> None:
+    compared = {case.function for case in CASES}
+    assert compared.isdisjoint(op_cases.NOT_COMPARED)
+    assert compared | op_cases.NOT_COMPARED.keys() == set(F.__all__)
+
+
+def test_names_of_cases_are_different() -> None:
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+def test_the_recorded_file_is_small() -> None:
+    assert RECORDED.stat().st_size < 300_000

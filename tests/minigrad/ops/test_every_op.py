@@ -1,0 +1,320 @@
+"""Every op has examples, and every example passes the same checks: derivatives of both orders, layouts, precision, purity.
+
+A new op gets its line in EXAMPLES; a test fails until it has one, and until the examples reach each of its inputs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import minigrad.functional as F
+from minigrad import Op, Tensor
+from minigrad.gradcheck import gradcheck, gradgradcheck
+from minigrad.ops import elementwise, linear, loss, reduce, shape, softmax
+
+Maker = Callable[[np.random.Generator], np.ndarray]
+
+
+def normal(*shape: int) -> Maker:
+    return lambda rng: rng.standard_normal(shape)
+
+
+def positive(*shape: int) -> Maker:
+    return lambda rng: rng.uniform(0.3, 2.0, shape)
+
+
+def apart(*shape: int) -> Maker:
+    """Values at least 0.1 apart from each other and from 0: no finite difference steps over a kink."""
+
+    def make(rng: np.random.Generator) -> np.ndarray:
+        size = int(np.prod(shape))
+        return rng.permutation(np.arange(size) - size / 2 + 0.25).reshape(shape) / 5
+
+    return make
+
+
+def mask(*shape: int) -> Maker:
+    return lambda rng: rng.random(shape) < 0.5
+
+
+@dataclass(frozen=True)
+class Example:
+    """A function that applies the op, and its inputs; floating-point ones are differentiated."""
+
+    f: Callable[..., Tensor]
+    inputs: tuple[Maker, ...]
+
+    def arrays(self) -> list[np.ndarray]:
+        rng = np.random.default_rng(7)
+        return [np.asarray(make(rng)) for make in self.inputs]
+
+
+def examples(f: Callable[..., Tensor], *inputs: tuple[Maker, ...]) -> list[Example]:
+    return [Example(f, each) for each in inputs]
+
+
+def unary(f: Callable[..., Tensor], make: Callable[..., Maker]) -> list[Example]:
+    return examples(f, (make(3, 4),), (make(),), (make(2, 0),))
+
+
+def binary(f: Callable[..., Tensor], first: Callable[..., Maker], second: Callable[..., Maker]) -> list[Example]:
+    same, broadcast, number, empty = (3, 4), ((2, 1, 4), (3, 1)), ((3,), ()), ((0, 3), (1, 1))
+    return examples(
+        f, (first(*same), second(*same)), *[(first(*a), second(*b)) for a, b in (broadcast, broadcast[::-1], number, empty)]
+    )
+
+
+def reduction(f: Callable[..., Tensor], make: Callable[..., Maker], empty: tuple[int, ...]) -> list[Example]:
+    return [
+        *examples(f, (make(3, 4),), (make(),), (make(*empty),)),
+        *examples(lambda x: f(x, 1), (make(2, 3, 4),)),
+        *examples(lambda x: f(x, -1, keepdims=True), (make(*empty, 2),)),
+        *examples(lambda x: f(x, (0, -1)), (make(2, 3, 4),)),
+        *examples(lambda x: f(x, (), True), (make(2, 3),)),
+    ]
+
+
+def with_numbers(f: Callable[..., Tensor]) -> list[Example]:
+    return [*examples(lambda x: f(x, 1.7), (positive(3, 4),)), *examples(lambda x: f(1.7, x), (positive(3, 4),))]
+
+
+INDICES = np.array([[0, 2, 2], [1, 0, -1]])
+
+EXAMPLES: dict[type[Op], list[Example]] = {
+    elementwise.Add: [*binary(F.add, normal, normal), *with_numbers(F.add)],
+    elementwise.Sub: [*binary(F.sub, normal, normal), *with_numbers(F.sub)],
+    elementwise.Mul: [*binary(F.mul, normal, normal), *with_numbers(F.mul), *examples(lambda x: x * x, (normal(3),))],
+    elementwise.Div: [*binary(F.div, normal, positive), *with_numbers(F.div)],
+    elementwise.Neg: unary(F.neg, normal),
+    elementwise.Pow: [
+        *binary(F.pow, positive, normal),
+        *with_numbers(F.pow),
+        *[Example(lambda x, power=power: F.pow(x, power), (apart(3, 4),)) for power in (0, 1, 2, 3.0, -1)],
+    ],
+    elementwise.Exp: unary(F.exp, normal),
+    elementwise.Log: unary(F.log, positive),
+    elementwise.Sqrt: unary(F.sqrt, positive),
+    elementwise.Abs: unary(F.abs, apart),
+    elementwise.Tanh: unary(F.tanh, normal),
+    elementwise.TanhBackward: examples(
+        lambda g, y: elementwise.TanhBackward()(g, y), (normal(3, 4), normal(3, 4)), (normal(0, 2), normal(0, 2))
+    ),
+    elementwise.Sigmoid: unary(F.sigmoid, normal),
+    elementwise.Softplus: unary(F.softplus, normal),
+    elementwise.LeakyReLU: [*unary(F.relu, apart), *unary(F.leaky_relu, apart), *unary(lambda x: F.leaky_relu(x, 1.5), apart)],
+    elementwise.LeakyReLUBackward: examples(
+        lambda g, y: elementwise.LeakyReLUBackward(0.2)(g, y), (normal(3, 4), apart(3, 4)), (normal(0), apart(0))
+    ),
+    elementwise.Maximum: [*binary(F.maximum, apart, lambda *s: lambda rng: apart(*s)(rng) + 0.05), *with_numbers(F.maximum)],
+    elementwise.Minimum: [*binary(F.minimum, apart, lambda *s: lambda rng: apart(*s)(rng) + 0.05), *with_numbers(F.minimum)],
+    elementwise.Clip: [
+        *unary(lambda x: F.clip(x, -0.5, 0.7), apart),
+        *unary(lambda x: F.clip(x, low=-0.5), apart),
+        *unary(lambda x: F.clip(x, high=0.7), apart),
+    ],
+    elementwise.Where: [
+        *examples(F.where, (mask(3, 4), normal(3, 4), normal(3, 4)), (mask(3, 1), normal(2, 1, 4), normal(4))),
+        *examples(lambda c, x: F.where(c, x, 2.0), (mask(3), normal(3)), (mask(0), normal(0))),
+        *examples(lambda c, x: F.where(c, 2.0, x), (mask(3), normal(3))),
+    ],
+    reduce.Sum: reduction(F.sum, normal, (0, 3)),
+    reduce.Mean: reduction(F.mean, normal, (2, 3)),
+    reduce.Max: reduction(F.max, apart, (2, 3)),
+    reduce.BroadcastTo: [
+        *examples(lambda x: F.broadcast_to(x, (2, 3, 4)), (normal(3, 1),), (normal(),), (normal(1, 1, 4),)),
+        *examples(lambda x: F.broadcast_to(x, (0, 3)), (normal(3),), (normal(1, 1),)),
+    ],
+    reduce.SumTo: [
+        *examples(lambda x: reduce.sum_to(x, (3, 1)), (normal(2, 3, 4),), (normal(3, 4),)),
+        *examples(lambda x: reduce.sum_to(x, ()), (normal(2, 3),), (normal(0),)),
+        *examples(lambda x: reduce.sum_to(x, (1, 3)), (normal(0, 3),)),
+    ],
+    softmax.LogSumExp: reduction(F.logsumexp, normal, (2, 3)),
+    shape.Reshape: examples(lambda x: F.reshape(x, (2, -1)), (normal(4, 3),), (normal(2, 0, 3),)),
+    shape.Transpose: [
+        *examples(lambda x: F.transpose(x, 2, 0, 1), (normal(2, 3, 4),), (normal(2, 0, 4),)),
+        *examples(lambda x: F.transpose(x, (0, -1, 1)), (normal(2, 3, 4),)),
+        *examples(F.transpose, (normal(3, 4),), (normal(),)),
+    ],
+    shape.Flip: [
+        *examples(F.flip, (normal(2, 3),), (normal(0, 3),)),
+        *examples(lambda x: F.flip(x, (0, -1)), (normal(2, 3, 4),)),
+    ],
+    shape.Astype: examples(lambda x: F.astype(x, np.longdouble), (normal(3, 4),), (normal(0),)),
+    shape.Index: [
+        Example(lambda x, key=key: x[key], (normal(3, 4),))
+        for key in (
+            1,
+            -1,
+            (slice(None), slice(None, None, -2)),
+            (..., None, 0),
+            slice(2, 2),
+            np.array([True, False, True]),
+            [0, 2, 2],
+            INDICES,
+            (INDICES, INDICES),
+            (np.array([[0], [2]]), slice(1, 3)),
+        )
+    ],
+    shape.Scatter: [
+        *examples(lambda g: shape.Scatter((3, 4), INDICES)(g), (normal(2, 3, 4),)),
+        *examples(lambda g: shape.Scatter((3, 4), (slice(None), slice(1, 3)))(g), (normal(3, 2),)),
+    ],
+    shape.Concatenate: [
+        *examples(lambda *xs: F.concatenate(xs), (normal(2, 3), normal(1, 3), normal(0, 3)), (normal(4),)),
+        *examples(lambda *xs: F.concatenate(xs, -1), (normal(2, 3), normal(2, 1))),
+        *examples(lambda x: F.concatenate([x, x], 1), (normal(2, 3),)),
+    ],
+    shape.Pad: [
+        *examples(lambda x: F.pad(x, (1, 2)), (normal(2, 3),), (normal(2, 0),)),
+        *examples(lambda x: F.pad(x, (0, 1, 2, 0), 1.5), (normal(2, 3, 4),)),
+    ],
+    linear.MatMul: examples(
+        F.matmul,
+        (normal(2, 3), normal(3, 4)),
+        (normal(3, 1), normal(1, 4)),
+        (normal(5, 1, 2, 3), normal(4, 3, 2)),
+        (normal(3), normal(2, 3, 4)),
+        (normal(2, 2, 3), normal(3)),
+        (normal(3), normal(3)),
+        (normal(2, 0), normal(0, 3)),
+        (normal(0, 2), normal(2, 3)),
+    ),
+    linear.Linear: examples(
+        F.linear,
+        (normal(5, 3), normal(4, 3), normal(4)),
+        (normal(5, 3), normal(4, 3)),
+        (normal(3), normal(4, 3), normal(4)),
+        (normal(2, 5, 3), normal(4, 3), normal(4)),
+        (normal(0, 3), normal(4, 3), normal(4)),
+        (normal(2, 0), normal(4, 0), normal(4)),
+        (normal(5, 1), normal(1, 1), normal(1)),
+    ),
+    loss.BCEWithLogits: [
+        *binary(lambda x, t: loss.BCEWithLogits()(x, t), normal, positive),
+        *unary(lambda x: F.binary_cross_entropy_with_logits(x, 1.0, "none"), normal),
+    ],
+    loss.ClampedLog: examples(lambda x: loss.ClampedLog()(x), (positive(3, 4),), (positive(0),)),
+}
+
+EACH = [pytest.param(op, e, id=f"{op.__name__}-{i}") for op, each in EXAMPLES.items() for i, e in enumerate(each)]
+each_example = pytest.mark.parametrize(("op", "example"), EACH)
+
+
+def strided(a: np.ndarray) -> np.ndarray:
+    """The same values with gaps between them, the first axis backwards in memory."""
+    wide = np.zeros([2 * n for n in a.shape], a.dtype)
+    view = wide[tuple(slice(None, None, 2) for _ in a.shape)]
+    view = view[::-1] if a.ndim else view
+    view[...] = a
+    return view
+
+
+def tensors(arrays: list[np.ndarray]) -> list[Tensor]:
+    return [Tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
+
+
+def nodes(root: Op) -> Iterator[Op]:
+    """The ops of a graph."""
+    todo, seen = [root], {id(root)}
+    while todo:
+        op = todo.pop()
+        yield op
+        for parent in op.parents:
+            if isinstance(parent, Op) and id(parent) not in seen:
+                seen.add(id(parent))
+                todo.append(parent)
+
+
+def all_ops() -> set[type[Op]]:
+    """The ops defined anywhere in the package. (The GPU kernels need CuPy, and define none.)"""
+    for module in pkgutil.walk_packages(mg.__path__, "minigrad."):
+        if not module.name.startswith("minigrad.kernels."):
+            importlib.import_module(module.name)
+
+    def below(cls: type[Op]) -> Iterator[type[Op]]:
+        for child in cls.__subclasses__():
+            yield child
+            yield from below(child)
+
+    return {op for op in below(Op) if hasattr(op, "forward") and op.__module__.startswith("minigrad.")}
+
+
+def test_every_op_has_examples() -> None:
+    assert {op.__name__ for op in all_ops()} == {op.__name__ for op in EXAMPLES}
+
+
+@pytest.mark.parametrize("op", EXAMPLES, ids=lambda op: op.__name__)
+def test_the_examples_apply_the_op_and_reach_every_backward_method(op: type[Op]) -> None:
+    reached: set[str] = set()
+    for example in EXAMPLES[op]:
+        out = example.f(*tensors(example.arrays()))
+        assert out.op is not None
+        applied = [node for node in nodes(out.op) if type(node) is op]
+        assert applied
+        for node in applied:
+            names = op.input_names * len(node.parents) if op.variadic else op.input_names
+            reached |= {f"backward_{name}" for name, parent in zip(names, node.parents, strict=False) if parent is not None}
+    assert reached == {name for name in dir(op) if name.startswith("backward_")}
+
+
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray, strided], ids=["C", "Fortran", "strided"])
+@each_example
+def test_derivatives_of_both_orders(op: type[Op], example: Example, layout: Callable[[Any], np.ndarray]) -> None:
+    inputs = tensors([layout(a) if a.ndim else a for a in example.arrays()])
+    gradcheck(example.f, inputs)
+    gradgradcheck(example.f, inputs)
+
+
+@pytest.mark.parametrize(("op", "example"), [case for case in EACH if case.values[0] is not shape.Astype])
+def test_float32_in_float32_out_and_the_values_of_float64(op: type[Op], example: Example) -> None:
+    arrays = example.arrays()
+    exact, single = tensors(arrays), tensors([a.astype(np.float32) if a.dtype.kind == "f" else a for a in arrays])
+    outs = example.f(*exact), example.f(*single)
+    assert outs[1].dtype == np.float32
+    g = np.random.default_rng(1).standard_normal(outs[0].shape)
+    gradients = [
+        mg.grad(out, [x for x in xs if x.requires_grad], Tensor(g.astype(out.dtype)), create_graph=True)
+        for out, xs in zip(outs, (exact, single), strict=True)
+    ]
+    for precise, rough in zip([outs[0], *gradients[0]], [outs[1], *gradients[1]], strict=True):
+        assert rough.dtype == np.float32
+        assert rough.shape == precise.shape
+        np.testing.assert_allclose(rough.data, precise.data, rtol=2e-5, atol=2e-6)
+
+
+@each_example
+def test_nothing_writes_into_inputs_or_cotangents(op: type[Op], example: Example) -> None:
+    arrays = example.arrays()
+    for a in arrays:
+        a.flags.writeable = False  # whoever writes raises
+    inputs = tensors(arrays)
+    checked = [x for x in inputs if x.requires_grad]
+    out = example.f(*inputs)
+    g = np.ones(out.shape, out.dtype)
+    g.flags.writeable = False
+    gradients = mg.grad(out, checked, Tensor(g, requires_grad=True), create_graph=True)
+    total = Tensor(0.0)
+    for gradient in gradients:
+        total = total + (gradient * gradient).sum()
+    if total.requires_grad:
+        mg.grad(total, checked)
+    for before, after in zip(example.arrays(), arrays, strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+@each_example
+def test_the_output_is_the_same_inside_no_grad(op: type[Op], example: Example) -> None:
+    recorded = example.f(*tensors(example.arrays()))
+    with mg.no_grad():
+        plain = example.f(*tensors(example.arrays()))
+    np.testing.assert_array_equal(plain.data, recorded.data)
+    assert not plain.requires_grad

@@ -1,0 +1,246 @@
+"""Optimizers: PyTorch's numbers, the two kernels against each other, what a bad gradient does, and going on from a file."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from reference import optim_cases
+from reference.optim_cases import SETTINGS, run_minigrad, run_torch
+
+import minigrad as mg
+from minigrad import Tensor, optim
+from minigrad.kernels import cpu, reference
+
+RECORDED = Path(optim_cases.__file__).parent / "optim.safetensors"
+each_setting = pytest.mark.parametrize("name", SETTINGS)
+
+Make = Callable[[list[Tensor]], optim.Optimizer]
+OPTIMIZERS: dict[str, Make] = {
+    "SGD": lambda params: optim.SGD(params, lr=0.1),
+    "SGD with momentum": lambda params: optim.SGD(params, lr=0.1, momentum=0.9),
+    "Adam": lambda params: optim.Adam(params, lr=0.1, betas=(0.5, 0.9)),
+    "RMSprop": lambda params: optim.RMSprop(params, lr=0.1, alpha=0.9),
+}
+each_optimizer = pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+
+
+class TestAgainstPyTorch:
+    @each_setting
+    def test_a_hundred_steps_equal_the_recorded_ones(self, name: str) -> None:
+        np.testing.assert_allclose(run_minigrad(SETTINGS[name]), mg.load(RECORDED)[name], rtol=1e-12, atol=1e-14)
+
+    @each_setting
+    def test_a_hundred_steps_equal_those_of_an_installed_torch(self, name: str) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's own, while it is imported
+            pytest.importorskip("torch")
+            theirs = run_torch(SETTINGS[name])
+        np.testing.assert_allclose(run_minigrad(SETTINGS[name]), theirs, rtol=1e-12, atol=1e-14)
+
+    def test_the_settings_lead_to_different_places(self) -> None:
+        ends = [run_minigrad(setting)[-1] for setting in SETTINGS.values()]
+        assert all(not np.allclose(a, b, rtol=1e-6) for i, a in enumerate(ends) for b in ends[:i])
+
+
+SIZES = [(), (1,), (3, 5), (cpu.PARALLEL_FROM - 1,), (cpu.PARALLEL_FROM + 3,)]
+KERNELS: dict[str, tuple[int, tuple[float, ...]]] = {  # state arrays, and numbers
+    "sgd": (1, (0.1, 0.9)),
+    "adam": (2, (0.1, 0.5, 0.9, 1e-8, 3)),
+    "rmsprop": (1, (0.1, 0.9, 1e-8)),
+}
+
+
+class TestKernels:
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    @pytest.mark.parametrize("kernel", KERNELS)
+    def test_the_fast_ones_do_what_the_reference_does(self, kernel: str, dtype: Any) -> None:
+        """On one and on all threads, with a few bad elements in each gradient."""
+        states, numbers = KERNELS[kernel]
+        rng = np.random.default_rng(0)
+        lists = [[np.asarray(rng.standard_normal(s), dtype) for s in SIZES] for _ in range(2 + states)]
+        for state in lists[2:]:
+            for a in state:
+                np.abs(a, out=a)
+        expected_bad = [0, 1, 2, 3, 3]
+        for g, count in zip(lists[1], expected_bad, strict=True):
+            if count:
+                g.reshape(-1)[[0, -2, -1][:count]] = [np.nan, np.inf, -np.inf][:count]
+        fast, slow = ([[a.copy() for a in each] for each in lists] for _ in range(2))
+        with np.errstate(all="ignore"):
+            bad = getattr(reference, kernel)(*slow, *numbers)
+        assert bad == getattr(cpu, kernel)(*fast, *numbers) == expected_bad
+        rtol = 1e-13 if dtype == np.float64 else 2e-6
+        for fast_arrays, slow_arrays in zip(fast, slow, strict=True):
+            for a, b in zip(fast_arrays, slow_arrays, strict=True):
+                np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
+        for untouched, g in zip(fast[1], lists[1], strict=True):
+            np.testing.assert_array_equal(untouched, g)
+
+    def test_large_arrays_are_updated_as_small_ones_are(self) -> None:
+        """Bit for bit: sharing work out among threads is no reason for other numbers."""
+        size = cpu.PARALLEL_FROM
+        rng = np.random.default_rng(1)
+        arrays = [rng.standard_normal(size).astype(np.float32) for _ in range(3)] + [np.ones(size, np.float32)]
+        whole = [[a.copy()] for a in arrays]
+        halves = [[a[: size // 2].copy(), a[size // 2 :].copy()] for a in arrays]
+        cpu.adam(*whole, 0.1, 0.5, 0.9, 1e-8, 2)
+        cpu.adam(*halves, 0.1, 0.5, 0.9, 1e-8, 2)
+        for (a,), parts in zip(whole, halves, strict=True):
+            np.testing.assert_array_equal(a, np.concatenate(parts))
+
+
+def leaves() -> list[Tensor]:
+    return [Tensor(np.array([[1.0, 2.0], [3.0, 4.0]]), requires_grad=True), Tensor(np.array([5.0, 6.0]), requires_grad=True)]
+
+
+def ones() -> list[Tensor]:
+    return [Tensor(np.ones((2, 2))), Tensor(np.ones(2))]
+
+
+class TestStep:
+    @each_optimizer
+    def test_any_memory_layout_of_a_gradient_will_do(self, make: Make) -> None:
+        g = np.arange(1.0, 5.0).reshape(2, 2)
+        wide = np.zeros((4, 4))
+        wide[::2, ::2] = g
+        frozen = g.copy()
+        frozen.flags.writeable = False
+        ends = []
+        for layout in (g, np.asfortranarray(g), wide[::2, ::2], frozen):
+            params = leaves()[:1]
+            make(params).step([Tensor(layout)])
+            ends.append(params[0].data)
+        assert all(np.array_equal(end, ends[0]) for end in ends)
+        assert not np.array_equal(ends[0], leaves()[0].data)
+
+    @each_optimizer
+    def test_without_gradients_it_takes_what_backward_left(self, make: Make) -> None:
+        given, left = leaves(), leaves()
+        make(given).step(mg.grad((given[0] * given[1]).sum(), given))
+        optimizer = make(left)
+        (left[0] * left[1]).sum().backward()
+        optimizer.step()
+        for a, b in zip(given, left, strict=True):
+            np.testing.assert_array_equal(a.data, b.data)
+        optimizer.zero_grad()
+        with pytest.raises(ValueError, match=r"parameter 0 \(2, 2\) has no \.grad; call loss\.backward\(\) first"):
+            optimizer.step()
+
+    @each_optimizer
+    def test_float32_parameters_stay_float32_and_in_place(self, make: Make) -> None:
+        p = Tensor(np.ones(3, np.float32), requires_grad=True)
+        array = p.data
+        make([p]).step([Tensor(np.ones(3, np.float32))])
+        assert p.data is array
+        assert p.dtype == np.float32
+        assert array[0] < 1
+
+    @each_optimizer
+    def test_the_learning_rate_can_be_changed_between_steps(self, make: Make) -> None:
+        params = leaves()
+        optimizer = make(params)
+        optimizer.lr = 0.0
+        optimizer.step(ones())
+        for p, start in zip(params, leaves(), strict=True):
+            np.testing.assert_array_equal(p.data, start.data)
+
+    def test_the_two_networks_of_a_gan_are_stepped_apart(self) -> None:
+        g, d = leaves()
+        optim.SGD([g], lr=0.1).step(mg.grad((g * d).sum(), [g]))
+        np.testing.assert_array_equal(d.data, leaves()[1].data)
+
+    def test_gradients_of_other_shapes_or_number(self) -> None:
+        optimizer = optim.SGD(leaves())
+        with pytest.raises(
+            ValueError, match=r"SGD: the gradients' shapes \[\(2,\), \(2, 2\)\] are not the parameters' \[\(2, 2\)"
+        ):
+            optimizer.step(ones()[::-1])
+        with pytest.raises(ValueError, match="shapes"):
+            optimizer.step(ones()[:1])
+        assert optimizer.steps == 0
+
+
+class TestBadGradients:
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    @each_optimizer
+    def test_is_refused_by_name_and_its_elements_stay_as_they_were(self, make: Make, value: float) -> None:
+        params, good = leaves(), leaves()
+        optimizer, twin = make(params), make(good)
+        optimizer.step(ones())
+        twin.step(ones())
+        before = params[1].data.copy()
+        state = {key: a.copy() for key, a in optimizer.state_dict().items()}
+        gradients = ones()
+        gradients[1].data[0] = value
+        with pytest.raises(optim.BadGradient, match=r"parameter 1 \(2,\) has 1 NaN or infinite of 2 elements") as caught:
+            optimizer.step(gradients)
+        twin.step(ones())
+        assert caught.value.parameter is params[1]
+        assert isinstance(caught.value, FloatingPointError)
+        assert params[1].data[0] == before[0]
+        for key, a in optimizer.state_dict().items():
+            if key.endswith(".1"):
+                assert a[0] == state[key][0]
+        np.testing.assert_array_equal(params[0].data, good[0].data)
+        assert params[1].data[1] == good[1].data[1]
+
+
+class TestState:
+    @each_optimizer
+    def test_a_resumed_run_goes_on_bit_for_bit(self, make: Make, tmp_path: Path) -> None:
+        rng = np.random.default_rng(0)
+        gradients = [[Tensor(rng.standard_normal(p.shape)) for p in leaves()] for _ in range(10)]
+        params = leaves()
+        straight = make(params)
+        for each in gradients[:5]:
+            straight.step(each)
+        mg.save(tmp_path / "optimizer.safetensors", straight.state_dict())
+        resumed_params = [Tensor(p.data.copy(), requires_grad=True) for p in params]
+        resumed = make(resumed_params)
+        resumed.load_state_dict(mg.load(tmp_path / "optimizer.safetensors"))
+        assert resumed.steps == 5
+        for each in gradients[5:]:
+            straight.step(each)
+            resumed.step(each)
+        for a, b in zip(params, resumed_params, strict=True):
+            np.testing.assert_array_equal(a.data, b.data)
+
+    def test_names_of_the_state(self) -> None:
+        assert list(optim.Adam(leaves()).state_dict()) == ["steps", "first.0", "first.1", "second.0", "second.1"]
+
+    def test_a_state_of_another_optimizer_or_network_changes_nothing(self) -> None:
+        optimizer = optim.Adam(leaves())
+        optimizer.step(ones())
+        before = {key: a.copy() for key, a in optimizer.state_dict().items()}
+        others = [optim.SGD(leaves()), optim.Adam(leaves()[:1]), optim.Adam(leaves()[::-1])]
+        for other in others:
+            with pytest.raises(ValueError, match="Adam: the saved state is of another optimizer or other parameters"):
+                optimizer.load_state_dict(other.state_dict())
+        for key, a in optimizer.state_dict().items():
+            np.testing.assert_array_equal(a, before[key])
+
+
+BAD_ARGUMENTS: dict[str, tuple[Callable[[], Any], str]] = {
+    "no parameters": (lambda: optim.SGD([]), "SGD: there are no parameters"),
+    "lr below 0": (lambda: optim.Adam(leaves(), lr=-1e-3), "Adam: lr is -0.001; it must be 0 or more"),
+    "lr NaN": (lambda: optim.SGD(leaves(), lr=float("nan")), "SGD: lr is nan"),
+    "momentum 1": (lambda: optim.SGD(leaves(), momentum=1.0), r"SGD: momentum is 1\.0; it must be in \[0, 1\)"),
+    "beta 1": (lambda: optim.Adam(leaves(), betas=(0.9, 1.0)), r"Adam: betas are \(0\.9, 1\.0\)"),
+    "beta below 0": (lambda: optim.Adam(leaves(), betas=(-0.1, 0.9)), "Adam: betas"),
+    "alpha above 1": (lambda: optim.RMSprop(leaves(), alpha=1.5), r"RMSprop: alpha is 1\.5"),
+    "gaps in memory": (
+        lambda: optim.SGD([Tensor(np.ones((4, 4))[:, ::2], requires_grad=True)]),
+        r"SGD: parameter 0 \(4, 2\) is not contiguous",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), BAD_ARGUMENTS.values(), ids=BAD_ARGUMENTS)
+def test_bad_arguments_are_named(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,165 @@
+"""Files of weights: what is written is read back, PyTorch's tools read it too, and no failure leaves half a file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import minigrad as mg
+from minigrad import FileError, Tensor
+from minigrad.files import write_atomically
+from minigrad.serialize import load_with_metadata
+
+ARRAYS = {
+    "weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "double": np.array([0.1, np.nan, np.inf]),
+    "half": np.ones((2, 2), np.float16),
+    "number": np.array(3.5),
+    "count": np.array([1, -2], np.int64),
+    "bytes": np.arange(256, dtype=np.uint8),
+    "mask": np.array([True, False]),
+    "empty": np.zeros((0, 3), np.float32),
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "weights.safetensors"
+
+
+def assert_equal(read: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    assert read.keys() == expected.keys()
+    for name, a in expected.items():
+        assert read[name].dtype == a.dtype.newbyteorder("=")
+        np.testing.assert_array_equal(read[name], a)
+        assert read[name].shape == a.shape
+
+
+def test_what_is_saved_is_loaded(path: Path) -> None:
+    mg.save(path, ARRAYS)
+    assert_equal(mg.load(path), ARRAYS)
+    assert_equal(mg.load(str(path)), ARRAYS)
+
+
+def test_the_safetensors_library_reads_and_writes_the_same_files(path: Path) -> None:
+    mg.save(path, ARRAYS)
+    assert_equal(load_file(path), ARRAYS)
+    save_file(ARRAYS, path)
+    assert_equal(mg.load(path), ARRAYS)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [ARRAYS["weight"].T, ARRAYS["weight"][:, ::-2], ARRAYS["weight"].astype(">f4"), np.broadcast_to(np.float32(2), (3, 2))],
+    ids=["transposed", "strided", "big-endian", "broadcast"],
+)
+def test_layout_and_byte_order_in_memory_do_not_matter(path: Path, array: np.ndarray) -> None:
+    mg.save(path, {"a": array})
+    assert_equal(mg.load(path), {"a": array})
+
+
+def test_tensors_and_numbers_are_saved_as_arrays(path: Path) -> None:
+    mg.save(
+        path, {"tensor": Tensor(ARRAYS["weight"], requires_grad=True), "number": 3, "transposed": Tensor(ARRAYS["weight"]).T}
+    )
+    expected = {"tensor": ARRAYS["weight"], "number": np.array(3), "transposed": ARRAYS["weight"].T}
+    assert_equal(mg.load(path), expected)
+
+
+def test_loaded_arrays_can_be_written_to(path: Path) -> None:
+    mg.save(path, ARRAYS)
+    loaded = mg.load(path)
+    loaded["weight"][0, 0] = 9
+    assert mg.load(path)["weight"][0, 0] == 0
+
+
+def test_metadata_is_kept_beside_the_arrays(path: Path) -> None:
+    mg.save(path, ARRAYS, {"seed": "7", "note": "ünïcödé"})
+    assert load_with_metadata(path)[1] == {"seed": "7", "note": "ünïcödé"}
+    mg.save(path, ARRAYS)
+    assert load_with_metadata(path)[1] == {}
+
+
+def test_a_file_has_the_permissions_of_any_new_file(path: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"")
+    mg.save(path, ARRAYS)
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_a_missing_file_is_named(path: Path) -> None:
+    for read in (mg.load, load_with_metadata):
+        with pytest.raises(FileError, match=rf"^cannot read {path}: No such file"):
+            read(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not safetensors", b"\xff" * 100, b"\x02" + bytes(7) + b"{}"[:1]], ids=repr)
+def test_a_file_of_something_else_is_refused_by_name(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    for read in (mg.load, load_with_metadata):
+        with pytest.raises(FileError, match=rf"^{path} is damaged or no safetensors file"):
+            read(path)
+
+
+def test_every_truncation_is_noticed(path: Path) -> None:
+    mg.save(path, {"weight": ARRAYS["weight"], "count": ARRAYS["count"]})
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(FileError, match="is damaged"):
+            mg.load(path)
+
+
+def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"^cannot write .*nowhere/w\.safetensors: No such file or directory"):
+        mg.save(tmp_path / "nowhere" / "w.safetensors", ARRAYS)
+
+
+def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(FileError, match=r"^cannot write .*taken: .*what was there is unchanged"):
+        mg.save(tmp_path / "taken", ARRAYS)
+    assert os.listdir(tmp_path) == ["taken"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["disk full", "Ctrl-C"])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    mg.save(path, ARRAYS)
+
+    def fail(handle: int) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "fsync", fail)
+    expected = FileError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(expected) as caught:
+        mg.save(path, {"other": np.zeros(3)})
+    if expected is FileError:
+        assert str(caught.value) == f"cannot write {path}: No space left on device; what was there is unchanged"
+    assert_equal(mg.load(path), ARRAYS)
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_the_new_file_is_complete_on_disk_before_the_old_one_goes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    fsync, replace = os.fsync, os.replace
+
+    def logged_fsync(handle: int) -> None:
+        calls.append(("fsync", os.fstat(handle).st_size))
+        fsync(handle)
+
+    def logged_replace(source: str, target: Path) -> None:
+        calls.append(("replace", Path(source).stat().st_size))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", logged_fsync)
+    monkeypatch.setattr(os, "replace", logged_replace)
+    write_atomically(path, b"content")
+    assert calls == [("fsync", 7), ("replace", 7)]
+    assert path.read_bytes() == b"content"
