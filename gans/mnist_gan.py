@@ -82,6 +82,8 @@ class MnistGAN(Trainer):
         super().__init__(config, dtype)
         self.generator = make_generator(self.latent_size).to(config.backend, dtype)
         self.discriminator = make_discriminator().to(config.backend, dtype)
+        labels = mg.Tensor(np.repeat([[1.0], [0.0]], config.batch_size, axis=0).astype(dtype))
+        self.is_real = labels.to(config.backend)
         self.g_optimizer = optim.Adam(self.generator.parameters(), lr=config.lr)
         self.d_optimizer = optim.Adam(self.discriminator.parameters(), lr=config.lr)
 
@@ -91,20 +93,19 @@ class MnistGAN(Trainer):
 
     def step(self, real: mg.Tensor) -> Metrics:
         D, G = self.discriminator, self.generator
-
         n = len(real)
         fake = G(self.noise(n))
 
         logits = D(F.concatenate([real, fake.detach()]))  # detached: D's loss does not reach into G
-        real_logits, fake_logits = logits[:n], logits[n:]
-        d_loss = F.binary_cross_entropy_with_logits(real_logits, 1.0) + F.binary_cross_entropy_with_logits(fake_logits, 0.0)
+        d_loss = F.binary_cross_entropy_with_logits(logits, self.is_real, reduction="sum") / n
         self.d_optimizer.step(mg.grad(d_loss, D.parameters()))
 
         g_loss = F.binary_cross_entropy_with_logits(D(fake), 1.0)
         self.g_optimizer.step(mg.grad(g_loss, G.parameters()))  # through D, but only to G's weights
 
         with mg.no_grad():
-            d_real, d_fake = F.sigmoid(real_logits).mean(), F.sigmoid(fake_logits).mean()
+            probabilities = F.sigmoid(logits)
+            d_real, d_fake = probabilities[:n].mean(), probabilities[n:].mean()
         return {"d_loss": d_loss, "g_loss": g_loss, "D(x)": d_real, "D(G(z))": d_fake}
 
 

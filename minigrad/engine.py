@@ -74,9 +74,9 @@ class Op:
     forward: Callable[..., Array]
 
     stamp: int
-    parents: tuple[Op | Tensor | None, ...] = ()  # per input: the op that made it, the leaf itself, or None: no gradient
-    shapes: tuple[Shape, ...]
-    dtypes: tuple[Any, ...]
+    parents: Sequence[Op | Tensor | None] = ()  # per input: the op that made it, the leaf itself, or None: no gradient
+    shapes: Sequence[Shape]
+    dtypes: Sequence[Any]
     kept: dict[int, Any] | None  # input number -> Tensor or constant; OUT -> array; None once freed
     versions: dict[int, int]
 
@@ -115,22 +115,23 @@ class Op:
         if self.parents:
             raise RuntimeError(f"{self.name}: an op object is one node of the graph and can be applied once; make another one")
         rules = self.rules * len(inputs) if self.variadic else self.rules
-        parents: list[Op | Tensor | None] = [None] * len(inputs)
-        wanted: set[int] = set()
-        for i, x in enumerate(inputs):
-            rule = rules[i]
+        parents: list[Op | Tensor | None] = []
+        wanted: tuple[int, ...] = ()
+        for x, rule in zip(inputs, rules, strict=True):
             if rule is not None and isinstance(x, Tensor) and x.requires_grad:
-                parents[i] = x.op or x
-                wanted.update(rule.wants)
+                parents.append(x.op or x)
+                wanted += rule.wants
                 out.requires_grad = True
+            else:
+                parents.append(None)
         if not out.requires_grad:
             return
         # The output's array, not its Tensor: that points to this op, and a cycle would outlive its use.
         self.kept = {i: out.data if i == OUT else inputs[i] for i in wanted}
         self.versions = {i: x.version for i, x in self.kept.items() if isinstance(x, Tensor)}
-        self.shapes = tuple([getattr(x, "shape", ()) for x in inputs])
-        self.dtypes = tuple([getattr(x, "dtype", None) for x in inputs])
-        self.parents = tuple(parents)
+        self.shapes = [getattr(x, "shape", ()) for x in inputs]
+        self.dtypes = [getattr(x, "dtype", None) for x in inputs]
+        self.parents = parents
         self.stamp = next(_clock)
         out.op = self
 

@@ -83,6 +83,10 @@ class Tensor:
         """The same array, cut off from the graph: no gradient flows through what is returned."""
         return Tensor(self.data)
 
+    def to(self, backend_name: str) -> Tensor:
+        """The values on a backend, "numpy" or "cupy", cut off from the graph."""
+        return Tensor(backend.move(self.data, backend_name))
+
     def assign(self, data: Array) -> None:
         """Replace the values in place, as an optimizer does. Shape and dtype stay; graphs that kept this tensor are stale."""
         self.data[...] = data

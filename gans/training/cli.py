@@ -68,7 +68,7 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
             folder.check_free(config.overwrite)  # again: another process may have been faster
             folder.start(settings)
         if loop.step >= loop.last_step:
-            loop.draw_overview()
+            loop.conclude()
             print(f"{folder.path} is finished, at step {loop.step}; more --epochs or --steps go on from there")
             return True
         finished = loop.run()

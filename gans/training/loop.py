@@ -63,11 +63,15 @@ class Loop:
                 if self.step % self.batches.per_epoch == 0:
                     self.end_epoch(self.step // self.batches.per_epoch)
                     bar.set_description(self.title())
+        self.conclude()
+        return self.step == self.last_step
+
+    def conclude(self) -> None:
+        """Write what is there when a run ends, or stops for now."""
         if self.pending:
             self.write_row()  # for the curves; a run that goes on from here replaces it by a whole one
         self.save()
         self.draw_overview()
-        return self.step == self.last_step
 
     def guarded_step(self) -> Metrics:
         """One step; one that meets a NaN or an infinity is repeated to find the op that made it, and ends the run."""
@@ -90,6 +94,9 @@ class Loop:
             pass
         except FloatingPointError as error:
             cause = str(error)
+        return self.error(step, cause)
+
+    def error(self, step: int, cause: str) -> TrainingError:
         kept = f"; the checkpoint of step {self.saved_step} is kept" if self.folder and self.saved_step > 0 else ""
         return TrainingError(f"step {step + 1}: {cause}{kept}. {CURE}")
 
@@ -134,7 +141,7 @@ class Loop:
 
     def _check_array(self, name: str, array: Any) -> None:
         if not backend.all_finite(array):
-            raise self.failure(self.step - 1, FloatingPointError(f"{name} has {backend.describe_bad_values(array)}"))
+            raise self.error(self.step - 1, f"{name} has {backend.describe_bad_values(array)}")
 
     def sample(self, epoch: int) -> None:
         """Write the grid of an epoch that has just ended, from the noise that depends on nothing but the seed."""
@@ -146,7 +153,8 @@ class Loop:
         """Write the checkpoint, unless the one on disk is of this step."""
         if self.folder and self.step != self.saved_step:
             self.check_finite()
-            pending = {f"pending.{name}": values for name, values in self.read_pending().items()}
+            metrics = enumerate(self.read_pending().items())  # numbered: the file does not keep their order
+            pending = {f"pending.{i:02}.{name}": values for i, (name, values) in metrics}
             counter = {"random.counter": np.array(random.default_generator.counter)}
             arrays = {**self.trainer.state_dict(), **counter, **pending}
             self.folder.save_checkpoint(arrays, self.step, self.trainer.generator.state_dict())
@@ -157,15 +165,16 @@ class Loop:
         assert self.folder
         arrays, step = self.folder.load_checkpoint()
         try:
-            pending = {key.removeprefix("pending."): arrays.pop(key) for key in list(arrays) if key.startswith("pending.")}
+            keys = sorted(key for key in arrays if key.startswith("pending."))
+            pending = {key.split(".", 2)[2]: arrays.pop(key) for key in keys}
+            rows = list(zip(*pending.values(), strict=True))
             counter = int(arrays.pop("random.counter"))
             self.trainer.load_state_dict(arrays)
-        except (KeyError, ValueError, TypeError, OverflowError) as error:
+        except (LookupError, ValueError, TypeError, OverflowError) as error:
             raise mg.FileError(f"{self.folder.checkpoint} does not fit this program: {error}") from error
         random.manual_seed(self.trainer.config.seed)
         random.default_generator.counter = counter
         self.step = self.saved_step = step
-        rows = zip(*pending.values(), strict=True)
         self.pending = [{name: mg.Tensor(value) for name, value in zip(pending, row, strict=True)} for row in rows]
         self.folder.metrics.cut(step)
 

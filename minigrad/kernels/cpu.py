@@ -6,6 +6,7 @@ numba's, in one pool; what is too small for them stays on one.
 
 from __future__ import annotations
 
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -107,7 +108,9 @@ class _Loop:
 
     def __init__(self, body: Any) -> None:
         self.serial = numba.njit(cache=True, error_model="numpy")(body)
-        self.parallel = numba.njit(cache=True, error_model="numpy", parallel=True)(body)
+        twin = types.FunctionType(body.__code__, body.__globals__, body.__name__)
+        twin.__qualname__ = body.__qualname__ + "_parallel"  # under one name, numba's cache takes one for the other
+        self.parallel = numba.njit(cache=True, error_model="numpy", parallel=True)(twin)
 
     def __call__(self, arrays: Sequence[Array], numbers: Sequence[float]) -> int:
         """Run it; the numbers in the arrays' own precision, so that float32 stays float32."""

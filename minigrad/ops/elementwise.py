@@ -15,11 +15,14 @@ from minigrad.ops.reduce import sum_to
 from minigrad.tensor import Array, Tensor, TensorLike, raw, to_operand
 
 
+PLAIN = {Tensor, float, int}  # what needs no conversion, asked first because it is nearly always so
+
+
 class Elementwise(Op):
     """An op whose inputs are broadcast against each other."""
 
     def __call__(self, *inputs: Any) -> Tensor:
-        return super().__call__(*[x if isinstance(x, Tensor) else to_operand(x) for x in inputs])
+        return super().__call__(*[x if type(x) in PLAIN else to_operand(x) for x in inputs])
 
     def vjp(self, i: int, g: Tensor) -> Tensor:
         """As `Op.vjp`, then back to the input's own shape."""

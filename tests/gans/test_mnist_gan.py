@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import gzip
+import hashlib
 import json
 import os
 import shlex
@@ -116,11 +117,11 @@ def test_a_run_writes_every_file_that_is_promised(start: Start, digits: Path, tm
     out, err = process.communicate()
     assert process.returncode == 0, err
     folder = tmp_path / "runs" / "mnist_gan"  # the default
-    assert set(files(folder)) - {"run.lock"} == {
+    assert set(files(folder)) - {".lock"} == {
         "config.json", "metrics.csv", "losses.png", "training.gif", "checkpoint.safetensors", "generator.safetensors",
         *(f"samples/epoch-000{i}.png" for i in range(4)),
     }  # fmt: skip
-    assert [name for name, content in files(folder).items() if not content and name != "run.lock"] == []
+    assert [name for name, content in files(folder).items() if not content and name != ".lock"] == []
     assert "72 images" in out
     assert str(digits) in out
     assert all(word in err for word in ("d_loss", "D(G(z))", "images/s")), "the progress bar shows losses and speed"
@@ -133,7 +134,10 @@ def test_config_json_tells_how_to_repeat_the_run(whole: Path, digits: Path) -> N
         "backend": "numpy", "data": str(digits), "epochs": 3, "steps": None, "batch_size": 16, "lr": 3e-4, "seed": 0,
         "sample_every": 1,
     }  # fmt: skip
-    assert str(digits) in told["data_source"]
+    content = (digits / IMAGES).read_bytes()[16:]  # after the header
+    assert told["data"] == {
+        "source": str(digits / IMAGES), "images": 72, "hash": hashlib.blake2b(content, digest_size=8).hexdigest(),
+    }  # fmt: skip
     assert told["minigrad"] == mg.__version__
 
 
@@ -329,8 +333,8 @@ def test_a_second_ctrl_c_stops_at_once_and_keeps_the_last_checkpoint(
         ended = train("--epochs", 3, "--out", folder)
     assert ended.code == 130
     assert "Traceback" not in ended.err
-    assert {name: a for name, a in files(folder).items() if name != "run.lock"} == {
-        name: a for name, a in before.items() if name != "run.lock"
+    assert {name: a for name, a in files(folder).items() if name != ".lock"} == {
+        name: a for name, a in before.items() if name != ".lock"
     }
     assert checkpoint_step(folder) == 4
     assert train("--resume", "--out", folder).code == 0, "the lock is free again"
@@ -389,11 +393,11 @@ def test_resuming_without_a_run_says_so_and_makes_nothing(train: Train, tmp_path
 def test_resuming_a_finished_run_says_so_and_names_the_flag_that_goes_on(how: list[str], train: Train, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     train(*how, "--out", folder)
-    before = state(folder)
+    before = files(folder)
     ended = train("--resume", "--out", folder)
     assert ended.code == 0
     assert "is finished" in ended.out
-    assert state(folder) == before
+    assert files(folder) == before
     assert how[0] in ended.out, "more --epochs do not go on from an end that --steps has set"
 
 
@@ -427,6 +431,10 @@ def test_resuming_follows_the_same_data_to_another_folder(train: Train, digits: 
     (tmp_path / "moved" / f"{IMAGES}.gz").write_bytes(gzip.compress((digits / IMAGES).read_bytes()))
     assert train("--resume", "--data", tmp_path / "moved", "--steps", 12, "--out", folder).code == 0
     assert state(folder) == state(whole)
+    told = json.loads((folder / "config.json").read_text())
+    assert told["data"]["source"] == str(tmp_path / "moved" / f"{IMAGES}.gz")
+    assert told["config"]["data"] == str(tmp_path / "moved")
+    assert told["config"]["steps"] == 12
 
 
 def damaged(good: bytes) -> dict[str, bytes]:
@@ -462,6 +470,7 @@ FOREIGN: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "an infinite random state": lambda saved: {**saved, "random.counter": np.array(np.inf)},
     "other shapes": lambda saved: {**saved, "generator.0.weight": np.zeros((256, 50), np.float32)},
     "a moment of another shape": lambda saved: {**saved, "g_optimizer.first.0": np.zeros((2, 2), np.float32)},
+    "metrics of unequal numbers of steps": lambda saved: {**saved, "pending.00.d_loss": np.zeros(3)},
     "steps of another shape": lambda saved: {**saved, "d_optimizer.steps": np.zeros(2, np.int64)},
 }
 
@@ -535,7 +544,7 @@ def test_a_run_that_another_process_makes_while_the_data_loads_is_not_overwritte
     monkeypatch.setattr(MnistGAN, "load_images", slow)
     ended = train("--steps", 1, "--out", folder)
     assert before
-    assert {n: a for n, a in files(folder).items() if n != "run.lock"} == {n: a for n, a in before.items() if n != "run.lock"}
+    assert {n: a for n, a in files(folder).items() if n != ".lock"} == {n: a for n, a in before.items() if n != ".lock"}
     assert "already holds a run" in ended.complaint
 
 
@@ -566,7 +575,7 @@ def test_a_disk_that_fails_at_any_write_leaves_a_run_that_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fails)
         assert os.strerror(number) in train("--epochs", 3, "--out", folder).complaint
-    assert not [name for name in files(folder) if "/." in f"/{name}"], "nothing half-written is left"
+    assert not [name for name in files(folder) if "/." in f"/{name}" and name != ".lock"], "nothing half-written is left"
     if (folder / "checkpoint.safetensors").exists():
         assert checkpoint_step(folder) in ((write - 3) // 3 * 4, (write - 2) // 3 * 4)
         ended = train("--resume", "--out", folder)

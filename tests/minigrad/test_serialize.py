@@ -122,7 +122,7 @@ def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
 
 def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
-    with pytest.raises(FileError, match=r"^cannot write .*taken: .*what was there is unchanged"):
+    with pytest.raises(FileError, match=r"^cannot write .*taken: ."):
         mg.save(tmp_path / "taken", ARRAYS)
     assert os.listdir(tmp_path) == ["taken"]
 
@@ -141,7 +141,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     with pytest.raises(expected) as caught:
         mg.save(path, {"other": np.zeros(3)})
     if expected is FileError:
-        assert str(caught.value) == f"cannot write {path}: No space left on device; what was there is unchanged"
+        assert str(caught.value) == f"cannot write {path}: No space left on device"
     assert_equal(mg.load(path), ARRAYS)
     assert os.listdir(path.parent) == [path.name]
 

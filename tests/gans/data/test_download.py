@@ -209,7 +209,7 @@ def test_a_full_disk_is_not_blamed_on_the_mirror(server, url, path: Path, monkey
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fill)
-    with pytest.raises(DataError, match="cannot be written.*No space left") as caught:
+    with pytest.raises(DataError, match=r"cannot be written.*No space left") as caught:
         download([url("good"), url("good")], path, MD5, TIMEOUT)
     assert not isinstance(caught.value, DownloadError)
     assert server.asked == ["/good"] and left_in(path) == []

@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import gzip
 import os
@@ -83,10 +84,8 @@ def test_a_flipped_byte_gives_the_declared_shape_or_a_refusal(path: Path, kind: 
 @one_file_for_all_examples
 def test_random_bytes_give_an_array_or_a_refusal(path: Path, content: bytes, start: bytes) -> None:
     path.write_bytes(start + content)
-    try:
+    with contextlib.suppress(DataError):
         assert isinstance(read_idx(path), np.ndarray)
-    except DataError:
-        pass
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import os
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,7 +97,7 @@ def test_another_programs_config_json_is_not_taken_for_a_run_to_overwrite(folder
 
 def test_overwriting_removes_the_files_of_the_old_run_and_no_others(started: RunFolder) -> None:
     started.save_checkpoint({"a": np.ones(2)}, 3, {"b": np.ones(2)})
-    started.append_metrics(10, METRICS)
+    started.metrics.append(10, METRICS)
     started.save_samples(7, np.zeros((4, 4, 3), np.uint8))
     (started.samples / "mine.png").write_bytes(b"kept")
     (started.path / "notes.txt").write_text("kept")
@@ -171,7 +170,7 @@ def test_a_folder_that_cannot_be_made_is_refused_with_the_systems_reason(
 def test_a_folder_without_the_right_to_write_is_refused(started: RunFolder) -> None:
     started.path.chmod(0o500)
     try:
-        for write in (lambda: started.save_checkpoint({}, 1, {}), lambda: started.append_metrics(1, METRICS)):
+        for write in (lambda: started.save_checkpoint({}, 1, {}), lambda: started.metrics.append(1, METRICS)):
             with pytest.raises(FileError, match="Permission denied"):
                 write()
     finally:
@@ -185,7 +184,7 @@ WRITERS = {
     "config": lambda f: f.start({**SETTINGS, "new": 1}),
     "samples": lambda f: f.save_samples(1, np.zeros((4, 4, 3), np.uint8)),
     "overview": lambda f: f.save_overview({}),
-    "cut": lambda f: f.cut_metrics(10),
+    "cut": lambda f: f.metrics.cut(10),
 }
 
 
@@ -193,7 +192,10 @@ WRITERS = {
 def full_disk(patch: pytest.MonkeyPatch, stage: str) -> Iterator[None]:
     with patch.context() as p:
         if stage == "create":
-            p.setattr(tempfile, "mkstemp", failing(errno.ENOSPC))
+            plain = Path.open
+            p.setattr(
+                Path, "open", lambda path, mode="r", *more: (failing(errno.ENOSPC) if "x" in mode else plain)(path, mode, *more)
+            )
         elif stage == "sync":
             p.setattr(os, "fsync", failing(errno.ENOSPC))
         else:
@@ -208,8 +210,8 @@ def test_a_full_disk_leaves_what_was_there_and_nothing_half_written(
 ) -> None:
     monkeypatch.setattr(run_folder, "plot_curves", lambda path, *_: None)
     started.save_checkpoint({"a": np.ones(3)}, 1, {"b": np.ones(3)})
-    started.append_metrics(10, METRICS)
-    started.append_metrics(20, METRICS)
+    started.metrics.append(10, METRICS)
+    started.metrics.append(20, METRICS)
     started.save_samples(1, np.ones((4, 4, 3), np.uint8))
     before = contents(started.path)
     with full_disk(monkeypatch, stage), pytest.raises(FileError, match="No space left on device") as caught:
@@ -222,9 +224,9 @@ def test_a_full_disk_leaves_what_was_there_and_nothing_half_written(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux' device that is always full")
 def test_a_full_disk_under_the_metrics_is_told_in_one_sentence(started: RunFolder) -> None:
-    started.metrics.symlink_to("/dev/full")
+    started.metrics.path.symlink_to("/dev/full")
     with pytest.raises(FileError, match=r"metrics\.csv.*No space left") as caught:
-        started.append_metrics(10, METRICS)
+        started.metrics.append(10, METRICS)
     sentence(caught.value)
 
 
@@ -326,7 +328,7 @@ def test_a_checkpoint_of_rubbish_is_refused_in_one_sentence(started: RunFolder, 
 )
 def test_another_programs_safetensors_is_not_a_checkpoint(started: RunFolder, metadata: dict[str, str] | None) -> None:
     mg.save(started.checkpoint, {"w": np.ones(2)}, metadata)
-    with pytest.raises(FileError, match="damaged or of another program") as caught:
+    with pytest.raises(FileError, match="damaged or another program's") as caught:
         started.load_checkpoint()
     sentence(caught.value)
 
@@ -373,67 +375,74 @@ def test_settings_cut_at_any_byte_are_refused(started: RunFolder) -> None:
 
 def test_metrics_come_back_in_order(started: RunFolder) -> None:
     for step in (10, 20, 25):
-        started.append_metrics(step, {"d_loss": step / 4, "g_loss": 0.1})
-    steps, curves = started.read_metrics()
+        started.metrics.append(step, {"d_loss": step / 4, "g_loss": 0.1})
+    steps, curves = started.metrics.read()
     assert steps.tolist() == [10, 20, 25]
     assert {name: values.tolist() for name, values in curves.items()} == {"d_loss": [2.5, 5, 6.25], "g_loss": [0.1] * 3}
-    assert started.metrics.read_bytes().splitlines()[0] == b"step,d_loss,g_loss"
+    assert started.metrics.path.read_bytes().splitlines()[0] == b"step,d_loss,g_loss"
 
 
 def test_cutting_forgets_the_rows_beyond_a_step_and_later_rows_follow_on(started: RunFolder) -> None:
     for step in (10, 20, 30):
-        started.append_metrics(step, METRICS)
-    whole = started.metrics.read_bytes()
-    started.cut_metrics(20)
-    assert started.read_metrics()[0].tolist() == [10, 20]
-    started.append_metrics(30, METRICS)
-    assert started.metrics.read_bytes() == whole
+        started.metrics.append(step, METRICS)
+    whole = started.metrics.path.read_bytes()
+    started.metrics.cut(20)
+    assert started.metrics.read()[0].tolist() == [10, 20]
+    started.metrics.append(30, METRICS)
+    assert started.metrics.path.read_bytes() == whole
+
+
+def test_cutting_forgets_a_row_of_fewer_steps_that_an_interrupted_run_has_left(started: RunFolder) -> None:
+    for step in (10, 20, 25):
+        started.metrics.append(step, METRICS)
+    started.metrics.cut(25)
+    assert started.metrics.read()[0].tolist() == [10, 20]
 
 
 def test_without_rows_there_are_no_curves(started: RunFolder) -> None:
-    steps, curves = started.read_metrics()
+    steps, curves = started.metrics.read()
     assert len(steps) == 0
     assert curves == {}
-    started.cut_metrics(0)
+    started.metrics.cut(0)
     started.save_overview({})
     assert not started.losses.exists()
     assert not started.gif.exists()
 
 
 def test_when_cutting_leaves_the_header_alone_there_are_no_curves(started: RunFolder) -> None:
-    started.append_metrics(10, METRICS)
-    started.cut_metrics(5)
-    assert started.metrics.read_bytes().splitlines() == [b"step,d_loss,g_loss"]
-    steps, _ = started.read_metrics()
+    started.metrics.append(10, METRICS)
+    started.metrics.cut(5)
+    assert started.metrics.path.read_bytes().splitlines() == [b"step,d_loss,g_loss"]
+    steps, _ = started.metrics.read()
     assert len(steps) == 0
     started.save_overview({})
     assert not started.losses.exists()
 
 
 def test_a_last_line_cut_anywhere_is_left_out_and_does_not_spoil_the_next(started: RunFolder) -> None:
-    started.append_metrics(10, {"d_loss": 1.25, "g_loss": 0.375})
-    good = len(started.metrics.read_bytes())
-    started.append_metrics(20, {"d_loss": 2.5, "g_loss": 0.625})
-    whole = started.metrics.read_bytes()
+    started.metrics.append(10, {"d_loss": 1.25, "g_loss": 0.375})
+    good = len(started.metrics.path.read_bytes())
+    started.metrics.append(20, {"d_loss": 2.5, "g_loss": 0.625})
+    whole = started.metrics.path.read_bytes()
     line_end = len(whole.rstrip())
     for length in range(good, line_end):
-        started.metrics.write_bytes(whole[:length])
-        steps, curves = started.read_metrics()
+        started.metrics.path.write_bytes(whole[:length])
+        steps, curves = started.metrics.read()
         assert (steps.tolist(), curves["g_loss"].tolist()) == ([10], [0.375]), whole[good:length]
-        started.cut_metrics(20)  # what --resume does first
-        started.append_metrics(30, {"d_loss": 3.0, "g_loss": 1.0})
-        steps, curves = started.read_metrics()
+        started.metrics.cut(20)  # what --resume does first
+        started.metrics.append(30, {"d_loss": 3.0, "g_loss": 1.0})
+        steps, curves = started.metrics.read()
         assert (steps.tolist(), curves["g_loss"].tolist()) == ([10, 30], [0.375, 1.0]), whole[good:length]
 
 
 def test_a_header_cut_anywhere_is_made_anew(started: RunFolder) -> None:
-    started.append_metrics(10, METRICS)
-    header = started.metrics.read_bytes().splitlines()[0]
+    started.metrics.append(10, METRICS)
+    header = started.metrics.path.read_bytes().splitlines()[0]
     for length in range(len(header) + 1):
-        started.metrics.write_bytes(header[:length])
-        started.cut_metrics(0)  # what --resume does first
-        started.append_metrics(10, METRICS)
-        steps, curves = started.read_metrics()
+        started.metrics.path.write_bytes(header[:length])
+        started.metrics.cut(0)  # what --resume does first
+        started.metrics.append(10, METRICS)
+        steps, curves = started.metrics.read()
         assert (steps.tolist(), list(curves)) == ([10], list(METRICS)), header[:length]
 
 
@@ -441,14 +450,14 @@ def test_a_header_cut_anywhere_is_made_anew(started: RunFolder) -> None:
     "content", [b"\xff\xfe\x80\n", b"\0" * 64, b"step,d_loss,g_loss\n10,a,b\n", b"step,d_loss,g_loss\nx,1,2\n"]
 )
 def test_metrics_of_rubbish_give_one_sentence_and_are_kept(started: RunFolder, content: bytes) -> None:
-    started.metrics.write_bytes(content)
-    for use in (started.read_metrics, lambda: started.cut_metrics(5)):
+    started.metrics.path.write_bytes(content)
+    for use in (started.metrics.read, lambda: started.metrics.cut(5)):
         try:
             use()
         except FileError as refused:
             complaint = sentence(refused)
-            assert str(started.metrics) in complaint
-            assert started.metrics.read_bytes() == content
+            assert str(started.metrics.path) in complaint
+            assert started.metrics.path.read_bytes() == content
 
 
 def test_a_damaged_sample_is_told_in_one_sentence(started: RunFolder) -> None:

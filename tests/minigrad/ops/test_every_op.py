@@ -128,6 +128,7 @@ EXAMPLES: dict[type[Op], list[Example]] = {
     reduce.Sum: reduction(F.sum, normal, (0, 3)),
     reduce.Mean: reduction(F.mean, normal, (2, 3)),
     reduce.Max: reduction(F.max, apart, (2, 3)),
+    reduce.Min: reduction(F.min, apart, (2, 3)),
     reduce.BroadcastTo: [
         *examples(lambda x: F.broadcast_to(x, (2, 3, 4)), (normal(3, 1),), (normal(),), (normal(1, 1, 4),)),
         *examples(lambda x: F.broadcast_to(x, (0, 3)), (normal(3),), (normal(1, 1),)),
