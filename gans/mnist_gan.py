@@ -27,6 +27,7 @@ import numpy as np
 import minigrad as mg
 import minigrad.functional as F
 from gans.data.mnist import load_mnist
+from gans.losses import real_then_fake
 from gans.training.cli import main
 from gans.training.config import RunConfig, option
 from gans.training.trainer import Metrics, Trainer
@@ -82,8 +83,6 @@ class MnistGAN(Trainer):
         super().__init__(config, dtype)
         self.generator = make_generator(self.latent_size).to(config.backend, dtype)
         self.discriminator = make_discriminator().to(config.backend, dtype)
-        labels = mg.Tensor(np.repeat([[1.0], [0.0]], config.batch_size, axis=0).astype(dtype))
-        self.is_real = labels.to(config.backend)
         self.g_optimizer = optim.Adam(self.generator.parameters(), lr=config.lr)
         self.d_optimizer = optim.Adam(self.discriminator.parameters(), lr=config.lr)
 
@@ -97,7 +96,8 @@ class MnistGAN(Trainer):
         fake = G(self.noise(n))
 
         logits = D(F.concatenate([real, fake.detach()]))  # detached: D's loss does not reach into G
-        d_loss = F.binary_cross_entropy_with_logits(logits, self.is_real, reduction="sum") / n
+        is_real = real_then_fake(n, self.backend, self.dtype)
+        d_loss = F.binary_cross_entropy_with_logits(logits, is_real, reduction="sum") / n
         self.d_optimizer.step(mg.grad(d_loss, D.parameters()))
 
         g_loss = F.binary_cross_entropy_with_logits(D(fake), 1.0)

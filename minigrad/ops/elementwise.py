@@ -14,7 +14,6 @@ from minigrad.engine import Op
 from minigrad.ops.reduce import sum_to
 from minigrad.tensor import Array, Tensor, TensorLike, raw, to_operand
 
-
 PLAIN = {Tensor, float, int}  # what needs no conversion, asked first because it is nearly always so
 
 

@@ -138,10 +138,10 @@ class Pad(Op):
         return g[tuple(slice(before, n - after) for (before, after), n in zip(self.widths, g.shape, strict=True))]
 
 
-def positive_axis(axis: int, ndim: int) -> int:
+def positive_axis(axis: int, ndim: int, caller: str = "") -> int:
     """An axis counted from the front, 0 .. ndim - 1; negative ones count from the back."""
     if not -ndim <= axis < ndim:
-        raise ValueError(f"axis {axis} is out of range for {ndim} dimensions")
+        raise ValueError(f"{caller}axis {axis} is out of range for {ndim} dimensions")
     return int(axis) % ndim
 
 
@@ -154,8 +154,8 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
 def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """x with the axes from start_dim to end_dim, both included, made one; a number gets one axis."""
     if not x.ndim:
-        return reshape(x, (1,))
-    start, end = positive_axis(start_dim, x.ndim), positive_axis(end_dim, x.ndim)
+        x = reshape(x, (1,))
+    start, end = (positive_axis(axis, x.ndim, "flatten: ") for axis in (start_dim, end_dim))
     if start > end:
         raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} for shape {x.shape}")
     return reshape(x, (*x.shape[:start], math.prod(x.shape[start : end + 1]), *x.shape[end + 1 :]))
@@ -196,7 +196,7 @@ def stack(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
     """Tensors of one shape along a new axis."""
     if not xs:
         raise ValueError("stack: there are no tensors to stack")
-    place = positive_axis(axis, xs[0].ndim + 1)
+    place = positive_axis(axis, xs[0].ndim + 1, "stack: ")
     return concatenate([reshape(x, (*x.shape[:place], 1, *x.shape[place:])) for x in xs], place)
 
 
