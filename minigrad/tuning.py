@@ -1,8 +1,10 @@
 """Settings of the process that only count if they are made early. Imported first, before NumPy and numba load.
 
-Threads. Loops and matrix products run on numba's threads. NumPy's OpenBLAS has threads of its own, for the rare products that
-are left to it; afterwards they spin for a while in case more work comes, and stand in the way of numba's, which cost 8 ms at
-each hand-over. OPENBLAS_THREAD_TIMEOUT=4, 2^4 clock ticks, sends them to sleep at once.
+Threads. Loops and matrix products run on numba's threads, on Linux those of GNU OpenMP. Between two loops they wait for the
+next one actively, by default for so long that on a machine with other work each loop waits for a thread waiting for its turn:
+one busy process beside it made a training step seven times slower. GOMP_SPINCOUNT=10000 lets them give up after half a
+millisecond; a step takes no longer for it. NumPy's OpenBLAS has threads of its own, for the rare products that are left to it;
+OPENBLAS_THREAD_TIMEOUT=4 sends them to sleep at once, out of the way.
 
 Memory. A training step asks for the same few megabytes again and again. By default glibc hands them back to the system and
 fetches them again, page by page, which can cost as much as the arithmetic; it is told to keep them.
@@ -14,6 +16,7 @@ import ctypes
 import os
 import sys
 
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h

@@ -46,6 +46,24 @@ def _dense(x: Array) -> Array:
     return x if x.flags.c_contiguous or x.flags.f_contiguous else np.ascontiguousarray(x)
 
 
+@numba.njit(cache=True)
+def _columns_of_grid(threads: int, across: int, down: int, a_by_columns: bool) -> int:
+    """In how many columns of rectangles to cut a result of across x down tiles, one rectangle a thread.
+
+    The best cut gives the largest rectangle the least work: its tiles, and about as much again as a tile for each panel, and
+    each strip of a matrix stored by columns, that has to be copied.
+    """
+    best, least = 1, -1
+    for columns in range(1, threads + 1):
+        if threads % columns == 0:
+            rows = threads // columns
+            wide, high = (across + columns - 1) // columns, (down + rows - 1) // rows
+            work = wide * high + wide + (high if a_by_columns else 0)
+            if least < 0 or work < least:
+                best, least = columns, work
+    return best
+
+
 @numba.njit(parallel=True, cache=True)
 def _product(
     a: Array, a_by_columns: bool, b: Array, b_by_columns: bool, bias: Array, c: Array, m: int, n: int, k: int, threads: int
@@ -53,40 +71,53 @@ def _product(
     """c = bias + a b on the flat memory of the matrices; `bias` is a row, added to each of c's."""
     width = VECTORS * (VECTOR_BYTES // a.itemsize)
     across, down = (n + width - 1) // width, (m + ROWS - 1) // ROWS
-    right = np.empty((across, k, width), a.dtype)
-    left = np.empty((down if a_by_columns else 0, k, ROWS), a.dtype)
+    columns = _columns_of_grid(threads, across, down, a_by_columns)
+    rows = threads // columns
     for t in numba.prange(threads):
-        first, last = k * t // threads, k * (t + 1) // threads
-        if a_by_columns:
-            _pack_rows(a, m, first, last, left)
-        if b_by_columns:
-            for panel in range(across * t // threads, across * (t + 1) // threads):
-                _pack_columns(b[panel * width * k :], k, min(width, n - panel * width), right[panel])
-        else:
-            _pack_rows(b, n, first, last, right)
-    for t in numba.prange(threads):
-        for p in range(0, max(k, 1), BLOCK):
-            for tile in range(across * down * t // threads, across * down * (t + 1) // threads):
-                i, j = tile % down, tile // down
+        column, row = t % columns, t // columns
+        left, last = across * column // columns, across * (column + 1) // columns
+        top, bottom = down * row // rows, down * (row + 1) // rows
+        _rectangle(a, a_by_columns, b, b_by_columns, bias, c, m, n, k, top, bottom, left, last)
+
+
+@numba.njit(cache=True)
+def _rectangle(
+    a: Array, a_by_columns: bool, b: Array, b_by_columns: bool, bias: Array, c: Array, m: int, n: int, k: int,
+    top: int, bottom: int, left: int, right: int,
+) -> None:  # fmt: skip
+    """The tiles of c in rows top .. bottom - 1 and columns left .. right - 1, counted in tiles: one thread's work."""
+    width = VECTORS * (VECTOR_BYTES // a.itemsize)
+    panels = np.empty((right - left, k, width), a.dtype)
+    if b_by_columns:
+        for j in range(left, right):
+            _pack_columns(b[j * width * k :], k, min(width, n - j * width), panels[j - left])
+    else:
+        _pack_rows(b, n, left, panels)
+    strips = np.empty((bottom - top if a_by_columns else 0, k, ROWS), a.dtype)
+    if a_by_columns:
+        _pack_rows(a, m, top, strips)
+    for p in range(0, max(k, 1), BLOCK):
+        for j in range(left, right):
+            for i in range(top, bottom):
                 place = c[i * ROWS * n + j * width :].ctypes
                 init, init_row = (bias[j * width :].ctypes, 0) if p == 0 else (place, n)
-                strip = left[i, p:].reshape(-1) if a_by_columns else a[i * ROWS * k + p :]
+                strip = strips[i - top, p:].reshape(-1) if a_by_columns else a[i * ROWS * k + p :]
                 a_row, a_col = (1, ROWS) if a_by_columns else (k, 1)
                 multiply_tile(
-                    a, strip.ctypes, a_row, a_col, right[j, p:].ctypes, width, min(BLOCK, k - p),
+                    a, strip.ctypes, a_row, a_col, panels[j - left, p:].ctypes, width, min(BLOCK, k - p),
                     init, init_row, place, n, m - i * ROWS, n - j * width,
                 )  # fmt: skip
 
 
 @numba.njit(cache=True)
-def _pack_rows(x: Array, n: int, first: int, last: int, panels: Array) -> None:
-    """Copy rows first .. last - 1 of x, stored by rows of n, into panels of some columns each; zeros beyond the last column."""
+def _pack_rows(x: Array, n: int, first: int, panels: Array) -> None:
+    """Copy x, stored by rows of n, into panels of some columns each, from number `first`; zeros beyond the last column."""
     count, k, width = panels.shape
     to = panels.reshape(-1)
-    for p in range(first, last):
+    for p in range(k):
         for panel in range(count):
-            columns = min(width, n - panel * width)
-            copy_row(x, x[p * n + panel * width :].ctypes, columns, to[(panel * k + p) * width :].ctypes, width)
+            start = (first + panel) * width
+            copy_row(x, x[p * n + start :].ctypes, min(width, n - start), to[(panel * k + p) * width :].ctypes, width)
 
 
 @numba.njit(cache=True)
