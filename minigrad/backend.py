@@ -42,7 +42,7 @@ def name_of(x: Array) -> str:
 
 def kernels(x: Array) -> ModuleType:
     """The kernel module for the array's type: `minigrad.kernels.cpu` or `minigrad.kernels.gpu`."""
-    return kernels_named(name_of(x))
+    return kernels_named("numpy" if type(x) is np.ndarray else name_of(x))
 
 
 @functools.cache

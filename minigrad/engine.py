@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import itertools
+import operator
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -260,8 +261,8 @@ def _path_to(target_ids: set[int], output: Tensor) -> _Path:
     """The ops through which `output` depends on the targets."""
     ids = set(target_ids)
     ops = []
-    for op in sorted(_ancestors(output.op), key=lambda op: op.stamp):
-        if any(id(parent) in ids for parent in op.parents):
+    for op in sorted(_ancestors(output.op), key=operator.attrgetter("stamp")):
+        if not ids.isdisjoint(map(id, op.parents)):
             ids.add(id(op))
             ops.append(op)
     return _Path(ops, ids)

@@ -24,8 +24,6 @@ PRODUCT_FROM = 1 << 13  # multiplications from which NumPy's BLAS would wake thr
 
 
 def matmul(a: Array, b: Array) -> Array:
-    if a.shape[-1] == 1:  # a column times a row
-        return a * b
     if _is_large(a, b):
         return product(a, b)
     return np.matmul(a, b)

@@ -62,8 +62,9 @@ class Module:
         return dict(first_names.values())
 
     def parameters(self) -> list[Parameter]:
-        """Every parameter."""
-        return list(self.named_parameters().values())
+        """Every parameter, once."""
+        found = (value for module in self.modules() for value in vars(module).values() if isinstance(value, Parameter))
+        return list(dict.fromkeys(found))
 
     def _state(self) -> dict[str, Tensor]:
         """Parameters and buffers, in PyTorch's order, under all their names."""
