@@ -57,7 +57,7 @@ class Worker:
 
     def __exit__(self, *exception: object) -> None:
         self.process.kill()
-        self.process.wait()
+        self.process.__exit__(None, None, None)  # closes the pipes and waits
 
 
 def write_setup(case: str, path: Path) -> None:
@@ -142,14 +142,14 @@ def machine() -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "cases", nargs="*", choices=[*CASES, []], metavar="CASE", help=f"which: {', '.join(CASES)} (default: all)"
-    )
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"which: {', '.join(CASES)} (default: all)")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="of each side (default: 2)")
     parser.add_argument("--rounds", type=int, default=30, metavar="N", help="turns of each side (default: 30)")
     parser.add_argument("--steps", type=int, default=10, metavar="N", help="training steps a turn (default: 10)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write the results there as JSON and Markdown")
     arguments = parser.parse_args(argv)
+    if unknown := set(arguments.cases) - set(CASES):
+        parser.error(f"there is no case {', '.join(sorted(unknown))}; choose among {', '.join(CASES)}")
     if importlib.util.find_spec("torch") is None:
         sys.exit("benchmarks: PyTorch is not installed here: pip install torch==2.13.0")
     results = []

@@ -10,6 +10,7 @@ import functools
 import importlib
 import importlib.util
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -49,6 +50,12 @@ def kernels(x: Array) -> ModuleType:
 def kernels_named(name: str) -> ModuleType:
     """The kernel module of a backend, imported on first use: numba takes a third of a second."""
     return importlib.import_module({"numpy": "minigrad.kernels.cpu", "cupy": "minigrad.kernels.gpu"}[name])
+
+
+def kernels_are_compiled() -> bool:
+    """Whether numba finds compiled CPU kernels on disk, so that the first step will not take some seconds longer."""
+    folder = Path(__file__).with_name("kernels") / "__pycache__"
+    return any(folder.glob("gemm.*.nbi"))
 
 
 def as_array(x: Any) -> Array:
