@@ -73,8 +73,8 @@ class _Vectors:
         self.builder.call(call, [vector, address, _I32(self.bytes), mask])
 
     def multiply_add(self, x: Any, y: Any, z: Any) -> Any:
-        """x y + z, rounded once."""
-        return self.builder.call(self._intrinsic("fma", self.type, "", *[self.type] * 3), [x, y, z])
+        """x y + z, in one instruction where the processor has it."""
+        return self.builder.call(self._intrinsic("fmuladd", self.type, "", *[self.type] * 3), [x, y, z])
 
     def _intrinsic(self, name: str, result: Any, suffix: str, *parameters: Any) -> Any:
         full_name = f"llvm.{name}.v{self.lanes}f{8 * self.bytes}{suffix}"
