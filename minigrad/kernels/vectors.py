@@ -2,6 +2,8 @@
 
 LLVM's vector types exist on every processor: where they are wider than its registers, it uses several. A masked load or store
 touches only the lanes that are part of the matrix.
+
+After a change here, `touch gemm.py`: numba keeps compiled functions until the file that they are in changes.
 """
 
 from __future__ import annotations
