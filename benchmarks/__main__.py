@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+ENVIRONMENT = dict(os.environ)  # as the user set it: importing minigrad adds settings that PyTorch must not inherit
 VARIANTS = ("eager", "tuned")
 CASES = ("mnist_gan",)
 AGREE_STEPS = 5
@@ -34,7 +35,7 @@ class Worker:
 
     def __init__(self, side: str, case: str, setup: Path, variant: str, threads: int) -> None:
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-        environment = {**os.environ, **dict.fromkeys(names, str(threads))}
+        environment = {**ENVIRONMENT, **dict.fromkeys(names, str(threads))}
         command = [sys.executable, "-m", "benchmarks.worker", side, case, str(setup), variant, str(threads)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
         self.about = self._answer()["about"]

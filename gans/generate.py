@@ -19,6 +19,7 @@ from gans.training.trainer import Trainer, load_generator
 from minigrad import backend
 
 TRAINERS = {"mnist_gan": "MnistGAN"}  # module in gans -> its class
+MOST = 10_000  # images in one picture
 STOPS = 5  # latent points that a walk visits
 FRAMES = 16  # from one of them to the next
 
@@ -92,8 +93,8 @@ def _unit(z: np.ndarray) -> np.ndarray:
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    if not text.isdecimal() or not 1 <= int(text) <= MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MOST}")
     return int(text)
 
 

@@ -91,6 +91,11 @@ def ones_like(x: Array) -> Array:
     return array_module(x).ones_like(x)
 
 
+def may_share_memory(x: Array, y: Array) -> bool:
+    """Whether two arrays may lie in the same memory, so that a change of one is a change of the other."""
+    return bool(array_module(x).may_share_memory(x, y))
+
+
 def all_finite(x: Array) -> bool:
     return x.dtype.kind != "f" or bool(array_module(x).isfinite(x).all())
 

@@ -71,6 +71,7 @@ class Op:
     input_names: ClassVar[tuple[str, ...]]
     rules: ClassVar[tuple[Rule | None, ...]]  # one for each input name
     variadic: ClassVar[bool]
+    is_view: ClassVar[bool] = False  # whether the output may be another view of the first input's memory
 
     forward: Callable[..., Array]
 
@@ -100,6 +101,8 @@ class Op:
 
     def __call__(self, *inputs: Any) -> Tensor:
         """Apply the op: run `forward`, and record the node where a gradient may be asked for later."""
+        if self.parents:
+            raise RuntimeError(f"{self.name}: an op object is one node of the graph and can be applied once; make another one")
         arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
         try:
             out = Tensor(self.forward(*arrays))
@@ -108,13 +111,13 @@ class Op:
             raise kind(_explain(self, arrays, error)) from error
         if _mode.anomaly and not backend.all_finite(out.data):
             raise FloatingPointError(f"{_signature(self, arrays)} gave {backend.describe_bad_values(out.data)}")
+        if self.is_view and backend.may_share_memory(arrays[0], out.data):
+            out.changes = inputs[0].changes
         if _mode.recording:
             self._record(inputs, out)
         return out
 
     def _record(self, inputs: tuple[Any, ...], out: Tensor) -> None:
-        if self.parents:
-            raise RuntimeError(f"{self.name}: an op object is one node of the graph and can be applied once; make another one")
         rules = self.rules * len(inputs) if self.variadic else self.rules
         parents: list[Op | Tensor | None] = []
         wanted: tuple[int, ...] = ()
@@ -129,7 +132,7 @@ class Op:
             return
         # The output's array, not its Tensor: that points to this op, and a cycle would outlive its use.
         self.kept = {i: out.data if i == OUT else inputs[i] for i in wanted}
-        self.versions = {i: x.version for i, x in self.kept.items() if isinstance(x, Tensor)}
+        self.versions = {i: x.changes[0] for i, x in self.kept.items() if isinstance(x, Tensor)}
         self.shapes = [getattr(x, "shape", ()) for x in inputs]
         self.dtypes = [getattr(x, "dtype", None) for x in inputs]
         self.parents = parents
@@ -157,7 +160,7 @@ class Op:
             out = Tensor(value)
             out.op, out.requires_grad = self, True
             return out
-        if isinstance(value, Tensor) and value.version != self.versions[i]:
+        if isinstance(value, Tensor) and value.changes[0] != self.versions[i]:
             raise RuntimeError(
                 f"{self.name}: its input {self.input_names[i]} {value.shape} was changed in place (by an optimizer step or a "
                 "load) after the forward that used it. Compute the gradients before the step, or run the forward again."

@@ -34,14 +34,23 @@ class Optimizer:
         self.params = list(params)
         if not self.params:
             raise ValueError(f"{type(self).__name__}: there are no parameters to optimize")
-        for i, p in enumerate(self.params):
-            if not p.data.flags.c_contiguous:
-                raise ValueError(f"{type(self).__name__}: parameter {i} {p.shape} is not contiguous in memory")
         _check(type(self).__name__, lr >= 0, f"lr is {lr}; it must be 0 or more")
         self.lr = lr
         self.steps = 0
         self._unchecked: list[Any] = []  # what _update gave in steps whose gradients nobody has looked at yet
         self.state = {name: [zeros_like(p.data) for p in self.params] for name in self.state_names}
+        self._check_params()
+
+    def _check_params(self) -> None:
+        """A kernel changes flat memory in place, and would change a copy of anything else."""
+        for i, p in enumerate(self.params):
+            if not p.data.flags.c_contiguous:
+                raise ValueError(f"{type(self).__name__}: parameter {i} {p.shape} is not contiguous in memory")
+            if any(type(each[i]) is not type(p.data) or each[i].dtype != p.dtype for each in self.state.values()):
+                raise ValueError(
+                    f"{type(self).__name__}: parameter {i} {p.shape} has another dtype or backend than when the optimizer was "
+                    "made; make optimizers after net.to(...)"
+                )
 
     def step(self, grads: Sequence[Tensor] | None = None) -> None:
         """Change every parameter, given its gradient; without `grads`, by the `.grad` that `backward()` left.
@@ -54,10 +63,11 @@ class Optimizer:
                 f"{type(self).__name__}: the gradients' shapes {[a.shape for a in arrays]} are not "
                 f"the parameters' {[p.shape for p in self.params]}"
             )
+        self._check_params()
         self.steps += 1
         self._unchecked.append(self._update([p.data for p in self.params], arrays))
         for p in self.params:
-            p.version += 1
+            p.changes[0] += 1
         if not is_gpu(self.params[0].data) or len(self._unchecked) == CHECK_EVERY:
             self.check()
 
@@ -105,7 +115,7 @@ class Optimizer:
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave. ValueError, and nothing changed, if it is of another optimizer."""
         own = self.state_dict()
-        if saved.keys() != own.keys() or any(saved[key].shape != own[key].shape for key in own):
+        if saved.keys() != own.keys() or any(getattr(saved[key], "shape", ()) != own[key].shape for key in own):
             raise ValueError(f"{type(self).__name__}: the saved state is of another optimizer or other parameters")
         self.steps = int(saved["steps"])
         for name, each in self.state.items():

@@ -32,17 +32,18 @@ class Tensor:
     data : the array itself
     grad : array or None, filled by `backward()`
     op : the applied operation whose output this is; None for a leaf, one that was made by hand
-    version : counts the changes in place made by optimizers, so that backward can refuse stale values
+    changes : a list of one number, how often optimizers have changed the values in place, so that backward can refuse stale
+        ones; a view of another tensor's memory shares its list
     """
 
-    __slots__ = ("__weakref__", "data", "grad", "op", "requires_grad", "version")
+    __slots__ = ("__weakref__", "changes", "data", "grad", "op", "requires_grad")
     __array_ufunc__ = None  # ndarray + Tensor is the Tensor's business, not an array of Tensors
 
     data: Array
     requires_grad: bool
     grad: Array | None
     op: Op | None
-    version: int
+    changes: list[int]
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         if type(data) is not np.ndarray or data.dtype.kind not in backend.NUMBER_KINDS:
@@ -53,7 +54,7 @@ class Tensor:
         self.requires_grad = requires_grad
         self.grad = None
         self.op = None
-        self.version = 0
+        self.changes = [0]
 
     @property
     def shape(self) -> Shape:
@@ -81,7 +82,9 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same array, cut off from the graph: no gradient flows through what is returned."""
-        return Tensor(self.data)
+        out = Tensor(self.data)
+        out.changes = self.changes
+        return out
 
     def to(self, backend_name: str) -> Tensor:
         """The values on a backend, "numpy" or "cupy", cut off from the graph."""
@@ -90,7 +93,7 @@ class Tensor:
     def assign(self, data: Array) -> None:
         """Replace the values in place, as an optimizer does. Shape and dtype stay; graphs that kept this tensor are stale."""
         self.data[...] = data
-        self.version += 1
+        self.changes[0] += 1
 
     def __len__(self) -> int:
         return len(self.data)

@@ -1,7 +1,8 @@
 """The PyTorch twin of `gans.mnist_gan`.
 
 `eager` is the step as tutorials write it: sigmoid at the end of D, `BCELoss`, default Adam, `backward()` and `zero_grad()`.
-`tuned` is what someone who knows PyTorch would make of it: the loss on logits, fused Adam, D frozen in G's step.
+`tuned` is what someone who knows PyTorch would make of it: the loss on logits, real and generated images in one pass through D,
+fused Adam, D frozen in G's step.
 """
 
 from __future__ import annotations
@@ -73,8 +74,13 @@ class Twin:
         ones, zeros = torch.ones(n, 1, dtype=self.dtype), torch.zeros(n, 1, dtype=self.dtype)
         fake = G(self.noise(n))
 
-        d_real, d_fake = D(real), D(fake.detach())
-        d_loss = self.loss(d_real, ones) + self.loss(d_fake, zeros)
+        if self.tuned:
+            d_both = D(torch.cat([real, fake.detach()]))
+            d_real, d_fake = d_both[:n], d_both[n:]
+            d_loss = 2 * self.loss(d_both, torch.cat([ones, zeros]))  # the mean over twice as many
+        else:
+            d_real, d_fake = D(real), D(fake.detach())
+            d_loss = self.loss(d_real, ones) + self.loss(d_fake, zeros)
         self.d_optimizer.zero_grad()
         d_loss.backward()
         self.d_optimizer.step()

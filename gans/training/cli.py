@@ -69,7 +69,8 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
             folder.start(settings)
         if loop.step >= loop.last_step:
             loop.conclude()
-            print(f"{folder.path} is finished, at step {loop.step}; more --epochs or --steps go on from there")
+            limit = "--epochs" if config.steps is None or config.steps > loop.step else f"--steps than {config.steps}"
+            print(f"{folder.path} is finished, at step {loop.step}; more {limit} go on from there")
             return True
         finished = loop.run()
     if finished:

@@ -1,6 +1,6 @@
 """The folder of a run: what is in it, who may write to it, and how a run is found again in it.
 
-config.json               settings, data source and versions
+config.json               settings, data source and minigrad's version
 metrics.csv               one row every few steps: the means since the row before
 losses.png                the curves, with what they mean
 samples/epoch-0001.png    a grid from the same noise each time
@@ -123,8 +123,12 @@ class RunFolder:
         steps, curves = self.metrics.read()
         if len(steps):
             plot_curves(self.losses, steps, curves, captions)
-        if paths := self.sample_paths():
-            save_gif(self.gif, [read_png(path) for path in paths])
+        frames = []
+        for path in self.sample_paths():
+            with contextlib.suppress(FileError):  # a picture that has been damaged since is no reason to stop training
+                frames.append(read_png(path))
+        if frames:
+            save_gif(self.gif, frames)
 
 
 @contextlib.contextmanager

@@ -48,10 +48,14 @@ def leaky_relu(x: Array, slope: float) -> Array:
 
 
 def leaky_relu_backward(g: Array, y: Array, slope: float) -> Array:
+    if y.dtype not in _REAL:
+        return reference.leaky_relu_backward(g, y, slope)
     return _elementwise(_leaky_relu_backward, (y, g), (slope,))
 
 
 def tanh_backward(g: Array, y: Array) -> Array:
+    if y.dtype not in _REAL:
+        return reference.tanh_backward(g, y)
     return _elementwise(_tanh_backward, (y, g), ())
 
 

@@ -33,8 +33,10 @@ class Linear(Op):
     """x W^T + b for rows x (n, in), weights (out, in) and bias (out,) or None.    dx = g W, dW = g^T x, db = sum of rows g"""
 
     def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
-        if x.shape[1] != weight.shape[1] or (bias is not None and bias.shape != weight.shape[:1]):
-            raise ValueError(f"x has {x.shape[1]} features, the weight takes {weight.shape[1]} and gives {weight.shape[0]}")
+        if weight.ndim != 2 or x.shape[1] != weight.shape[1]:
+            raise ValueError(f"x has {x.shape[1]} features, the weight must be (out, {x.shape[1]}) and is {weight.shape}")
+        if bias is not None and bias.shape != weight.shape[:1]:
+            raise ValueError(f"the bias is {bias.shape} and should be {weight.shape[:1]}")
         return kernels(x).linear(x, weight, bias)
 
     def backward_x(self, g: Tensor, weight: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+
 from minigrad.backend import array_module
 from minigrad.engine import Op
 from minigrad.ops.elementwise import Elementwise, abs, maximum, sigmoid
@@ -59,7 +61,7 @@ def _reduce(loss: Tensor, reduction: Reduction) -> Tensor:
 
 def _check_target(x: Tensor, target: TensorLike) -> None:
     """A target that broadcasts against its prediction is nearly always a mistake: (n,) against (n, 1) gives (n, n) losses."""
-    shape = getattr(target, "shape", ())
+    shape = target.shape if hasattr(target, "shape") else np.shape(target)
     if shape != () and shape != x.shape:
         raise ValueError(f"the target has shape {shape}, the prediction {x.shape}; they must be equal")
 

@@ -86,6 +86,8 @@ class Min(Extreme):
 class BroadcastTo(Op):
     """x repeated along axes of length 1, and along new ones in front.    The cotangents of the copies are summed."""
 
+    is_view = True
+
     def __init__(self, shape: Shape) -> None:
         self.shape = tuple(shape)
 

@@ -16,6 +16,8 @@ from minigrad.tensor import Array, Axis, Shape, Tensor, raw
 class Reshape(Op):
     """The elements in the same order under another shape."""
 
+    is_view = True
+
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
 
@@ -28,6 +30,8 @@ class Reshape(Op):
 
 class Transpose(Op):
     """Axes in another order: axis i of the result is axis axes[i] of x."""
+
+    is_view = True
 
     def __init__(self, axes: tuple[int, ...]) -> None:
         self.axes = axes
@@ -43,6 +47,8 @@ class Transpose(Op):
 
 class Flip(Op):
     """The order reversed along some axes."""
+
+    is_view = True
 
     def __init__(self, axis: Axis) -> None:
         self.axis = axis
@@ -70,6 +76,8 @@ class Astype(Op):
 
 class Index(Op):
     """x[key], for every key NumPy knows.    An element taken several times sums its cotangents; one not taken has 0."""
+
+    is_view = True
 
     def __init__(self, key: Any) -> None:
         self.key = key
@@ -183,8 +191,13 @@ def flip(x: Tensor, axis: Axis = None) -> Tensor:
 
 def index(x: Tensor, key: Any) -> Tensor:
     """x[key]: integers, slices, None, ..., boolean masks, integer arrays or tensors."""
-    parts = tuple(raw(part) for part in key) if isinstance(key, tuple) else raw(key)
-    return Index(parts)(x)
+    return Index(tuple(map(_frozen, key)) if isinstance(key, tuple) else _frozen(key))(x)
+
+
+def _frozen(part: Any) -> Any:
+    """A part of a key; arrays are copied, because the backward uses them again."""
+    part = raw(part)
+    return part.copy() if hasattr(part, "copy") else part
 
 
 def concatenate(xs: Sequence[Tensor], axis: int = 0) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,16 @@ def test_our_side_replays_the_setups_weights_and_noise(tmp_path: Path) -> None:
     first = side.replay()
     assert first == Ours("mnist_gan", str(setup), "", threads=2).replay()
     assert len(first) == harness.AGREE_STEPS
+
+
+def test_pytorch_does_not_inherit_our_thread_settings() -> None:
+    program = (
+        "from benchmarks import __main__ as harness; import os; import minigrad;"
+        "assert 'GOMP_SPINCOUNT' in os.environ;"
+        "assert not {'GOMP_SPINCOUNT', 'OPENBLAS_THREAD_TIMEOUT'} & set(harness.ENVIRONMENT)"
+    )
+    clean = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OPENBLAS_THREAD_TIMEOUT")}
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2], env=clean)
 
 
 def test_both_sides_agree_and_are_timed() -> None:

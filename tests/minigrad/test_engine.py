@@ -13,8 +13,9 @@ import pytest
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import Op, Tensor, optim
+from minigrad import Op, Tensor, grad, nn, no_grad, optim
 from minigrad.ops.elementwise import Exp
+from minigrad.ops.reduce import Mean
 
 
 def leaf(*values: float) -> Tensor:
@@ -711,3 +712,39 @@ class TestTensor:
         assert x.reshape(3, 2).shape == x.reshape((3, -1)).shape == x.T.shape == x.transpose(1, 0).shape == (3, 2)
         assert x.flatten().shape == (6,)
         assert x.astype(np.float32).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda p: p.T,
+        lambda p: p[0],
+        lambda p: p.reshape(9)[:3],
+        lambda p: p.detach(),
+        lambda p: F.broadcast_to(p, (2, 3, 3))[0],
+    ],
+    ids=["transpose", "slice", "reshape", "detach", "broadcast"],
+)
+def test_a_parameter_changed_after_use_through_a_view_is_refused(view: Any) -> None:
+    p = nn.Parameter(np.eye(3))
+    x = Tensor(np.ones((3, 3)), requires_grad=True)
+    loss = (x * view(p)).sum()
+    optim.SGD([p], lr=1.0).step([Tensor(np.ones((3, 3)))])
+    with pytest.raises(RuntimeError, match=r"Mul: its input y .* was changed in place"):
+        grad(loss, [x])
+
+
+def test_a_copy_of_a_parameter_may_be_used_after_the_parameter_has_changed() -> None:
+    p = nn.Parameter(np.eye(3))
+    x = Tensor(np.ones(3), requires_grad=True)
+    loss = (x * p[np.array([0, 1, 1]), np.array([0, 1, 2])]).sum()
+    optim.SGD([p], lr=1.0).step([Tensor(np.ones((3, 3)))])
+    assert grad(loss, [x])[0].numpy().tolist() == [1, 1, 0]
+
+
+def test_an_op_object_cannot_be_applied_again_even_without_recording() -> None:
+    op = Mean()
+    mean = op(Tensor(np.ones(2), requires_grad=True))
+    with no_grad(), pytest.raises(RuntimeError, match="Mean: an op object is one node"):
+        op(Tensor(np.ones(15)))
+    assert mean.op is op

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import minigrad as mg
 import minigrad.functional as F
 from minigrad import Op, Tensor
 from minigrad.gradcheck import GradcheckError, gradcheck, gradgradcheck
@@ -126,4 +127,9 @@ def test_the_inputs_are_left_as_they_were() -> None:
     gradgradcheck(lambda x: Square()(x), [x])
     np.testing.assert_array_equal(x.data, before)
     assert x.grad is None
-    assert x.version == 0
+    assert x.changes == [0]
+
+
+def test_a_function_that_asks_for_gradients_itself_can_be_checked() -> None:
+    x = Tensor(np.random.default_rng(0).standard_normal(3), requires_grad=True)
+    gradgradcheck(lambda x: mg.grad(F.tanh(x).sum(), [x], create_graph=True)[0], [x])

@@ -13,7 +13,7 @@ from reference import optim_cases
 from reference.optim_cases import SETTINGS, run_minigrad, run_torch
 
 import minigrad as mg
-from minigrad import Tensor, optim
+from minigrad import Tensor, nn, optim
 from minigrad.kernels import cpu, reference
 
 RECORDED = Path(optim_cases.__file__).parent / "optim.safetensors"
@@ -244,3 +244,14 @@ BAD_ARGUMENTS: dict[str, tuple[Callable[[], Any], str]] = {
 def test_bad_arguments_are_named(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_parameters_that_are_no_longer_what_the_optimizer_was_made_for_are_refused() -> None:
+    p = nn.Parameter(np.zeros((3, 3)))
+    optimizer = optim.Adam([p])
+    p.data = np.zeros((3, 3))[:, ::-1]
+    with pytest.raises(ValueError, match=r"Adam: parameter 0 \(3, 3\) is not contiguous"):
+        optimizer.step([Tensor(np.ones((3, 3)))])
+    p.data = np.zeros((3, 3), np.float32)
+    with pytest.raises(ValueError, match="another dtype or backend"):
+        optimizer.step([Tensor(np.ones((3, 3)))])
