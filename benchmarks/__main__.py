@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,6 +27,7 @@ import numpy as np
 ENVIRONMENT = dict(os.environ)  # as the user set it: importing minigrad adds settings that PyTorch must not inherit
 VARIANTS = ("eager", "tuned")
 CASES = ("mnist_gan",)
+PAUSE = 0.1  # seconds between turns: the other side's threads wait for more work at first, and would take a core from this one
 AGREE_STEPS = 5
 TOLERANCE = 2e-3  # float32, after five steps of Adam, which divides by roots of tiny numbers
 
@@ -98,6 +100,8 @@ def compare(case: str, threads: int, rounds: int, steps: int) -> dict[str, Any]:
         times: dict[str, list[float]] = {name: [] for name in sides}
         for _ in range(rounds):
             for name, side in sides.items():
+                time.sleep(PAUSE)
+                side.ask(do="time", steps=2)  # not counted: fills the caches again
                 times[name].append(side.ask(do="time", steps=steps)["seconds"])
         memory = {name: side.ask(do="memory")["mib"] for name, side in sides.items()}
         about = {name: side.about for name, side in sides.items()}
