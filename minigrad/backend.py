@@ -129,8 +129,8 @@ def why_no_gpu() -> str | None:
     """None if CuPy can run here, else one sentence: what is missing and what to install."""
     if "cupy" not in sys.modules and importlib.util.find_spec("cupy") is None:
         return (
-            "CuPy is not installed: pip install 'minigrad[cuda13]' (NVIDIA driver 580 or newer) "
-            "or pip install 'minigrad[cuda12]' (driver 525 or newer)."
+            "CuPy is not installed: pip install 'cupy-cuda13x[ctk]>=14.2,<15' (NVIDIA driver 580 or newer) "
+            "or pip install 'cupy-cuda12x[ctk]>=14.2,<15' (driver 525 or newer)."
         )
     try:
         cupy = importlib.import_module("cupy")

@@ -116,7 +116,7 @@ def _check_same_data(before: dict[str, Any], now: dict[str, Any]) -> None:
 
 def _introduce(trainer: Trainer, source: str, count: int) -> None:
     sizes = ", ".join(f"{name} {sum(p.size for p in net.parameters()):,}" for name, net in trainer.networks().items())
-    print(f"{trainer.name} on {trainer.backend}: {count:,} images from {source}; parameters: {sizes}")
+    print(f"{trainer.name} on {trainer.backend}: {count:,} images ({source}); parameters: {sizes}")
     if trainer.backend == "numpy" and not backend.kernels_are_compiled():
         print("The first run compiles its kernels, which takes some seconds; they are kept for the next.", file=sys.stderr)
 

@@ -127,7 +127,7 @@ class TestWithoutCuPy:
 
     def test_asking_for_it_says_what_to_install(self) -> None:
         with pytest.raises(
-            BackendError, match=r"^--backend cupy cannot run here: CuPy is not installed: pip install 'minigrad\["
+            BackendError, match=r"^--backend cupy cannot run here: CuPy is not installed: pip install 'cupy-cuda13x\[ctk\]"
         ):
             backend.resolve("cupy")
 
