@@ -27,6 +27,8 @@ class BackendError(RuntimeError):
 
 def is_gpu(x: Any) -> bool:
     """Whether `x` is a CuPy array. (CuPy is never imported just to ask.)"""
+    if type(x) is np.ndarray:  # nearly always so, and asked many times a step
+        return False
     cupy = sys.modules.get("cupy")
     return cupy is not None and isinstance(x, cupy.ndarray)
 
@@ -43,7 +45,7 @@ def name_of(x: Array) -> str:
 
 def kernels(x: Array) -> ModuleType:
     """The kernel module for the array's type: `minigrad.kernels.cpu` or `minigrad.kernels.gpu`."""
-    return kernels_named("numpy" if type(x) is np.ndarray else name_of(x))
+    return kernels_named(name_of(x))
 
 
 @functools.cache

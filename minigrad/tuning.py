@@ -4,8 +4,8 @@ Threads. Loops and matrix products run on numba's threads, on Linux those of GNU
 next one actively, by default for so long that on a machine with other work each loop waits for a thread waiting for its turn:
 one busy process beside it made a training step seven times slower. With GOMP_SPINCOUNT=20000 they give up sooner, but not
 between two operations of a step. NumPy's OpenBLAS has threads of its own, for the rare products that are left to it;
-OPENBLAS_THREAD_TIMEOUT=4 sends them to sleep at once, out of the way. (A program that
-forks after its first step loses the child: GNU OpenMP does not survive a fork. Start processes with "spawn".)
+OPENBLAS_THREAD_TIMEOUT=4 sends them to sleep at once, out of the way. (A program that forks after its first step loses the
+child: GNU OpenMP does not survive a fork. Start processes with "spawn".)
 
 Memory. A training step asks for the same few megabytes again and again. By default glibc hands them back to the system and
 fetches them again, page by page, which can cost as much as the arithmetic; it is told to keep them.

@@ -70,6 +70,8 @@ class Loop:
         """Write what is there when a run ends, or stops for now."""
         if self.pending:
             self.write_row()  # for the curves; a run that goes on from here replaces it by a whole one
+        if self.step != self.saved_step:
+            self.check_finite()
         self.save()
         self.draw_overview()
 
@@ -150,9 +152,8 @@ class Loop:
             self.folder.save_samples(epoch, grid(self.trainer.generate(latent)))
 
     def save(self) -> None:
-        """Write the checkpoint, unless the one on disk is of this step."""
+        """Write the checkpoint, unless the one on disk is of this step. Its callers have looked for bad values."""
         if self.folder and self.step != self.saved_step:
-            self.check_finite()
             metrics = enumerate(self.read_pending().items())  # numbered: the file does not keep their order
             pending = {f"pending.{i:02}.{name}": values for i, (name, values) in metrics}
             counter = {"random.counter": np.array(random.default_generator.counter)}

@@ -1,13 +1,13 @@
 """Matrix products on the CPU, nearly as fast as the processor can multiply.
 
 A product of (m, k) and (k, n) matrices takes m n k multiplications but has only m k + k n + m n numbers, so the art is to fetch
-each number once and use it often. The result is cut into tiles of ROWS x WIDTH elements, small enough to be summed up in
-the processor's vector registers: for each p, ROWS elements of column p of the left matrix meet WIDTH elements of row p of
-the right one. Before that the right matrix is copied into panels WIDTH wide, so that a tile reads it from front to back.
+each number once and use it often. The result is cut into tiles, ROWS high and a few vectors wide, small enough to be summed up
+in the processor's vector registers: for each p, ROWS elements of column p of the left matrix meet a tile's width of row p of
+the right one. Before that the right matrix is copied into panels of that width, so that a tile reads it from front to back.
 
 Why not the BLAS inside NumPy: its threads and numba's get in each other's way at every step, and on matrices as small as a
-layer's it is slower. And here every element is summed in the same order whatever the number of
-threads, so results are the same to the bit.
+layer's it is seldom faster. And here every element is summed in the same order whatever the number of threads, so results are the
+same to the bit.
 
 Source: Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34 (2008).
 """
