@@ -6,8 +6,8 @@ in the processor's vector registers: for each p, ROWS elements of column p of th
 the right one. Before that the right matrix is copied into panels of that width, so that a tile reads it from front to back.
 
 Why not the BLAS inside NumPy: its threads and numba's get in each other's way at every step, and on matrices as small as a
-layer's it is seldom faster. And here every element is summed in the same order whatever the number of threads, so results are the
-same to the bit.
+layer's it is seldom faster. And here every element is summed in the same order whatever the number of threads, so results are
+the same to the bit.
 
 Source: Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34 (2008).
 """
