@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.layout import keeping_layout
+
 Array = Any
 NAMES = ("numpy", "cupy")
 NUMBER_KINDS = "biuf"  # NumPy's letters for what a tensor may hold: truth values, integers, floating-point numbers
@@ -56,7 +58,7 @@ def kernels_named(name: str) -> ModuleType:
 
 def kernels_are_compiled() -> bool:
     """Whether numba finds compiled CPU kernels on disk, so that the first step will not take some seconds longer."""
-    folder = Path(__file__).with_name("kernels") / "__pycache__"
+    folder = Path(__file__).with_name("kernels") / "cpu" / "__pycache__"
     return any(folder.glob("gemm.*.nbi"))
 
 
@@ -73,7 +75,7 @@ def as_array(x: Any) -> Array:
 
 
 def to_numpy(x: Array) -> np.ndarray:
-    return x.get() if is_gpu(x) else x
+    return keeping_layout(lambda a: a.get(), x) if is_gpu(x) else x
 
 
 def move(x: Array, name: str) -> Array:
@@ -81,7 +83,7 @@ def move(x: Array, name: str) -> Array:
     if name == "numpy":
         return to_numpy(x)
     if name == "cupy":
-        return cupy_module().asarray(x)
+        return keeping_layout(cupy_module().asarray, x)
     raise BackendError(f"there is no backend {name!r}; choose {' or '.join(NAMES)}")
 
 

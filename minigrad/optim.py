@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from minigrad.backend import as_array, is_gpu, kernels, move, name_of, to_numpy, zeros_like
+from minigrad.layout import is_dense
 from minigrad.tensor import Array, Tensor
 
 CHECK_EVERY = 100  # steps on the GPU between two looks for bad gradients
@@ -23,7 +24,7 @@ class Optimizer:
     Parameters
     ----------
     params : iterable of Tensor
-        To be changed in place. They must be contiguous, as `nn.Parameter` makes them.
+        To be changed in place. They must fill one piece of memory, as `nn.Parameter` makes them.
     lr : float
         Learning rate; may be changed between steps.
     """
@@ -44,8 +45,8 @@ class Optimizer:
     def _check_params(self) -> None:
         """A kernel changes flat memory in place, and would change a copy of anything else."""
         for i, p in enumerate(self.params):
-            if not p.data.flags.c_contiguous:
-                raise ValueError(f"{type(self).__name__}: parameter {i} {p.shape} is not contiguous in memory")
+            if not is_dense(p.data):
+                raise ValueError(f"{type(self).__name__}: parameter {i} {p.shape} has gaps in memory or repeats elements")
             if any(type(each[i]) is not type(p.data) or each[i].dtype != p.dtype for each in self.state.values()):
                 raise ValueError(
                     f"{type(self).__name__}: parameter {i} {p.shape} has another dtype or backend than when the optimizer was "

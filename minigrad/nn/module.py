@@ -12,10 +12,10 @@ from minigrad.tensor import Array, Tensor
 
 
 class Parameter(Tensor):
-    """A tensor that is trained. It owns its memory: the data given is copied."""
+    """A tensor that is trained. It owns its memory, one piece without gaps: the data given is copied."""
 
     def __init__(self, data: Any) -> None:
-        super().__init__(Tensor(data).data.copy(order="C"), requires_grad=True)
+        super().__init__(Tensor(data).data.copy(order="K"), requires_grad=True)
 
 
 class Buffer(Tensor):

@@ -352,19 +352,21 @@ def _in_c_order(x: Any) -> Any:
     return ndarray(np.asarray(x._memory, order="C")) if isinstance(x, ndarray) else x
 
 
+_REPLACED = ("cupy", "minigrad.kernels.gpu")  # the latter remember their cupy
+
+
 @contextlib.contextmanager
 def installed() -> Iterator[Module]:
     """Context in which `import cupy` gives the stand-in and minigrad believes in a GPU."""
-    names = ("cupy", "cupy_backends.cuda.libs.cublas", "minigrad.kernels.gpu")  # the last remembers its cupy
-    before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith(_REPLACED)}
     cupy = Module("cupy")
     sys.modules.update({"cupy": cupy, "cupy_backends.cuda.libs.cublas": types.ModuleType("cublas")})
     _forget()
     try:
         yield cupy
     finally:
-        for name in names:
-            sys.modules.pop(name, None)
+        for name in [name for name in sys.modules if name.startswith(_REPLACED)]:
+            del sys.modules[name]
         sys.modules.update(before)
         _forget()
 

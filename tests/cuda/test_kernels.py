@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from minigrad import backend
 from minigrad.kernels import reference
+from minigrad.layout import axes_in_memory
 
 quick = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 dtypes = st.sampled_from([np.float32, np.float64])
@@ -57,7 +58,7 @@ def test_elementwise_corner_values(cupy: Any, gpu: Any) -> None:
 
 
 def test_more_elements_than_threads(cupy: Any, gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "_MOST_BLOCKS", 2)
+    monkeypatch.setattr(gpu.launch, "MOST_BLOCKS", 2)
     x = normal(0, 5000, np.float32)
     assert_close(gpu.leaky_relu(cupy.asarray(x), 0.2), reference.leaky_relu(x, 0.2))
     np.testing.assert_array_equal(gpu.philox(1, 2, 5000).get(), reference.philox(1, 2, 5000))
@@ -99,12 +100,12 @@ def test_a_shared_layout_is_kept_without_copies(cupy: Any, gpu: Any, layout: str
     def refuse(*_: Any) -> None:
         raise AssertionError("copied")
 
-    monkeypatch.setattr(gpu, "_copy_like", refuse)
+    monkeypatch.setattr(gpu.launch, "copy_like", refuse)
     for channels in (1, 3):
         g, y = (place(cupy, layout, normal(i, (2, channels, 4, 5), np.float32)) for i in range(2))
         out = gpu.tanh_backward(g, y)
-        assert gpu.axes_in_memory(out) is not None
-        assert gpu.axes_in_memory(out) == gpu.axes_in_memory(g)
+        assert axes_in_memory(out) is not None
+        assert axes_in_memory(out) == axes_in_memory(g)
 
 
 @pytest.mark.parametrize("shapes", [((), ()), ((3, 1), (1, 4)), ((0, 3), (0, 3)), ((0, 3), (1, 3)), ((4,), (2, 3, 4))])
@@ -194,14 +195,14 @@ def test_optimizers_take_gradients_of_any_layout_and_type(cupy: Any, gpu: Any) -
 
 def test_the_tables_of_addresses_are_kept_while_they_are_the_same(cupy: Any, gpu: Any) -> None:
     arrays = [[cupy.ones(5, np.float32)] for _ in range(3)]
-    gpu._device_array.cache_clear()
+    gpu.optimizer._device_array.cache_clear()
     gpu.sgd(*arrays, 0.1, 0.9)
-    before = gpu._device_array.cache_info().misses
+    before = gpu.optimizer._device_array.cache_info().misses
     gpu.sgd(*arrays, 0.1, 0.9)
-    assert gpu._device_array.cache_info().misses == before
+    assert gpu.optimizer._device_array.cache_info().misses == before
     gpu.sgd(arrays[0], [cupy.ones(5, np.float32)], arrays[2], 0.1, 0.9)
-    assert gpu._device_array.cache_info().misses == before + 1
+    assert gpu.optimizer._device_array.cache_info().misses == before + 1
 
 
 def test_both_sides_agree_on_the_size_of_a_chunk(gpu: Any) -> None:
-    assert f"const int CHUNK = {gpu._CHUNK};" in gpu.source("optimizer")
+    assert f"const int CHUNK = {gpu.optimizer._CHUNK};" in gpu.launch.source("optimizer")

@@ -38,9 +38,9 @@ def compile_cuda(source: str, names: list[str], options: tuple[str, ...], archit
 
 
 def test_every_kernel_compiles(cupy: Any) -> None:
-    gpu = backend.kernels_named("cupy")
-    for file, names in gpu.KERNELS.items():
-        code = compile_cuda(gpu.source(file), names, gpu.OPTIONS)
+    launch = backend.kernels_named("cupy").launch
+    for file, names in launch.KERNELS.items():
+        code = compile_cuda(launch.source(file), names, launch.OPTIONS)
         assert code.startswith(b"\x7fELF")
         for name in names:
             assert name.partition("<")[0].encode() in code
@@ -49,9 +49,9 @@ def test_every_kernel_compiles(cupy: Any) -> None:
 def test_every_file_is_listed(cupy: Any) -> None:
     from importlib.resources import files
 
-    gpu = backend.kernels_named("cupy")
+    launch = backend.kernels_named("cupy").launch
     folder = files("minigrad.kernels") / "cuda"
-    assert {f"{file}.cu" for file in gpu.KERNELS} == {file.name for file in folder.iterdir() if file.name.endswith(".cu")}
+    assert {f"{file}.cu" for file in launch.KERNELS} == {file.name for file in folder.iterdir() if file.name.endswith(".cu")}
 
 
 def test_mistakes_are_reported() -> None:

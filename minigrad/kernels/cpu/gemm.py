@@ -14,17 +14,17 @@ Source: Goto and van de Geijn, "Anatomy of high-performance matrix multiplicatio
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numba
 import numpy as np
 
-from minigrad.kernels.vectors import ROWS, VECTOR_BYTES, VECTORS, copy_row, multiply_tile, transpose_square
+from minigrad.kernels.cpu.loops import POOL
+from minigrad.kernels.cpu.vectors import ROWS, VECTOR_BYTES, VECTORS, copy_row, multiply_tile, transpose_square
 
 Array = Any
 
-POOL = threading.Lock()  # some of numba's thread pools end the process if two Python threads enter at once
+
 BLOCK = 1024  # of k: a panel of the right matrix this long stays in the second-level cache
 
 

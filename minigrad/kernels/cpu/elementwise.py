@@ -1,0 +1,61 @@
+"""Elementwise kernels on the CPU, in whatever order the arrays lie in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numba
+import numpy as np
+
+from minigrad.kernels import reference
+from minigrad.kernels.cpu.loops import REAL, Loop, flat
+
+Array = Any
+
+
+def leaky_relu(x: Array, slope: float) -> Array:
+    if x.dtype not in REAL:
+        return reference.leaky_relu(x, slope)
+    return _elementwise(_leaky_relu, (x,), (slope,))
+
+
+def leaky_relu_backward(g: Array, y: Array, slope: float) -> Array:
+    if y.dtype not in REAL:
+        return reference.leaky_relu_backward(g, y, slope)
+    return _elementwise(_leaky_relu_backward, (y, g), (slope,))
+
+
+def tanh_backward(g: Array, y: Array) -> Array:
+    if y.dtype not in REAL:
+        return reference.tanh_backward(g, y)
+    return _elementwise(_tanh_backward, (y, g), ())
+
+
+def _elementwise(loop: Loop, inputs: Sequence[Array], numbers: Sequence[float]) -> Array:
+    """Run a loop whose last array is the output, in the first input's memory order: channels-last stays channels-last."""
+    out = np.empty_like(inputs[0])
+    to, *sources = flat((out, *inputs))
+    loop([*sources, to], numbers)
+    return out
+
+
+@Loop
+def _leaky_relu(x: Array, out: Array, slope: Any) -> int:
+    for i in numba.prange(len(x)):
+        out[i] = x[i] if not x[i] <= 0 else x[i] * slope if slope != 0 else slope
+    return 0
+
+
+@Loop
+def _leaky_relu_backward(y: Array, g: Array, out: Array, slope: Any) -> int:
+    for i in numba.prange(len(y)):
+        out[i] = g[i] if y[i] > 0 else g[i] * slope if slope != 0 else slope
+    return 0
+
+
+@Loop
+def _tanh_backward(y: Array, g: Array, out: Array) -> int:
+    for i in numba.prange(len(y)):
+        out[i] = g[i] * (1 - y[i] * y[i])
+    return 0

@@ -1,0 +1,48 @@
+"""Loops over flat memory: what the elementwise kernels and the optimizers run on."""
+
+from __future__ import annotations
+
+import threading
+import types
+from collections.abc import Sequence
+from typing import Any
+
+import numba
+import numpy as np
+
+Array = Any
+
+REAL = (np.dtype(np.float32), np.dtype(np.float64))
+PARALLEL_FROM = 1 << 15  # elements from which a loop is shared out among threads
+POOL = threading.Lock()  # some of numba's thread pools end the process if two Python threads enter at once
+
+
+class Loop:
+    """A loop over the elements of 1-D arrays, compiled for one thread and for all."""
+
+    def __init__(self, body: Any) -> None:
+        self.serial = numba.njit(cache=True, error_model="numpy")(body)
+        twin = types.FunctionType(body.__code__, body.__globals__, body.__name__)
+        twin.__qualname__ = body.__qualname__ + "_parallel"  # under one name, numba's cache takes one for the other
+        self.parallel = numba.njit(cache=True, error_model="numpy", parallel=True)(twin)
+
+    def __call__(self, arrays: Sequence[Array], numbers: Sequence[float]) -> int:
+        """Run it; the numbers in the arrays' own precision, so that float32 stays float32."""
+        real = arrays[0].dtype.type
+        exact = [real(number) for number in numbers]
+        if arrays[0].size < PARALLEL_FROM:
+            return self.serial(*arrays, *exact)
+        with POOL:
+            return self.parallel(*arrays, *exact)
+
+
+def flat(arrays: Sequence[Array]) -> list[Array]:
+    """Arrays of one shape as flat memory in the order of the first: views, but of those that lie otherwise copies."""
+    first = arrays[0]
+    return [(a if a.strides == first.strides else _like(first, a)).ravel("K") for a in arrays]
+
+
+def _like(pattern: Array, values: Array) -> Array:
+    copy = np.empty_like(pattern)
+    copy[...] = values
+    return copy

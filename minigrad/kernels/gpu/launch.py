@@ -1,0 +1,79 @@
+"""Launching CUDA kernels: C++ from `cuda/*.cu`, compiled by CuPy on first use.
+
+A raw kernel knows nothing of shapes and strides: it is given addresses and numbers, and reads an integer argument of the
+wrong size as garbage. So the callers make arrays agree in memory before a launch, and pass NumPy scalars of exact types.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+from collections.abc import Sequence
+from typing import Any
+
+import cupy
+import numpy as np
+
+from minigrad.layout import axes_in_memory
+
+Array = Any
+
+C_TYPES: dict[Any, str] = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
+THREADS = 256  # in a block
+MOST_BLOCKS = 4096  # more than any GPU runs at once; the kernels loop over what is left
+
+TEMPLATES = {"elementwise": ["leaky_relu", "leaky_relu_backward", "tanh_backward"], "optimizer": ["sgd", "adam", "rmsprop"]}
+KERNELS = {  # file -> its kernels, templates once for each type
+    **{file: [f"{name}<{c_type}>" for name in names for c_type in C_TYPES.values()] for file, names in TEMPLATES.items()},
+    "random": ["philox"],
+}
+OPTIONS = ("--std=c++17",)
+
+
+def source(file: str) -> str:
+    """The text of cuda/<file>.cu."""
+    return importlib.resources.files("minigrad.kernels").joinpath("cuda", f"{file}.cu").read_text(encoding="utf-8")
+
+
+@functools.cache
+def module(file: str) -> Any:
+    return cupy.RawModule(code=source(file), options=OPTIONS, name_expressions=KERNELS[file])
+
+
+@functools.cache
+def kernel(file: str, name: str) -> Any:
+    """A compiled kernel. The file is compiled when the first of its kernels is asked for; CuPy keeps the result on disk."""
+    return module(file).get_function(name)
+
+
+def blocks(work: int, per_block: int) -> int:
+    """How many blocks to launch."""
+    return min(-(-work // per_block), MOST_BLOCKS)
+
+
+def of_one_type(arrays: Sequence[Array]) -> list[Array]:
+    """The arrays in float32 if all are, else in float64. TypeError if one is not on the GPU: CuPy would copy it unasked."""
+    if not all(isinstance(a, cupy.ndarray) for a in arrays):
+        raise TypeError(f"the arrays must all be on the GPU, and are {', '.join(str(type(a)) for a in arrays)}")
+    dtype = np.float32 if all(a.dtype == np.float32 for a in arrays) else np.float64
+    return [a.astype(dtype, copy=False) for a in arrays]
+
+
+def in_one_layout(arrays: Sequence[Array]) -> list[Array]:
+    """The arrays in one shape and one layout without gaps, so that element i in memory is the same element of all.
+
+    That of the first array without gaps, contiguous or with permuted axes such as channels-last, so that often none is copied.
+    """
+    if len({a.shape for a in arrays}) > 1:
+        arrays = cupy.broadcast_arrays(*arrays)
+    orders = [axes_in_memory(a) for a in arrays]
+    dense = [a for a, order in zip(arrays, orders, strict=True) if order is not None]
+    pattern = dense[0] if dense else cupy.ascontiguousarray(arrays[0])
+    wanted = axes_in_memory(pattern)
+    return [a if order == wanted else copy_like(pattern, a) for a, order in zip(arrays, orders, strict=True)]
+
+
+def copy_like(pattern: Array, values: Array) -> Array:
+    out = cupy.empty_like(pattern)
+    out[...] = values
+    return out

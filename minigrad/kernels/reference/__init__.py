@@ -1,0 +1,11 @@
+"""The kernels as plain loops and NumPy expressions: slow, obvious, and the oracle for the fast ones. Read these first.
+
+Each package in this folder has the same functions with the same signatures: this one, `cpu` (numba) and `gpu` (CUDA).
+"""
+
+from minigrad.kernels.reference.elementwise import leaky_relu, leaky_relu_backward, tanh_backward
+from minigrad.kernels.reference.linear import linear, matmul
+from minigrad.kernels.reference.optimizer import adam, rmsprop, sgd
+from minigrad.kernels.reference.random import philox
+
+__all__ = ["adam", "leaky_relu", "leaky_relu_backward", "linear", "matmul", "philox", "rmsprop", "sgd", "tanh_backward"]

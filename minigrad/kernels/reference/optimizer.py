@@ -1,0 +1,66 @@
+"""The optimizers' updates.
+
+They change their arrays in place and return how many gradient elements were NaN or infinite: those elements are skipped, so
+that a bad gradient never poisons a weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+Array = Any
+
+
+def sgd(params: Sequence[Array], grads: Sequence[Array], velocity: Sequence[Array], lr: float, momentum: float) -> list[int]:
+    """v = momentum v + g;  p = p - lr v."""
+    bad = []
+    for p, g, v in zip(params, grads, velocity, strict=True):
+        good = np.isfinite(g)
+        v[good] = momentum * v[good] + g[good]
+        p[good] -= lr * v[good]
+        bad.append(int((~good).sum()))
+    return bad
+
+
+def adam(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    first: Sequence[Array],
+    second: Sequence[Array],
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    step: int,
+) -> list[int]:
+    """m = beta1 m + (1 - beta1) g;  s = beta2 s + (1 - beta2) g^2;  p = p - lr m' / (sqrt(s') + eps).
+
+    m and s start at zero, so after `step` steps they are short by the factors 1 - beta1^step and 1 - beta2^step; m' and s'
+    have that made good.
+    Source: Kingma and Ba, "Adam", ICLR 2015, algorithm 1.
+    """
+    bad = []
+    for p, g, m, s in zip(params, grads, first, second, strict=True):
+        good = np.isfinite(g)
+        m[good] = beta1 * m[good] + (1 - beta1) * g[good]
+        s[good] = beta2 * s[good] + (1 - beta2) * g[good] ** 2
+        mean, square = m[good] / (1 - beta1**step), s[good] / (1 - beta2**step)
+        p[good] -= lr * mean / (np.sqrt(square) + eps)
+        bad.append(int((~good).sum()))
+    return bad
+
+
+def rmsprop(
+    params: Sequence[Array], grads: Sequence[Array], square: Sequence[Array], lr: float, alpha: float, eps: float
+) -> list[int]:
+    """s = alpha s + (1 - alpha) g^2;  p = p - lr g / (sqrt(s) + eps).    Source: Hinton, lecture 6e (2012)."""
+    bad = []
+    for p, g, s in zip(params, grads, square, strict=True):
+        good = np.isfinite(g)
+        s[good] = alpha * s[good] + (1 - alpha) * g[good] ** 2
+        p[good] -= lr * g[good] / (np.sqrt(s[good]) + eps)
+        bad.append(int((~good).sum()))
+    return bad
