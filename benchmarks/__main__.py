@@ -2,7 +2,7 @@
 
 For each case both sides first make some steps from the same weights, on the same data, with the same noise, and must agree.
 Only then are they timed, in turn: a few steps here, a few there, many times over. The ratio is taken pair by pair, so that a
-machine that speeds up or slows down does so for both.
+machine that speeds up or slows down does so for both. A case takes less than a minute, however large its networks are.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import math
 import os
 import platform
 import statistics
@@ -24,12 +25,15 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.cases import CASES, learning_rate, network_state
+
 ENVIRONMENT = dict(os.environ)  # as the user set it: importing minigrad adds settings that PyTorch must not inherit
 VARIANTS = ("eager", "tuned")
-CASES = ("mnist_gan",)
 PAUSE = 0.1  # seconds between turns: the other side's threads wait for more work at first, and would take a core from this one
+TURN = 0.1  # seconds that the steps of a turn should take, at least
+REFILL = 2  # steps before each turn that are not counted: they fill the caches again
+ROUNDS = 3  # turns of each side, at least
 AGREE_STEPS = 5
-TOLERANCE = 2e-3  # float32, after five steps of Adam, which divides by roots of tiny numbers
 
 
 class Worker:
@@ -64,23 +68,18 @@ class Worker:
 
 
 def write_setup(case: str, path: Path) -> None:
-    """Weights, batches and noise from which both sides start."""
+    """The weights from which the PyTorch side starts, and the batches of both."""
     import minigrad as mg
-    from gans.generate import TRAINERS
 
-    mg.manual_seed(0)
-    trainer_class = getattr(importlib.import_module(f"gans.{case}"), TRAINERS[case])
-    config = trainer_class.config_class(backend="numpy")
-    trainer = trainer_class(config)
-    rng = np.random.default_rng(0)
-    real = rng.uniform(-1, 1, (AGREE_STEPS, config.batch_size, 1, 28, 28)).astype(np.float32)
-    noise = rng.standard_normal((AGREE_STEPS, config.batch_size, trainer.latent_size)).astype(np.float32)
-    state = {f"state.{name}": a for name, a in trainer.state_dict().items()}
-    mg.save(path, {**state, "real": real, "noise": noise, "lr": np.array(config.lr)})
+    trainer = CASES[case].trainer()
+    image = trainer.generate(trainer.fixed_noise(1, seed=0))
+    shape = (AGREE_STEPS, trainer.images_per_step, *image.shape[1:])
+    real = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    mg.save(path, {**network_state(trainer), "real": real, "lr": np.array(learning_rate(trainer))})
 
 
-def compare(case: str, threads: int, rounds: int, steps: int) -> dict[str, Any]:
-    """Agreement, times, ratios and memory of one case."""
+def compare(case: str, threads: int, seconds: float) -> dict[str, Any]:
+    """Agreement, times, ratios and memory of one case; the timing takes about so many seconds."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         setup = folder / "setup.safetensors"
@@ -90,22 +89,33 @@ def compare(case: str, threads: int, rounds: int, steps: int) -> dict[str, Any]:
             sides[variant] = stack.enter_context(Worker("pytorch", case, setup, variant, threads))
         losses = {name: np.array(side.ask(do="replay")["losses"]) for name, side in sides.items()}
         for variant in VARIANTS:
-            error = float(np.abs(losses["ours"] / losses[variant] - 1).max())
-            if not error < TOLERANCE:
+            error = disagreement(losses["ours"], losses[variant])
+            if not error < CASES[case].tolerance:
                 sys.exit(
                     f"benchmarks: {case}: PyTorch ({variant}) gives other losses, by {error:.1e} relative; nothing was timed"
                 )
-        for side in sides.values():
-            side.ask(do="time", steps=2 * steps)  # warm-up
+        rounds, steps = plan([side.ask(do="time", steps=REFILL)["seconds"] for side in sides.values()], seconds)
         times: dict[str, list[float]] = {name: [] for name in sides}
         for _ in range(rounds):
             for name, side in sides.items():
                 time.sleep(PAUSE)
-                side.ask(do="time", steps=2)  # not counted: fills the caches again
+                side.ask(do="time", steps=REFILL)
                 times[name].append(side.ask(do="time", steps=steps)["seconds"])
         memory = {name: side.ask(do="memory")["mib"] for name, side in sides.items()}
         about = {name: side.about for name, side in sides.items()}
     return {"case": case, "about": about, "seconds": times, "mib": memory, "rounds": rounds, "steps": steps}
+
+
+def disagreement(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """The largest difference of any metric, (steps, metrics), over the largest value that this metric has in these steps."""
+    return float((np.abs(ours - theirs).max(axis=0) / np.abs(theirs).max(axis=0)).max())
+
+
+def plan(step_seconds: Sequence[float], seconds: float) -> tuple[int, int]:
+    """How many rounds fill the time, and of how many steps a turn is, given how long each side takes for a step."""
+    steps = math.ceil(TURN / min(step_seconds))
+    a_round = sum(PAUSE + (REFILL + steps) * step for step in step_seconds)
+    return max(ROUNDS, int(seconds / a_round)), steps
 
 
 def summary(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -149,8 +159,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"which: {', '.join(CASES)} (default: all)")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="of each side (default: 2)")
-    parser.add_argument("--rounds", type=int, default=30, metavar="N", help="turns of each side (default: 30)")
-    parser.add_argument("--steps", type=int, default=10, metavar="N", help="training steps a turn (default: 10)")
+    parser.add_argument("--seconds", type=float, default=30, metavar="S", help="for the timing of a case (default: 30)")
+    parser.add_argument("--quick", action="store_const", dest="seconds", const=0, help=f"just {ROUNDS} turns of each side")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write the results there as JSON and Markdown")
     arguments = parser.parse_args(argv)
     if unknown := set(arguments.cases) - set(CASES):
@@ -160,7 +170,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     results = []
     print(machine())
     for case in arguments.cases or CASES:
-        results.append(compare(case, arguments.threads, arguments.rounds, arguments.steps))
+        results.append(compare(case, arguments.threads, arguments.seconds))
         print("\n".join(f"{name}: {about}" for name, about in results[-1]["about"].items()))
         print(table(summary(results[-1])), flush=True)
     if arguments.out:

@@ -6,7 +6,6 @@ its own process, both are ready and warm, and the parent lets them work in turn 
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 import time
@@ -15,24 +14,29 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.cases import CASES
+
 
 class Side:
-    """What both sides can do: make a step on batch i, and repeat recorded steps."""
+    """What both sides can do: make a step on batch i, and make the first steps from noise that both know."""
 
     about: str  # versions and settings
     real: list[Any]  # batches
-    noise: list[Any]  # one array of latent vectors for each batch
-    trainer: Any  # has `step` and draws with `noise`
+    trainer: Any  # has `step`, and draws its latent vectors with `noise`
+    tensor: Callable[[np.ndarray], Any]
 
     def step(self, i: int) -> list[float]:
         raise NotImplementedError
 
     def replay(self) -> list[list[float]]:
-        """One step on each batch with the recorded noise; the losses of each."""
-        recorded = iter(self.noise)
-        own, self.trainer.noise = self.trainer.noise, lambda count: next(recorded)
+        """One step on each batch with noise from NumPy's generator; the losses of each."""
+        rng = np.random.default_rng(0)
+        size = self.trainer.latent_size
+        own = self.trainer.noise, self.trainer.uniform
+        self.trainer.noise = lambda count: self.tensor(rng.standard_normal((count, size)).astype(np.float32))
+        self.trainer.uniform = lambda shape: self.tensor(np.asarray(rng.random(shape, np.float32)))
         losses = [self.step(i) for i in range(len(self.real))]
-        self.trainer.noise = own
+        self.trainer.noise, self.trainer.uniform = own
         return losses
 
 
@@ -41,14 +45,11 @@ class Ours(Side):
 
     def __init__(self, case: str, setup: str, variant: str, threads: int) -> None:
         import minigrad as mg
-        from gans.generate import TRAINERS
+        from minigrad.layout import channels_last
 
-        arrays = mg.load(setup)
-        trainer_class = getattr(importlib.import_module(f"gans.{case}"), TRAINERS[case])
-        self.trainer = trainer_class(trainer_class.config_class(backend="numpy"))
-        self.trainer.load_state_dict(states(arrays))
-        self.real = [mg.Tensor(x) for x in arrays["real"]]
-        self.noise = [mg.Tensor(z) for z in arrays["noise"]]
+        self.tensor = mg.Tensor
+        self.trainer = CASES[case].trainer()
+        self.real = [mg.Tensor(channels_last(x)) for x in mg.load(setup)["real"]]  # as gans.data.batches gives them
         self.about = f"minigrad {mg.__version__}, NumPy {np.__version__}, {threads} threads"
 
     def step(self, i: int) -> list[float]:
@@ -63,20 +64,14 @@ class PyTorch(Side):
         from safetensors.numpy import load_file
 
         torch.set_num_threads(threads)
+        self.tensor = torch.from_numpy
         arrays = load_file(setup)
-        twin_class = importlib.import_module(f"benchmarks.twins.{case}").Twin
-        self.trainer = twin_class(states(arrays), float(arrays["lr"]), variant)
-        self.real = [torch.from_numpy(x) for x in arrays["real"]]
-        self.noise = [torch.from_numpy(z) for z in arrays["noise"]]
+        self.trainer = CASES[case].twin(arrays, float(arrays["lr"]), variant)
+        self.real = [self.trainer.images(x) for x in arrays["real"]]
         self.about = f"PyTorch {torch.__version__}, {variant}, {torch.get_num_threads()} threads"
 
     def step(self, i: int) -> list[float]:
         return self.trainer.step(self.real[i % len(self.real)])
-
-
-def states(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The trainer's state among the arrays of a setup file."""
-    return {name.removeprefix("state."): a for name, a in arrays.items() if name.startswith("state.")}
 
 
 def peak_memory() -> float:

@@ -18,7 +18,13 @@ from gans.training.run_folder import RunFolder
 from gans.training.trainer import Trainer, load_generator
 from minigrad import backend
 
-TRAINERS = {"mnist_gan": "MnistGAN"}  # module in gans -> its class
+TRAINERS = {
+    "mnist_gan": "MnistGAN",
+    "dcgan": "DCGAN",
+    "lsgan": "LSGAN",
+    "wgan": "WGAN",
+    "wgan_gp": "WGANGP",
+}  # module in gans -> its class
 MOST = 10_000  # images in one picture
 STOPS = 5  # latent points that a walk visits
 FRAMES = 16  # from one of them to the next

@@ -39,6 +39,7 @@ class Config(RunConfig):
     """Train a GAN on MNIST and watch it learn to draw digits."""
 
     data: str | None = option(None, "folder with MNIST's IDX files (or Fashion-MNIST's); or the word synthetic")
+    lr: float = option(3e-4, "learning rate of both optimizers")
 
 
 def make_generator(latent_size: int) -> nn.Sequential:

@@ -22,6 +22,8 @@ Array = Any
 NAMES = ("numpy", "cupy")
 NUMBER_KINDS = "biuf"  # NumPy's letters for what a tensor may hold: truth values, integers, floating-point numbers
 
+tf32 = False  # see allow_tf32
+
 
 class BackendError(RuntimeError):
     """A backend cannot be used; the message is one sentence that says why and what to do."""
@@ -85,6 +87,17 @@ def move(x: Array, name: str) -> Array:
     if name == "cupy":
         return keeping_layout(cupy_module().asarray, x)
     raise BackendError(f"there is no backend {name!r}; choose {' or '.join(NAMES)}")
+
+
+def allow_tf32(allow: bool) -> None:
+    """Whether matrix products and convolutions of float32 on the GPU may round their inputs to TF32; off at first.
+
+    TF32 keeps 10 of the 23 bits of a number's fraction: each input is off by up to 1/2048 of itself, and a product of random
+    matrices has about three correct decimals, not six. Sums are still made in float32. GPUs from Ampere (2020) on multiply TF32
+    many times faster, others ignore it; float64 stays as it is. A graph captured before a change is not changed by it.
+    """
+    global tf32
+    tf32 = allow
 
 
 def zeros_like(x: Array) -> Array:

@@ -114,27 +114,26 @@ class Op:
         if self.is_view and backend.may_share_memory(arrays[0], out.data):
             out.changes = inputs[0].changes
         if _mode.recording:
-            self._record(inputs, out)
+            self._record(inputs, arrays, out)
         return out
 
-    def _record(self, inputs: tuple[Any, ...], out: Tensor) -> None:
+    def _record(self, inputs: tuple[Any, ...], arrays: list[Any], out: Tensor) -> None:
         rules = self.rules * len(inputs) if self.variadic else self.rules
-        parents: list[Op | Tensor | None] = []
-        wanted: tuple[int, ...] = ()
-        for x, rule in zip(inputs, rules, strict=True):
+        parents: list[Op | Tensor | None] = [None] * len(inputs)
+        kept: dict[int, Any] = {}
+        for i, (x, rule) in enumerate(zip(inputs, rules, strict=True)):
             if rule is not None and isinstance(x, Tensor) and x.requires_grad:
-                parents.append(x.op or x)
-                wanted += rule.wants
+                parents[i] = x.op or x
+                for wanted in rule.wants:
+                    # The output's array, not its Tensor: that points to this op, and a cycle would outlive its use.
+                    kept[wanted] = out.data if wanted == OUT else inputs[wanted]
                 out.requires_grad = True
-            else:
-                parents.append(None)
         if not out.requires_grad:
             return
-        # The output's array, not its Tensor: that points to this op, and a cycle would outlive its use.
-        self.kept = {i: out.data if i == OUT else inputs[i] for i in wanted}
-        self.versions = {i: x.changes[0] for i, x in self.kept.items() if isinstance(x, Tensor)}
-        self.shapes = [getattr(x, "shape", ()) for x in inputs]
-        self.dtypes = [getattr(x, "dtype", None) for x in inputs]
+        self.kept = kept
+        self.versions = {i: x.changes[0] for i, x in kept.items() if isinstance(x, Tensor)}
+        self.shapes = [getattr(a, "shape", ()) for a in arrays]
+        self.dtypes = [getattr(a, "dtype", None) for a in arrays]
         self.parents = parents
         self.stamp = next(_clock)
         out.op = self
@@ -299,6 +298,11 @@ def record(on: bool) -> Iterator[None]:
         yield
     finally:
         _mode.recording = before
+
+
+def is_recording() -> bool:
+    """Whether ops applied now are recorded: in a backward method, whether its result may be differentiated again."""
+    return _mode.recording
 
 
 def no_grad() -> contextlib.AbstractContextManager[None]:

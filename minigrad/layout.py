@@ -21,7 +21,7 @@ def axes_in_memory(x: Array) -> tuple[int, ...] | None:
     """
     if not x.size:
         return tuple(range(x.ndim))
-    axes = sorted(range(x.ndim), key=lambda i: (x.shape[i] != 1, -x.strides[i]))
+    axes = sorted(range(x.ndim), key=lambda i: (x.shape[i] != 1, x.shape[i] != 1 and -x.strides[i]))
     step = x.dtype.itemsize
     for i in reversed(axes):
         if x.shape[i] != 1:

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.twins import twin
+
 
 def make_generator(latent_size: int) -> nn.Sequential:
     return nn.Sequential(
@@ -27,7 +29,6 @@ def make_generator(latent_size: int) -> nn.Sequential:
 
 
 def make_discriminator() -> nn.Sequential:
-    """Ends in a logit; the eager variant puts a sigmoid behind it."""
     return nn.Sequential(
         nn.Flatten(),
         nn.Linear(784, 256),
@@ -38,37 +39,17 @@ def make_discriminator() -> nn.Sequential:
     )
 
 
-class Twin:
-    """Both networks with the weights of our trainer's `state_dict`, ready to step.
-
-    Parameters
-    ----------
-    state : arrays named "generator.0.weight", "discriminator.1.bias", ...
-    lr : of both optimizers
-    variant : "eager" or "tuned"
-    """
-
+class Twin(twin.Twin):
     latent_size = 100
 
     def __init__(self, state: Mapping[str, np.ndarray], lr: float, variant: str) -> None:
-        self.tuned = variant == "tuned"
-        self.generator, discriminator = make_generator(self.latent_size), make_discriminator()
-        for name, network in (("generator", self.generator), ("discriminator", discriminator)):
-            start = name + "."
-            weights = {k.removeprefix(start): torch.from_numpy(a.copy()) for k, a in state.items() if k.startswith(start)}
-            network.to(next(iter(weights.values())).dtype).load_state_dict(weights)
-        self.discriminator = discriminator if self.tuned else nn.Sequential(*discriminator, nn.Sigmoid())
-        self.loss = nn.BCEWithLogitsLoss() if self.tuned else nn.BCELoss()
-        fused = True if self.tuned else None
-        self.g_optimizer = torch.optim.Adam(self.generator.parameters(), lr=lr, fused=fused)
-        self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=lr, fused=fused)
-        self.dtype = next(self.generator.parameters()).dtype
-
-    def noise(self, count: int) -> torch.Tensor:
-        return torch.randn(count, self.latent_size, dtype=self.dtype)
+        generator, logits = make_generator(self.latent_size), make_discriminator()
+        super().__init__(state, variant, generator=generator, discriminator=logits)
+        self.generator = generator
+        self.discriminator, self.loss = self.cross_entropy(logits)
+        self.g_optimizer, self.d_optimizer = self.adam(generator, lr), self.adam(logits, lr)
 
     def step(self, real: torch.Tensor) -> list[float]:
-        """One training step; d_loss, g_loss, D(x), D(G(z))."""
         D, G = self.discriminator, self.generator
         n = len(real)
         ones, zeros = torch.ones(n, 1, dtype=self.dtype), torch.zeros(n, 1, dtype=self.dtype)
@@ -85,19 +66,11 @@ class Twin:
         d_loss.backward()
         self.d_optimizer.step()
 
-        if self.tuned:
-            D.requires_grad_(False)
-        g_loss = self.loss(D(fake), ones)
         self.g_optimizer.zero_grad()
-        g_loss.backward()
+        with self.frozen(D):
+            g_loss = self.loss(D(fake), ones)
+            g_loss.backward()
         self.g_optimizer.step()
-        if self.tuned:
-            D.requires_grad_(True)
-            d_real, d_fake = torch.sigmoid(d_real), torch.sigmoid(d_fake)
 
+        d_real, d_fake = self.probability(d_real), self.probability(d_fake)
         return [d_loss.item(), g_loss.item(), d_real.mean().item(), d_fake.mean().item()]
-
-    def weights(self) -> dict[str, np.ndarray]:
-        """All weights under the names they were given by."""
-        networks = {"generator": self.generator, "discriminator": self.discriminator}
-        return {f"{n}.{k}": p.detach().numpy() for n, net in networks.items() for k, p in net.named_parameters()}

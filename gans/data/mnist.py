@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from gans.data.cache import cache_folder
 from gans.data.download import DownloadError, download, has_md5
 from gans.data.errors import DataError
 from gans.data.idx import read_idx, write_idx
@@ -72,7 +73,7 @@ def load_mnist(
     """
     if folder is not None and str(folder) != SYNTHETIC:
         return _from_folder(Path(folder), split, labels)
-    cache = cache_folder()
+    cache = cache_folder("mnist")
     if folder is None and _is_complete(cache, remote):  # a cache that is full need not be writable
         return _from_folder(cache, split, labels)
     with _writable(cache) as cache:
@@ -86,29 +87,6 @@ def load_mnist(
                     "--data DIR takes the real files."
                 )
         return _synthetic(cache, split, labels)
-
-
-def cache_folder() -> Path:
-    """The folder for files that can be made or fetched again: $MINIGRAD_CACHE/mnist, or in the platform's usual place.
-
-    It need not exist.
-    """
-    if chosen := os.environ.get("MINIGRAD_CACHE"):
-        return Path(chosen, "mnist")
-    return _platform_cache() / "minigrad" / "mnist"
-
-
-def _platform_cache() -> Path:
-    variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
-    chosen = Path(os.environ.get(variable, ""))
-    if chosen.is_absolute() and sys.platform != "darwin":
-        return chosen
-    try:
-        home = Path.home()
-    except RuntimeError:  # a user without a home, as in some containers
-        return Path(tempfile.gettempdir())
-    usual = {"darwin": "Library/Caches", "win32": "AppData/Local"}
-    return home / usual.get(sys.platform, ".cache")
 
 
 def _from_folder(folder: Path, split: Split, labels: bool) -> Digits:

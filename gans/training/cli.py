@@ -23,7 +23,7 @@ from minigrad import backend
 
 USER_ERRORS = (ConfigError, DataError, TrainingError, mg.BackendError, mg.FileError)
 
-MAY_CHANGE = {"backend", "data", "epochs", "steps", "out", "resume", "sample_every", "dry_run"}  # when a run is resumed
+MAY_CHANGE = {"backend", "tf32", "data", "epochs", "steps", "out", "resume", "sample_every", "dry_run"}  # when a run is resumed
 
 
 def main(trainer_class: type[Trainer], argv: Sequence[str] | None = None) -> None:
@@ -50,10 +50,11 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
     elif not config.dry_run:
         folder.check_free(config.overwrite)
     config = dataclasses.replace(config, backend=backend.resolve(config.backend))
+    backend.allow_tf32(config.tf32)
     mg.manual_seed(config.seed)
     trainer = trainer_class(config)
     images, source = trainer.load_images()
-    batches = Batches(images, config.batch_size, config.seed, config.backend)
+    batches = Batches(images, trainer.images_per_step, config.seed, config.backend)
     settings = _settings(trainer, images, source)
     _introduce(trainer, source, len(images))
     if config.dry_run:

@@ -158,7 +158,7 @@ class Loop:
             pending = {f"pending.{i:02}.{name}": values for i, (name, values) in metrics}
             counter = {"random.counter": np.array(random.default_generator.counter)}
             arrays = {**self.trainer.state_dict(), **counter, **pending}
-            self.folder.save_checkpoint(arrays, self.step, self.trainer.generator.state_dict())
+            self.folder.save_checkpoint(arrays, self.step, self.trainer.sampler.state_dict())
             self.saved_step = self.step
 
     def restore(self) -> None:

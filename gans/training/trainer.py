@@ -13,6 +13,7 @@ from minigrad import nn, optim
 
 Metrics = dict[str, mg.Tensor]
 
+AT_ONCE = 256  # images that are generated at once
 FIXED_NOISE_COUNTER = 2**62  # a stretch of the seed's random stream that training never reaches
 
 
@@ -34,9 +35,11 @@ class Trainer:
 
     latent_size: int
     generator: nn.Module
+    average: nn.Module | None = None  # a copy of the generator whose weights follow its weights slowly
 
     def __init__(self, config: Any, dtype: Any = np.float32) -> None:
         self.config = config
+        self.images_per_step: int = config.batch_size
         self.backend = config.backend
         self.dtype = dtype
 
@@ -45,24 +48,33 @@ class Trainer:
         raise NotImplementedError
 
     def step(self, real: mg.Tensor) -> Metrics:
-        """One training step on a batch of real images in [-1, 1]."""
+        """One training step on `images_per_step` real images in [-1, 1]."""
         raise NotImplementedError
 
     def noise(self, count: int) -> mg.Tensor:
         """Latent vectors from N(0, 1): (count, latent_size)."""
         return mg.randn((count, self.latent_size), self.backend, self.dtype)
 
+    def uniform(self, shape: tuple[int, ...]) -> mg.Tensor:
+        """Random numbers from U(0, 1)."""
+        return mg.rand(shape, self.backend, self.dtype)
+
     def fixed_noise(self, count: int, seed: int) -> mg.Tensor:
         """Latent vectors that depend on nothing but the seed."""
         return mg.Generator(seed, FIXED_NOISE_COUNTER).randn((count, self.latent_size), self.backend, self.dtype)
 
+    @property
+    def sampler(self) -> nn.Module:
+        """The network that makes the samples: the generator, or its running average where there is one."""
+        return self.generator if self.average is None else self.average
+
     def generate(self, latent: mg.Tensor) -> np.ndarray:
-        """Images uint8 (n, channels, height, width) from latent vectors, with the generator in evaluation mode."""
-        self.generator.eval()
+        """Images uint8 (n, channels, height, width) from latent vectors, with the network in evaluation mode."""
+        self.sampler.eval()
         with mg.no_grad():
-            images = self.generator(latent).numpy()
-        self.generator.train()
-        return np.rint((images + 1) * 127.5).clip(0, 255).astype(np.uint8)
+            parts = [self.sampler(latent[i : i + AT_ONCE]).numpy() for i in range(0, len(latent), AT_ONCE)]
+        self.sampler.train()
+        return np.rint((np.concatenate(parts) + 1) * 127.5).clip(0, 255).astype(np.uint8)
 
     def networks(self) -> dict[str, nn.Module]:
         """The networks by attribute name."""
@@ -97,6 +109,6 @@ def load_generator(trainer: Trainer, path: Path) -> None:
     """Put saved generator weights into a trainer. FileError if they are damaged or another network's."""
     weights = mg.load(path)
     try:
-        trainer.generator.load_state_dict(weights)
+        trainer.sampler.load_state_dict(weights)
     except (ValueError, TypeError) as error:
         raise mg.FileError(f"{path} does not fit this program: {error}") from error

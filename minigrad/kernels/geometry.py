@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,12 +17,18 @@ class Size(NamedTuple):
     width: int
 
 
+ALL = Size(0, 0)  # stands for as many positions as there are
+
+
 @dataclass(frozen=True)
 class Geometry:
     """A window of kernel[0] x kernel[1] taps, `dilation` pixels apart, put onto an image at every `stride`-th place.
 
     The image counts as having `padding` more pixels on each side. At position (i, j) tap (a, b) sees the pixel
     (i stride[0] - padding[0] + a dilation[0], j stride[1] - padding[1] + b dilation[1]).
+
+    `positions` says how many places the window takes, downwards and across: all that there are, by default. A transposed
+    convolution that makes a larger image than it has positions for leaves some at the end out.
 
     Raises
     ------
@@ -32,30 +40,33 @@ class Geometry:
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
+    positions: Size = ALL
 
     def __post_init__(self) -> None:
         for name, least in (("kernel", 1), ("stride", 1), ("padding", 0), ("dilation", 1)):
             if min(getattr(self, name)) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be {least} or more")
-        if min(self.positions) < 1:
+        if min(self.image) < 1:
+            raise ValueError(f"images of {tuple(self.image)} have no pixels")
+        there = Size(self._along(0), self._along(1))
+        if self.positions is ALL:
+            object.__setattr__(self, "positions", there)  # as a frozen dataclass sets its fields
+        if not all(1 <= n <= most for n, most in zip(self.positions, there, strict=True)):
             raise ValueError(
                 f"the kernel {self.kernel} (dilation {self.dilation}) does not fit into images of {tuple(self.image)} with "
                 f"padding {self.padding}"
             )
 
-    @property
-    def positions(self) -> Size:
-        """How many places the window takes: the size of a convolution's result."""
-        return Size(*(self._along(axis) for axis in (0, 1)))
-
     def _along(self, axis: int) -> int:
+        """How many places there are."""
         free = self.image[axis] + 2 * self.padding[axis] - self.dilation[axis] * (self.kernel[axis] - 1) - 1
         return free // self.stride[axis] + 1
 
 
-def pair(value: int | Pair) -> Pair:
+def pair(value: int | Sequence[int]) -> Pair:
     """A number for both directions, or one for each."""
-    if isinstance(value, int):
-        return value, value
-    height, width = value
-    return height, width
+    try:
+        height, width = value if isinstance(value, Sequence) else (value, value)
+        return operator.index(height), operator.index(width)
+    except (TypeError, ValueError):
+        raise ValueError(f"{value} must be one whole number, or two: along the height and the width") from None

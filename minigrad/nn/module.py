@@ -43,9 +43,14 @@ class Module:
 
     def modules(self) -> Iterator[Module]:
         """This module and all below it."""
-        yield self
-        for child in self.children().values():
-            yield from child.modules()
+        yield from self.named_modules().values()
+
+    def named_modules(self, prefix: str = "") -> dict[str, Module]:
+        """This module, under the name "", and all below it by dotted name, such as "0.1"."""
+        found = {prefix: self}
+        for name, child in self.children().items():
+            found |= child.named_modules(f"{prefix}.{name}" if prefix else name)
+        return found
 
     def _named(self, *kinds: type[Tensor], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
         """Tensors of these kinds by dotted name: a module's own ones, kind by kind, then its children's."""
@@ -65,6 +70,10 @@ class Module:
         """Every parameter, once."""
         found = (value for module in self.modules() for value in vars(module).values() if isinstance(value, Parameter))
         return list(dict.fromkeys(found))
+
+    def buffers(self) -> list[Buffer]:
+        """Every buffer, in the order of the state."""
+        return [value for value in dict(self._named(Buffer)).values() if isinstance(value, Buffer)]
 
     def _state(self) -> dict[str, Tensor]:
         """Parameters and buffers, in PyTorch's order, under all their names."""

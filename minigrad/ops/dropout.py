@@ -1,10 +1,11 @@
-"""Dropout: elements set to zero at random while training."""
+"""Dropout: elements or whole channels set to zero at random while training."""
 
 from __future__ import annotations
 
 from minigrad import random
 from minigrad.backend import name_of
-from minigrad.tensor import Tensor
+from minigrad.ops.shape import transpose
+from minigrad.tensor import Shape, Tensor
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -12,9 +13,32 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
 
     Source: Srivastava et al., "Dropout", JMLR 15 (2014), in the "inverted" form that leaves evaluation alone.
     """
-    if not 0 <= p < 1:
-        raise ValueError(f"dropout: p is {p}; it must be at least 0 and less than 1")
-    if not training or p == 0:
+    _check("dropout", p)
+    return x * _mask(x, x.shape, p) if training and p else x
+
+
+def dropout2d(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """Each channel of each image of x (n, channels, height, width) is 0 as a whole with probability p, else x / (1 - p).
+
+    Neighbouring pixels are much alike: one that is dropped alone can be guessed from those around it.
+    Source: Tompson et al., "Efficient object localization using convolutional networks", CVPR 2015.
+    """
+    _check("dropout2d", p)
+    if x.ndim != 4:
+        raise ValueError(f"dropout2d: x {x.shape} must be (n, channels, height, width)")
+    if not training or not p:
         return x
-    keep = random.rand(x.shape, name_of(x.data)).data >= p
-    return x * Tensor(keep.astype(x.dtype) / float(1 - p))
+    n, channels, _, _ = x.shape
+    by_pixel = transpose(x, 0, 2, 3, 1) * _mask(x, (n, 1, 1, channels), p)  # images stay channels-last
+    return transpose(by_pixel, 0, 3, 1, 2)
+
+
+def _check(caller: str, p: float) -> None:
+    if not 0 <= p < 1:
+        raise ValueError(f"{caller}: p is {p}; it must be at least 0 and less than 1")
+
+
+def _mask(x: Tensor, shape: Shape, p: float) -> Tensor:
+    """0 with probability p, else 1 / (1 - p), of x's type and on its backend."""
+    keep = random.rand(shape, name_of(x.data)).data >= p
+    return Tensor(keep.astype(x.dtype) / float(1 - p))

@@ -132,20 +132,6 @@ class Concatenate(Op):
         return g[(slice(None),) * axis + (slice(start, start + self.shapes[i][axis]),)]
 
 
-class Pad(Op):
-    """x with `value` around it, (before, after) for each axis.    The cotangent is cut back to the middle."""
-
-    def __init__(self, widths: tuple[tuple[int, int], ...], value: float) -> None:
-        self.widths = widths
-        self.value = value
-
-    def forward(self, x: Array) -> Array:
-        return array_module(x).pad(x, self.widths, constant_values=self.value)
-
-    def backward_x(self, g: Tensor) -> Tensor:
-        return g[tuple(slice(before, n - after) for (before, after), n in zip(self.widths, g.shape, strict=True))]
-
-
 def positive_axis(axis: int, ndim: int, caller: str = "") -> int:
     """An axis counted from the front, 0 .. ndim - 1; negative ones count from the back."""
     if not -ndim <= axis < ndim:
@@ -211,13 +197,3 @@ def stack(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
         raise ValueError("stack: there are no tensors to stack")
     place = positive_axis(axis, xs[0].ndim + 1, "stack: ")
     return concatenate([reshape(x, (*x.shape[:place], 1, *x.shape[place:])) for x in xs], place)
-
-
-def pad(x: Tensor, pad: Sequence[int], value: float = 0.0) -> Tensor:
-    """x with a border of `value`; `pad` is (left, right, top, bottom, ...): from the last axis backwards, as in PyTorch."""
-    if len(pad) % 2 or len(pad) > 2 * x.ndim or any(n < 0 for n in pad):
-        raise ValueError(
-            f"pad: {tuple(pad)} must hold two numbers, 0 or more, for each of up to {x.ndim} axes, the last axis first"
-        )
-    pairs = list(zip(pad[0::2], pad[1::2], strict=True))[::-1]
-    return Pad((*[(0, 0)] * (x.ndim - len(pairs)), *pairs), value)(x)

@@ -72,7 +72,7 @@ class Module:
         self, code: str, options: Sequence[str] = (), name_expressions: Sequence[str] | None = None, sanitize: bool = False
     ) -> None:
         names = list(name_expressions or re.findall(r'extern\s+"C"\s+__global__[^;{(]*?(\w+)\s*\(', code))
-        library = ctypes.CDLL(str(_build(_to_cpp(code, names), options, sanitize)))
+        library = ctypes.CDLL(str(build(_to_cpp(code, names), options, sanitize)))
         self.kernels = {name: Kernel(name, library, i) for i, name in enumerate(names)}
 
     def get_function(self, name: str) -> Kernel:
@@ -133,7 +133,7 @@ def _to_cpp(code: str, kernels: Sequence[str]) -> str:
     return f'#include "{HEADER.name}"\n#line 1 "kernel.cu"\n{code}\n{launchers}'
 
 
-def _build(cpp: str, options: Sequence[str], sanitize: bool) -> Path:
+def build(cpp: str, options: Sequence[str], sanitize: bool) -> Path:
     """The shared library, built unless it was before: its name is a hash of all that goes into it."""
     if reason := why_not():
         raise EmulatorError(reason)

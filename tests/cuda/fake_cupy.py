@@ -9,7 +9,9 @@ Where CuPy and NumPy differ, this module sides with CuPy or is stricter, so that
 - NumPy's functions do not take CuPy arrays (CuPy lets some pass: our code is to ask `array_module`);
 - reductions and elements are arrays without axes, not NumPy scalars;
 - elementwise results are in C order, whatever the order of the inputs (cupy/cupy#7342);
-- while a stream captures a graph, nothing may wait for the GPU or call cuBLAS.
+- while a stream captures a graph, nothing may wait for the GPU or call CuPy's cuBLAS.
+
+minigrad's own calls of cuBLAS find mock_cublas.cpp in the library's place.
 
 Left out: out-of-range indices, which CuPy wraps around, and graphs that can be launched.
 """
@@ -17,12 +19,14 @@ Left out: out-of-range indices, which CuPy wraps around, and graphs that can be 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import cuda_emulator
+import mock_cublas
 import numpy as np
 
 from minigrad import backend
@@ -255,27 +259,36 @@ class Stream:
     """A stream that does its work at once. While it captures, what a GPU would refuse is refused."""
 
     capturing = False
+    current: list[Stream] = []  # those that were entered, the innermost last
+    _addresses = itertools.count(1)
 
     def __init__(self, null: bool = False, non_blocking: bool = False) -> None:
-        self.ptr = 1
+        self.ptr = 0 if null else next(Stream._addresses)
 
     def __enter__(self) -> Stream:
+        Stream.current.append(self)
         return self
 
     def __exit__(self, *_: Any) -> None:
-        pass
+        Stream.current.pop()
 
     def begin_capture(self, mode: Any = None) -> None:
         Stream.capturing = True
+        mock_cublas.capture(True)
 
     def end_capture(self) -> None:
         Stream.capturing = False
+        mock_cublas.capture(False)
 
     def is_capturing(self) -> bool:
         return Stream.capturing
 
     def synchronize(self) -> None:
         _may_wait("synchronize()")
+
+
+def _current_stream() -> Stream:
+    return Stream.current[-1] if Stream.current else Stream(null=True)
 
 
 class CUDARuntimeError(RuntimeError):
@@ -290,12 +303,13 @@ class Module(types.ModuleType):
     __version__ = "14.2.0"
     cuda = types.SimpleNamespace(
         Stream=Stream,
-        get_current_stream=Stream,
+        get_current_stream=_current_stream,
         is_available=lambda: True,
         runtime=types.SimpleNamespace(
             driverGetVersion=lambda: 13000,
             runtimeGetVersion=lambda: 13000,
             getDeviceCount=lambda: 1,
+            getDevice=lambda: 0,
             CUDARuntimeError=CUDARuntimeError,
         ),
         nvrtc=types.SimpleNamespace(getVersion=lambda: (13, 0)),
@@ -352,15 +366,17 @@ def _in_c_order(x: Any) -> Any:
     return ndarray(np.asarray(x._memory, order="C")) if isinstance(x, ndarray) else x
 
 
-_REPLACED = ("cupy", "minigrad.kernels.gpu")  # the latter remember their cupy
+_REPLACED = ("cupy", "cuda.pathfinder", "minigrad.kernels.gpu")  # the last remember their cupy
 
 
 @contextlib.contextmanager
 def installed() -> Iterator[Module]:
     """Context in which `import cupy` gives the stand-in and minigrad believes in a GPU."""
     before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith(_REPLACED)}
-    cupy = Module("cupy")
-    sys.modules.update({"cupy": cupy, "cupy_backends.cuda.libs.cublas": types.ModuleType("cublas")})
+    cupy, pathfinder = Module("cupy"), types.ModuleType("pathfinder")
+    vars(pathfinder)["load_nvidia_dynamic_lib"] = mock_cublas.load_nvidia_dynamic_lib
+    sys.modules.update({"cupy": cupy, "cuda.pathfinder": pathfinder})
+    sys.modules["cupy_backends.cuda.libs.cublas"] = types.ModuleType("cublas")
     _forget()
     try:
         yield cupy

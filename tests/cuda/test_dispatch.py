@@ -146,7 +146,7 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_optimizers(cupy: Any, make: Callable[..., optim.Optimizer]) -> None:
+def test_optimizers_on_both_sides(cupy: Any, make: Callable[..., optim.Optimizer]) -> None:
     """Three steps, saved and taken up again on the other backend, and two more."""
     nets = [mlp(4, 3, 8, 1).to(name) for name in ("cupy", "numpy")]
     optimizers = [make(net.parameters()) for net in nets]

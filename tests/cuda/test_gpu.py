@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from test_conv_kernels import *  # noqa: F403
+from test_cublas import *  # noqa: F403
 from test_dispatch import *  # noqa: F403
 from test_kernels import *  # noqa: F403
+from test_norm_kernels import *  # noqa: F403
+from test_pool_kernels import *  # noqa: F403
 
 from minigrad import backend
 

@@ -41,7 +41,7 @@ class Ended:
         return last
 
 
-def _run_here(main: Callable[[list[str]], None], arguments: tuple[object, ...]) -> Ended:
+def run_here(main: Callable[[list[str]], None], arguments: tuple[object, ...]) -> Ended:
     out, err, code = io.StringIO(), io.StringIO(), 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
@@ -79,7 +79,7 @@ def train(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
     def run(*arguments: object, data: Path | None = digits) -> Ended:
         fresh = [] if "--resume" in arguments else ["--batch-size", "16"]
         given = ["--data", data] if data and "--resume" not in arguments else []
-        return _run_here(lambda argv: main(MnistGAN, argv), (*given, *fresh, *arguments))
+        return run_here(lambda argv: main(MnistGAN, argv), (*given, *fresh, *arguments))
 
     return run
 
@@ -89,7 +89,7 @@ def generate() -> Callable[..., Ended]:
     """`python -m gans.generate ...` in this process."""
     from gans.generate import main
 
-    return lambda *arguments: _run_here(main, arguments)
+    return lambda *arguments: run_here(main, arguments)
 
 
 @pytest.fixture

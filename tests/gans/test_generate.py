@@ -165,7 +165,7 @@ def test_a_name_too_long_for_the_system_is_refused_in_one_sentence(generate: Com
     assert generate(tmp_path / ("x" * 300)).complaint
 
 
-@pytest.mark.parametrize("trainer", ["os", "dcgan", "../evil", "", "training.cli"])
+@pytest.mark.parametrize("trainer", ["os", "biggan", "../evil", "", "training.cli"])
 def test_a_run_of_an_unknown_trainer_is_refused(trainer: str, generate: Command, run: Path) -> None:
     told = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps({**told, "trainer": trainer}))

@@ -1,80 +1,117 @@
 """Training runs in float64 from fixed weights, images and noise: made by PyTorch once and stored, repeated by the tests.
 
-`python tests/reference/gan_runs.py` (needs PyTorch) writes `gan_runs.safetensors` beside this file: the metrics of each step,
-and of each final weight its inner products with some random arrays, which change if any of its elements does.
+`python -m tests.reference.gan_runs` (needs PyTorch) writes `gan_runs.safetensors` beside this file: the metrics of each step,
+and of each final weight and running statistic its inner products with some random arrays, which change if any of its elements
+does. All random numbers but the uniform ones are NumPy's, which are the same on every machine.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import minigrad as mg
-from gans.mnist_gan import Config, MnistGAN
+from benchmarks.cases import Case, learning_rate, network_state
+from gans.training.trainer import Trainer
+
+Arrays = dict[str, np.ndarray]
 
 RECORDED = Path(__file__).with_name("gan_runs.safetensors")
-STEPS = 200
-BATCH = 16
-PROBES = 8  # inner products a weight
+PROBES = 2  # inner products a weight
+LR = 2e-4  # with the small networks' own 1e-3, rounding errors of 1e-16 grow to 1e-2 in 40 steps, PyTorch's own as well
 
 
-def trainer() -> MnistGAN:
-    mg.manual_seed(0)
-    return MnistGAN(Config(backend="numpy"), dtype=np.float64)
+@dataclass(frozen=True)
+class Run:
+    """So many steps of a trainer on images of this shape."""
+
+    case: Case
+    image: tuple[int, int, int]
+    steps: int
+
+    def trainer(self) -> Trainer:
+        ours = self.case.trainer(np.float64)
+        for optimizer in ours.optimizers().values():
+            optimizer.lr = LR
+        if self.case.network.get("arch") == "k4":
+            _draw_again(ours)
+        return ours
+
+    def images(self, steps: int) -> Iterator[np.ndarray]:
+        """Blobs and noise in [-1, 1], another batch each step."""
+        rng, n = np.random.default_rng(1), self.case.batch_size
+        for _ in range(steps):
+            yield rng.uniform(-1, 1, (n, 1, 1, 1)) * rng.uniform(0, 1, (n, *self.image))
 
 
-def images() -> Iterator[np.ndarray]:
-    """Grey blobs and noise in [-1, 1], another batch each step."""
-    rng = np.random.default_rng(1)
-    for _ in range(STEPS):
-        yield rng.uniform(-1, 1, (BATCH, 1, 1, 1)) * rng.uniform(0, 1, (BATCH, 1, 28, 28))
+RUNS = {
+    "mnist_gan": Run(Case("mnist_gan", 16), (1, 28, 28), steps=200),
+    "dcgan_28": Run(Case("dcgan", 8, {"arch": "28"}), (1, 28, 28), steps=50),
+    "dcgan_64": Run(Case("dcgan", 4, {"arch": "k4", "image_size": 64}), (3, 64, 64), steps=50),
+    "lsgan": Run(Case("lsgan", 8, {"arch": "28"}), (1, 28, 28), steps=50),
+}
 
 
-def noises(latent_size: int) -> Iterator[np.ndarray]:
-    """Latent vectors from NumPy's generator, whose numbers are the same everywhere."""
+def _draw_again(trainer: Trainer) -> None:
+    """The paper's normal initial weights by NumPy: our own use logarithms, whose last bits depend on the processor."""
+    rng = np.random.default_rng(4)
+    for network in trainer.networks().values():
+        for name, parameter in network.named_parameters().items():
+            if name.endswith("weight"):
+                gain = parameter.ndim == 1  # of batch normalisation
+                parameter.assign(float(gain) + 0.02 * rng.standard_normal(parameter.shape))
+
+
+def noises(count: int, latent_size: int) -> Iterator[np.ndarray]:
+    """Latent vectors, (count, latent_size), without end."""
     rng = np.random.default_rng(2)
     while True:
-        yield rng.standard_normal((BATCH, latent_size))
+        yield rng.standard_normal((count, latent_size))
 
 
-def run_minigrad() -> dict[str, np.ndarray]:
-    """Metrics of each step, (STEPS, 4), under "metrics", and the final weights by name."""
-    ours = trainer()
-    latents = noises(ours.latent_size)
+def run_minigrad(run: Run, steps: int) -> Arrays:
+    """Metrics of each step, (steps, metrics), under "metrics", and the networks' final state by name."""
+    ours = run.trainer()
+    latents = noises(run.case.batch_size, ours.latent_size)
     ours.noise = lambda count: mg.Tensor(next(latents))  # type: ignore[method-assign]
-    metrics = [[value.item() for value in ours.step(mg.Tensor(x)).values()] for x in images()]
-    weights = {f"{name}.{key}": p.data for name, net in ours.networks().items() for key, p in net.named_parameters().items()}
-    return {"metrics": np.array(metrics), **weights}
+    metrics = [[value.item() for value in ours.step(mg.Tensor(x)).values()] for x in run.images(steps)]
+    return {"metrics": np.array(metrics), **network_state(ours)}
 
 
-def run_torch() -> dict[str, np.ndarray]:
+def run_torch(run: Run, steps: int, variant: str = "eager") -> Arrays:
     """The same by the PyTorch twin."""
     import torch
 
-    from benchmarks.twins.mnist_gan import Twin
-
-    ours = trainer()
-    twin: Any = Twin(ours.state_dict(), ours.config.lr, "eager")
-    latents = noises(ours.latent_size)
+    ours = run.trainer()
+    twin: Any = run.case.twin(network_state(ours), learning_rate(ours), variant)
+    latents = noises(run.case.batch_size, ours.latent_size)
     twin.noise = lambda count: torch.from_numpy(next(latents))
-    metrics = [twin.step(torch.from_numpy(x)) for x in images()]
-    return {"metrics": np.array(metrics), **twin.weights()}
+    metrics = [twin.step(twin.images(x)) for x in run.images(steps)]
+    return {"metrics": np.array(metrics), **twin.state()}
 
 
-def fingerprint(run: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The metrics as they are; of each weight PROBES inner products, relative to its size."""
+def fingerprint(result: Arrays) -> Arrays:
+    """The metrics as they are; of each other array PROBES inner products."""
     rng = np.random.default_rng(3)
-    small = {"metrics": run["metrics"]}
-    for name in sorted(run.keys() - {"metrics"}):
-        weight = run[name].reshape(-1)
-        small[name] = rng.standard_normal((PROBES, weight.size)) @ weight / np.linalg.norm(weight)
+    small = {"metrics": result["metrics"]}
+    for name in sorted(result.keys() - {"metrics"}):
+        array = result[name].reshape(-1)
+        small[name] = np.array([rng.standard_normal(array.size) @ array for _ in range(PROBES)])
     return small
 
 
-if __name__ == "__main__":
-    mg.save(RECORDED, fingerprint(run_torch()))
+def main() -> None:
+    recorded: Arrays = {}
+    for name, run in RUNS.items():
+        recorded |= {f"{name}.{key}": a for key, a in fingerprint(run_torch(run, run.steps)).items()}
+    mg.save(RECORDED, recorded)
     print(f"{RECORDED}: {RECORDED.stat().st_size:,} bytes", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -4,9 +4,16 @@ Loops over elements run on flat memory, in whatever order the arrays lie there. 
 numba's, in one pool; what is too small for them stays on one.
 """
 
+from minigrad.kernels.cpu.conv import conv2d, conv2d_weight, conv_transpose2d
 from minigrad.kernels.cpu.elementwise import leaky_relu, leaky_relu_backward, tanh_backward
 from minigrad.kernels.cpu.linear import linear, matmul
+from minigrad.kernels.cpu.norm import affine, normalize, normalize_backward, normalize_sums
 from minigrad.kernels.cpu.optimizer import adam, rmsprop, sgd
+from minigrad.kernels.cpu.pool import max_pool_pick, max_pool_place
 from minigrad.kernels.cpu.random import philox
 
-__all__ = ["adam", "leaky_relu", "leaky_relu_backward", "linear", "matmul", "philox", "rmsprop", "sgd", "tanh_backward"]
+__all__ = [
+    "adam", "affine", "conv2d", "conv2d_weight", "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "linear", "matmul",
+    "max_pool_pick", "max_pool_place", "normalize", "normalize_backward", "normalize_sums", "philox", "rmsprop", "sgd",
+    "tanh_backward",
+]  # fmt: skip

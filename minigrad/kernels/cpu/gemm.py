@@ -90,12 +90,12 @@ def _rectangle(
     panels = np.empty((right - left, k, width), a.dtype)
     if b_by_columns:
         for j in range(left, right):
-            _pack_columns(b[j * width * k :], k, min(width, n - j * width), panels[j - left])
+            pack_columns(b[j * width * k :], k, min(width, n - j * width), panels[j - left])
     else:
-        _pack_rows(b, n, left, panels)
+        pack_rows(b, n, left, panels)
     strips = np.empty((bottom - top if a_by_columns else 0, k, ROWS), a.dtype)
     if a_by_columns:
-        _pack_rows(a, m, top, strips)
+        pack_rows(a, m, top, strips)
     for p in range(0, max(k, 1), BLOCK):
         for j in range(left, right):
             for i in range(top, bottom):
@@ -110,18 +110,18 @@ def _rectangle(
 
 
 @numba.njit(cache=True)
-def _pack_rows(x: Array, n: int, first: int, panels: Array) -> None:
+def pack_rows(x: Array, n: int, first: int, panels: Array) -> None:
     """Copy x, stored by rows of n, into panels of some columns each, from number `first`; zeros beyond the last column."""
     count, k, width = panels.shape
     to = panels.reshape(-1)
     for p in range(k):
         for panel in range(count):
             start = (first + panel) * width
-            copy_row(x, x[p * n + start :].ctypes, min(width, n - start), to[(panel * k + p) * width :].ctypes, width)
+            copy_row(x, x.ctypes, p * n + start, min(width, n - start), to.ctypes, (panel * k + p) * width, width)
 
 
 @numba.njit(cache=True)
-def _pack_columns(x: Array, k: int, columns: int, panel: Array) -> None:
+def pack_columns(x: Array, k: int, columns: int, panel: Array) -> None:
     """Copy columns of x, stored by columns of k, into one panel; zeros beyond the last one."""
     width = panel.shape[1]
     lanes = VECTOR_BYTES // x.itemsize

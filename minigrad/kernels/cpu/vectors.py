@@ -1,9 +1,9 @@
-"""Three operations on vector registers, for `gemm`: numba has no word for a register, so they are written in LLVM's.
+"""Operations on vector registers, for `gemm` and `conv`: numba has no word for a register, so they are written in LLVM's.
 
 LLVM's vector types exist on every processor: where they are wider than its registers, it uses several. A masked load or store
 touches only the lanes that are part of the matrix.
 
-After a change here, `touch gemm.py`: numba keeps compiled functions until the file that they are in changes.
+After a change here, `touch gemm.py conv.py`: numba keeps compiled functions until the file that they are in changes.
 """
 
 from __future__ import annotations
@@ -129,16 +129,33 @@ def multiply_tile(
 
 
 @intrinsic
-def copy_row(typingctx: Any, like: Any, source: Any, count: Any, target: Any, width: Any) -> Any:
-    """target[:width] = source[:count], then zeros, for count and width of at most VECTORS * lanes."""
-    signature = types.void(like, _pointer, _integer, _pointer, _integer)
+def copy_row(typingctx: Any, like: Any, source: Any, start: Any, count: Any, target: Any, place: Any, width: Any) -> Any:
+    """target[place : place + width] = source[start : start + count], then zeros; at most VECTORS * lanes elements."""
+    signature = types.void(like, _pointer, _integer, _integer, _pointer, _integer, _integer)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, source, count, target, width = args
+        _, source, start, count, target, place, width = args
         v = _Vectors(builder, like.dtype)
         for j in range(VECTORS):
-            values = v.load(v.at(source, _I64(0), j), v.below(count, j))
-            v.store(values, v.at(target, _I64(0), j), v.below(width, j))
+            values = v.load(v.at(source, start, j), v.below(count, j))
+            v.store(values, v.at(target, place, j), v.below(width, j))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def add_row(typingctx: Any, like: Any, source: Any, start: Any, target: Any, place: Any, count: Any) -> Any:
+    """target[place : place + count] += source[start : start + count], at most VECTORS * lanes elements."""
+    signature = types.void(like, _pointer, _integer, _pointer, _integer, _integer)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, source, start, target, place, count = args
+        v = _Vectors(builder, like.dtype)
+        for j in range(VECTORS):
+            mask = v.below(count, j)
+            total = builder.fadd(v.load(v.at(target, place, j), mask), v.load(v.at(source, start, j), mask))
+            v.store(total, v.at(target, place, j), mask)
         return context.get_dummy_value()
 
     return signature, generate

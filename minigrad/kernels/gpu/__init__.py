@@ -1,8 +1,15 @@
 """The kernels on the GPU: CUDA C++ from `cuda/*.cu` and cuBLAS. `reference` says what each one computes."""
 
+from minigrad.kernels.gpu.conv import conv2d, conv2d_weight, conv_transpose2d
 from minigrad.kernels.gpu.elementwise import leaky_relu, leaky_relu_backward, tanh_backward
 from minigrad.kernels.gpu.linear import linear, matmul
+from minigrad.kernels.gpu.norm import affine, normalize, normalize_backward, normalize_sums
 from minigrad.kernels.gpu.optimizer import adam, rmsprop, sgd
+from minigrad.kernels.gpu.pool import max_pool_pick, max_pool_place
 from minigrad.kernels.gpu.random import philox
 
-__all__ = ["adam", "leaky_relu", "leaky_relu_backward", "linear", "matmul", "philox", "rmsprop", "sgd", "tanh_backward"]
+__all__ = [
+    "adam", "affine", "conv2d", "conv2d_weight", "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "linear", "matmul",
+    "max_pool_pick", "max_pool_place", "normalize", "normalize_backward", "normalize_sums", "philox", "rmsprop", "sgd",
+    "tanh_backward",
+]  # fmt: skip

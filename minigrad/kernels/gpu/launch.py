@@ -22,7 +22,13 @@ C_TYPES: dict[Any, str] = {np.dtype(np.float32): "float", np.dtype(np.float64): 
 THREADS = 256  # in a block
 MOST_BLOCKS = 4096  # more than any GPU runs at once; the kernels loop over what is left
 
-TEMPLATES = {"elementwise": ["leaky_relu", "leaky_relu_backward", "tanh_backward"], "optimizer": ["sgd", "adam", "rmsprop"]}
+TEMPLATES = {
+    "conv": ["patches", "fold"],
+    "elementwise": ["leaky_relu", "leaky_relu_backward", "tanh_backward"],
+    "norm": ["block_moments", "moments", "normalize", "block_sums", "sums", "normalize_backward", "affine"],
+    "optimizer": ["sgd", "adam", "rmsprop"],
+    "pool": ["max_pool_pick", "max_pool_place"],
+}
 KERNELS = {  # file -> its kernels, templates once for each type
     **{file: [f"{name}<{c_type}>" for name in names for c_type in C_TYPES.values()] for file, names in TEMPLATES.items()},
     "random": ["philox"],

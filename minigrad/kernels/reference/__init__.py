@@ -3,9 +3,16 @@
 Each package in this folder has the same functions with the same signatures: this one, `cpu` (numba) and `gpu` (CUDA).
 """
 
+from minigrad.kernels.reference.conv import conv2d, conv2d_weight, conv_transpose2d
 from minigrad.kernels.reference.elementwise import leaky_relu, leaky_relu_backward, tanh_backward
 from minigrad.kernels.reference.linear import linear, matmul
+from minigrad.kernels.reference.norm import affine, normalize, normalize_backward, normalize_sums
 from minigrad.kernels.reference.optimizer import adam, rmsprop, sgd
+from minigrad.kernels.reference.pool import max_pool_pick, max_pool_place
 from minigrad.kernels.reference.random import philox
 
-__all__ = ["adam", "leaky_relu", "leaky_relu_backward", "linear", "matmul", "philox", "rmsprop", "sgd", "tanh_backward"]
+__all__ = [
+    "adam", "affine", "conv2d", "conv2d_weight", "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "linear", "matmul",
+    "max_pool_pick", "max_pool_place", "normalize", "normalize_backward", "normalize_sums", "philox", "rmsprop", "sgd",
+    "tanh_backward",
+]  # fmt: skip

@@ -1,6 +1,5 @@
 import gzip
 import hashlib
-import os
 import shutil
 import socket
 import sys
@@ -15,7 +14,7 @@ import pytest
 from gans.data import mnist
 from gans.data.errors import DataError
 from gans.data.idx import read_idx, write_idx
-from gans.data.mnist import Remote, cache_folder, load_mnist
+from gans.data.mnist import Remote, load_mnist
 
 REAL = Path(__file__).parents[4] / "shared/data/mnist"
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 28, 28), np.uint8)
@@ -282,21 +281,3 @@ def test_a_machine_where_nothing_can_be_written_still_gets_digits(cache: Path, o
     cache.parent.touch()
     monkeypatch.setattr(tempfile, "TemporaryDirectory", forbid)
     assert len(load_mnist(remote=online).images) == 60
-
-
-# --- where the cache is
-
-
-def test_the_cache_folder_follows_the_environment_and_the_platform(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    assert cache_folder() == Path(os.environ["MINIGRAD_CACHE"], "mnist")
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    for variable in ("MINIGRAD_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
-        monkeypatch.delenv(variable, raising=False)
-    for platform, place in (("linux", ".cache"), ("darwin", "Library/Caches"), ("win32", "AppData/Local")):
-        monkeypatch.setattr(sys, "platform", platform)
-        assert cache_folder() == tmp_path / place / "minigrad" / "mnist"
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "xdg" / "minigrad" / "mnist"
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # to be ignored, says the standard
-    assert cache_folder() == tmp_path / ".cache" / "minigrad" / "mnist"

@@ -18,7 +18,8 @@ import minigrad as mg
 import minigrad.functional as F
 from minigrad import Op, Tensor
 from minigrad.gradcheck import gradcheck, gradgradcheck
-from minigrad.ops import elementwise, linear, loss, reduce, shape, softmax
+from minigrad.kernels.geometry import Geometry, Size
+from minigrad.ops import conv, elementwise, linear, loss, norm, pad, pool, reduce, shape, softmax
 
 Maker = Callable[[np.random.Generator], np.ndarray]
 
@@ -87,6 +88,7 @@ def with_numbers(f: Callable[..., Tensor]) -> list[Example]:
 
 
 INDICES = np.array([[0, 2, 2], [1, 0, -1]])
+OVERLAPPING = Geometry(Size(5, 4), kernel=(3, 2), stride=(2, 1), padding=(1, 0))  # 3 x 3 positions
 
 EXAMPLES: dict[type[Op], list[Example]] = {
     elementwise.Add: [*binary(F.add, normal, normal), *with_numbers(F.add)],
@@ -174,9 +176,37 @@ EXAMPLES: dict[type[Op], list[Example]] = {
         *examples(lambda *xs: F.concatenate(xs, -1), (normal(2, 3), normal(2, 1))),
         *examples(lambda x: F.concatenate([x, x], 1), (normal(2, 3),)),
     ],
-    shape.Pad: [
+    pad.Pad: [
         *examples(lambda x: F.pad(x, (1, 2)), (normal(2, 3),), (normal(2, 0),)),
-        *examples(lambda x: F.pad(x, (0, 1, 2, 0), 1.5), (normal(2, 3, 4),)),
+        *examples(lambda x: F.pad(x, (0, 1, 2, 0), value=1.5), (normal(2, 3, 4),)),
+    ],
+    pad.Crop: examples(lambda g: pad.Crop(((0, 0), (1, 2)))(g), (normal(2, 5),), (normal(0, 3),)),
+    pad.ReflectionPad: [
+        *examples(lambda x: F.pad(x, (1, 2), "reflect"), (normal(2, 3),), (normal(0, 3),)),
+        *examples(lambda x: F.pad(x, (2, 2, 0, 1, 1, 0), "reflect"), (normal(2, 2, 3, 3),)),
+    ],
+    pad.ReflectionFold: [
+        *examples(lambda g: pad.ReflectionFold(((0, 0), (2, 1)))(g), (normal(2, 6),), (normal(0, 6),)),
+        *examples(lambda g: pad.ReflectionFold(((1, 1), (0, 2)))(g), (normal(4, 5),)),
+    ],
+    pool.PickMax: [
+        *examples(lambda x: F.max_pool2d(x, 2), (apart(2, 2, 4, 5),), (apart(0, 2, 2, 2),)),
+        *examples(lambda x: F.max_pool2d(x, (3, 2), (1, 2), 1), (apart(1, 2, 4, 5),)),
+        *examples(lambda h, x: pool.PickMax(OVERLAPPING)(h, x), (normal(2, 2, 5, 4), apart(2, 2, 5, 4))),
+    ],
+    pool.PlaceMax: examples(
+        lambda g, x: pool.PlaceMax(OVERLAPPING)(g, x),
+        (normal(2, 2, 3, 3), apart(2, 2, 5, 4)),
+        (normal(2, 0, 3, 3), apart(2, 0, 5, 4)),
+    ),
+    pool.SumWindows: [
+        *examples(lambda x: F.avg_pool2d(x, 2), (normal(2, 2, 4, 5),), (normal(0, 2, 2, 2),)),
+        *examples(lambda x: F.avg_pool2d(x, (3, 2), (1, 2), 1), (normal(1, 2, 4, 5),)),
+        *examples(lambda x: pool.SumWindows(OVERLAPPING)(x), (normal(2, 2, 5, 4),)),
+    ],
+    pool.SpreadWindows: [
+        *examples(lambda x: F.interpolate(x, scale_factor=(2, 3)), (normal(2, 2, 3, 2),), (normal(0, 2, 1, 1),)),
+        *examples(lambda g: pool.SpreadWindows(OVERLAPPING)(g), (normal(2, 2, 3, 3),)),
     ],
     linear.MatMul: examples(
         F.matmul,
@@ -198,6 +228,35 @@ EXAMPLES: dict[type[Op], list[Example]] = {
         (normal(0, 3), normal(4, 3), normal(4)),
         (normal(2, 0), normal(4, 0), normal(4)),
         (normal(5, 1), normal(1, 1), normal(1)),
+    ),
+    conv.Conv2d: [
+        *examples(F.conv2d, (normal(2, 3, 5, 4), normal(2, 3, 3, 2), normal(2)), (normal(0, 1, 3, 3), normal(2, 1, 2, 2))),
+        *examples(lambda x, w: F.conv2d(x, w, None, (2, 3), (1, 2), (2, 1)), (normal(2, 2, 6, 5), normal(3, 2, 3, 2))),
+        *examples(lambda x, w, b: F.conv2d(x, w, b, groups=2), (normal(1, 4, 3, 3), normal(2, 2, 2, 2), normal(2))),
+    ],
+    conv.ConvTranspose2d: [
+        *examples(
+            F.conv_transpose2d, (normal(2, 2, 3, 2), normal(2, 3, 3, 2), normal(3)), (normal(0, 1, 2, 2), normal(1, 2, 2, 2))
+        ),
+        *examples(
+            lambda x, w: F.conv_transpose2d(x, w, None, (2, 3), (1, 0), (1, 2), dilation=(1, 2)),
+            (normal(2, 3, 2, 3), normal(3, 2, 3, 2)),
+        ),
+    ],
+    conv.Conv2dWeight: examples(
+        lambda x, g: conv.Conv2dWeight(Geometry(Size(5, 4), (3, 2), (2, 1), (1, 0), (1, 2)))(x, g),
+        (normal(2, 3, 5, 4), normal(2, 2, 3, 2)),
+    ),
+    norm.Normalize: examples(
+        lambda x, *weights: norm.Normalize(1e-3)(x, *weights, *[None] * (2 - len(weights))),
+        (normal(7, 3), normal(3), normal(3)),
+        (normal(2, 5, 3), normal(3), normal(3)),
+        (normal(3, 2, 1), normal(1)),
+        (normal(4, 2),),
+        (normal(0, 4, 3), normal(3), normal(3)),
+    ),
+    norm.Affine: examples(
+        lambda *xs: norm.Affine()(*xs), (normal(5, 3), normal(3), normal(3)), (normal(0, 3), normal(3), normal(3))
     ),
     loss.BCEWithLogits: [
         *binary(lambda x, t: loss.BCEWithLogits()(x, t), normal, positive),

@@ -163,7 +163,7 @@ def test_pad_counts_axes_from_the_last(data: st.DataObject, shape: tuple[int, ..
     x = leaf(shape)
     all_widths = [(0, 0)] * (len(shape) - len(widths)) + widths[::-1]
     expected = np.pad(x.data, all_widths, constant_values=-1.5)
-    check(lambda x: F.pad(x, [n for pair in widths for n in pair], -1.5), expected, x)
+    check(lambda x: F.pad(x, [n for pair in widths for n in pair], value=-1.5), expected, x)
 
 
 @given(data=st.data(), shape=hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=3))

@@ -1,0 +1,28 @@
+"""Where files are kept that can be made or fetched again."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+
+def cache_folder(data_set: str) -> Path:
+    """The folder for a data set's files: $MINIGRAD_CACHE/NAME, or in the platform's usual place. It need not exist."""
+    if chosen := os.environ.get("MINIGRAD_CACHE"):
+        return Path(chosen, data_set)
+    return _platform_cache() / "minigrad" / data_set
+
+
+def _platform_cache() -> Path:
+    variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
+    chosen = Path(os.environ.get(variable, ""))
+    if chosen.is_absolute() and sys.platform != "darwin":
+        return chosen
+    try:
+        home = Path.home()
+    except RuntimeError:  # a user without a home, as in some containers
+        return Path(tempfile.gettempdir())
+    usual = {"darwin": "Library/Caches", "win32": "AppData/Local"}
+    return home / usual.get(sys.platform, ".cache")

@@ -1,0 +1,46 @@
+"""Normalisation over the rows of a (groups, rows, channels) array.
+
+Batch norm has one group of N * H * W rows, instance norm N groups of H * W rows. The kernels of the backward are given x, the
+cotangent g of y, and what the forward found: mean and biased variance, (groups, channels).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = Any
+
+
+def normalize(x: Array, weight: Array | None, bias: Array | None, eps: float) -> tuple[Array, Array, Array]:
+    """y = xhat * weight + bias with xhat = (x - mean) / sqrt(var + eps); then mean and var. No weight is 1, no bias 0."""
+    mean, var = x.mean(axis=1), x.var(axis=1)
+    y = standardized(x, mean, var, eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias, mean, var
+
+
+def standardized(x: Array, mean: Array, var: Array, eps: float) -> Array:
+    """xhat"""
+    return (x - mean[:, None]) / np.sqrt(var[:, None] + eps)
+
+
+def normalize_sums(g: Array, x: Array, mean: Array, var: Array, eps: float) -> tuple[Array, Array]:
+    """The sums over the rows of g and of g * xhat, (groups, channels): the parts of the cotangents of bias and weight."""
+    return g.sum(axis=1), (g * standardized(x, mean, var, eps)).sum(axis=1)
+
+
+def normalize_backward(
+    g: Array, x: Array, weight: Array | None, mean: Array, var: Array, eps: float, sum_g: Array, sum_g_xhat: Array
+) -> Array:
+    """The cotangent of x: weight / std (g - mean(g) - xhat mean(g xhat)), the means over the rows; their sums are given."""
+    rows = x.shape[1]
+    xhat = standardized(x, mean, var, eps)
+    dx = (g - sum_g[:, None] / rows - xhat * sum_g_xhat[:, None] / rows) / np.sqrt(var[:, None] + eps)
+    return dx if weight is None else dx * weight
+
+
+def affine(x: Array, scale: Array, shift: Array) -> Array:
+    """x * scale + shift for each channel, scale and shift (channels,): normalisation with statistics that are given."""
+    return x * scale + shift

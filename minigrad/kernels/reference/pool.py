@@ -1,0 +1,54 @@
+"""Max-pooling as two linear functions: `max_pool_pick` takes numbers from the places of the maxima, `max_pool_place` puts them
+there.
+
+A window's maximum is at the first of equal pixels, row by row, and at the last NaN if there is one, as in PyTorch. Padding
+has no value: it is never the maximum. (Windows with a dilation are not for pooling.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minigrad.kernels.geometry import Geometry
+
+Array = Any
+Place = tuple[int, int, int, int]  # image, channel, row, column
+
+
+def max_pool_pick(h: Array, x: Array, geometry: Geometry) -> Array:
+    """h at the place of the largest x in each window: images h and x (n, channels, height, width) to one number a position."""
+    y = np.empty((len(x), *geometry.positions, x.shape[1]), h.dtype).transpose(0, 3, 1, 2)
+    for window, maximum in _maxima(x, geometry):
+        y[window] = h[maximum]
+    return y
+
+
+def max_pool_place(g: Array, x: Array, geometry: Geometry) -> Array:
+    """The transpose of `max_pool_pick`: each window's number of g is added to an image of zeros at the place of its maximum."""
+    y = np.zeros((len(x), *geometry.image, x.shape[1]), g.dtype).transpose(0, 3, 1, 2)
+    for window, maximum in _maxima(x, geometry):
+        y[maximum] += g[window]
+    return y
+
+
+def _maxima(x: Array, geometry: Geometry) -> Iterator[tuple[Place, Place]]:
+    """For each window its own place among the positions, and the place of its maximum in x."""
+    positions = geometry.positions
+    for n, c, i, j in np.ndindex(len(x), x.shape[1], *positions):
+        best = None
+        for row in _pixels(geometry, 0, i):
+            for column in _pixels(geometry, 1, j):
+                value = x[n, c, row, column]
+                if best is None or value > x[best] or value != value:
+                    best = n, c, row, column
+        assert best is not None, "padding is at most half the kernel, so each window sees a pixel"
+        yield (n, c, i, j), best
+
+
+def _pixels(geometry: Geometry, axis: int, position: int) -> range:
+    """The rows (axis 0) or columns (axis 1) of the image in a window."""
+    start = position * geometry.stride[axis] - geometry.padding[axis]
+    return range(max(start, 0), min(start + geometry.kernel[axis], geometry.image[axis]))

@@ -1,0 +1,81 @@
+"""Convolution layers. Their weights lie channels-last in memory, as the images do that they are multiplied with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import minigrad.functional as F
+from minigrad.kernels.geometry import Pair, pair
+from minigrad.layout import channels_last
+from minigrad.nn import init
+from minigrad.nn.module import Module, Parameter
+from minigrad.tensor import Tensor
+
+
+class _Convolution(Module):
+    """What the two layers share: parameters and settings."""
+
+    def __init__(
+        self, channels: Pair, weight_channels: Pair, kernel_size: int | Pair, stride: int | Pair, padding: int | Pair,
+        dilation: int | Pair, groups: int, bias: bool,
+    ) -> None:  # fmt: skip
+        if groups < 1 or channels[0] % groups or channels[1] % groups:
+            raise ValueError(
+                f"{type(self).__name__}: {groups} groups must divide the channels, {channels[0]} and {channels[1]}"
+            )
+        shape = (*weight_channels, *pair(kernel_size))
+        fan_in = math.prod(shape[1:])
+        self.weight = Parameter(channels_last(init.fan_in_uniform(shape, fan_in).data))
+        self.bias = Parameter(init.fan_in_uniform((channels[1],), fan_in)) if bias else None
+        self.stride, self.padding, self.dilation, self.groups = pair(stride), pair(padding), pair(dilation), groups
+
+    def _settings(self, in_channels: int, out_channels: int, **others: Pair) -> str:
+        """The settings that are not the defaults, after the channels and the kernel."""
+        defaults = {"stride": 1, "padding": 0, "dilation": 1}
+        values = {name: getattr(self, name) for name in defaults} | others
+        shown = [str(in_channels), str(out_channels), f"kernel_size={_short(self.weight.shape[2:])}"]
+        shown += [f"{name}={_short(value)}" for name, value in values.items() if value != pair(defaults.get(name, 0))]
+        shown += [f"groups={self.groups}"] * (self.groups != 1) + ["bias=False"] * (self.bias is None)
+        return ", ".join(shown)
+
+
+class Conv2d(_Convolution):
+    """Images (n, in_channels, h, w) to (n, out_channels, rows, columns). `weight` (out, in / groups, kh, kw), `bias` (out,)."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int | Pair, stride: int | Pair = 1, padding: int | Pair = 0,
+        dilation: int | Pair = 1, groups: int = 1, bias: bool = True,
+    ) -> None:  # fmt: skip
+        weight_channels = (out_channels, in_channels // max(groups, 1))
+        super().__init__((in_channels, out_channels), weight_channels, kernel_size, stride, padding, dilation, groups, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def describe(self) -> str:
+        return self._settings(self.weight.shape[1] * self.groups, self.weight.shape[0])
+
+
+class ConvTranspose2d(_Convolution):
+    """Images (n, in_channels, h, w) to larger ones, (n, out_channels, rows, columns). `weight` (in, out / groups, kh, kw)."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int | Pair, stride: int | Pair = 1, padding: int | Pair = 0,
+        output_padding: int | Pair = 0, groups: int = 1, bias: bool = True, dilation: int | Pair = 1,
+    ) -> None:  # fmt: skip
+        weight_channels = (in_channels, out_channels // max(groups, 1))
+        super().__init__((in_channels, out_channels), weight_channels, kernel_size, stride, padding, dilation, groups, bias)
+        self.output_padding = pair(output_padding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        numbers = (self.stride, self.padding, self.output_padding, self.groups, self.dilation)
+        return F.conv_transpose2d(x, self.weight, self.bias, *numbers)
+
+    def describe(self) -> str:
+        channels = self.weight.shape[0], self.weight.shape[1] * self.groups
+        return self._settings(*channels, output_padding=self.output_padding)
+
+
+def _short(value: Sequence[int]) -> str:
+    return str(value[0]) if value[0] == value[1] else str(tuple(value))

@@ -1,0 +1,81 @@
+"""Layers without parameters that change the size of images (n, channels, height, width): pooling, resizing, borders."""
+
+from __future__ import annotations
+
+import minigrad.functional as F
+from minigrad.kernels.geometry import Pair
+from minigrad.nn.module import Module
+from minigrad.tensor import Tensor
+
+Borders = int | tuple[int, int, int, int]  # left, right, top, bottom, or one number for all
+
+
+class _Pool(Module):
+    """A window of kernel_size pixels that moves by stride, by default its own size."""
+
+    def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding = padding
+
+    def describe(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class MaxPool2d(_Pool):
+    """The largest pixel in each window."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding)
+
+
+class AvgPool2d(_Pool):
+    """The mean of each window; padding counts as zeros."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, self.kernel_size, self.stride, self.padding)
+
+
+class Upsample(Module):
+    """Images of a size (height, width), or scale_factor times as high and wide; mode "nearest" or "bilinear"."""
+
+    def __init__(
+        self,
+        size: int | Pair | None = None,
+        scale_factor: float | tuple[float, float] | None = None,
+        mode: str = "nearest",
+    ) -> None:
+        self.size = size
+        self.scale_factor = scale_factor
+        self.mode = mode
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, self.size, self.scale_factor, self.mode)
+
+    def describe(self) -> str:
+        how = f"scale_factor={self.scale_factor}" if self.size is None else f"size={self.size}"
+        return f"{how}, mode={self.mode!r}"
+
+
+class _Pad(Module):
+    """A border of padding pixels: (left, right, top, bottom), or one number for all sides."""
+
+    def __init__(self, padding: Borders) -> None:
+        self.padding = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
+
+    def describe(self) -> str:
+        return f"{self.padding}"
+
+
+class ZeroPad2d(_Pad):
+    """Images with a border of zeros."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x, self.padding)
+
+
+class ReflectionPad2d(_Pad):
+    """Images with a border that mirrors them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x, self.padding, mode="reflect")

@@ -1,0 +1,191 @@
+"""Convolutions: the three partial derivatives of one trilinear form <conv(x, w), g>, which are each other's gradients.
+
+    conv2d(x, w):            dx = conv_transpose2d(g, w)     dw = conv2d_weight(x, g)
+    conv_transpose2d(g, w):  dg = conv2d(h, w)               dw = conv2d_weight(h, g)       (h the cotangent of its image)
+    conv2d_weight(x, g):     dx = conv_transpose2d(g, v)     dg = conv2d(x, v)              (v the cotangent of its weights)
+
+So gradients of any order are convolutions again. All three share one frozen `Geometry`: the backward infers no sizes.
+Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning" (2016).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from minigrad.backend import kernels
+from minigrad.engine import Op
+from minigrad.kernels.geometry import Geometry, Pair, Size, pair
+from minigrad.ops.reduce import sum
+from minigrad.ops.shape import concatenate, transpose
+from minigrad.tensor import Array, Tensor
+
+
+class _OfConvolution(Op):
+    """What the three share."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+
+
+class Conv2d(_OfConvolution):
+    """y = conv(x, weight) + bias.    dx = conv_transpose(g, weight), dweight = conv_weight(x, g), dbias = g's sums"""
+
+    def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        return kernels(x).conv2d(x, weight, bias, self.geometry)
+
+    def backward_x(self, g: Tensor, weight: Tensor) -> Tensor:
+        return ConvTranspose2d(self.geometry)(g, weight, None)
+
+    def backward_weight(self, g: Tensor, x: Tensor) -> Tensor:
+        return Conv2dWeight(self.geometry)(x, g)
+
+    def backward_bias(self, g: Tensor) -> Tensor:
+        return sum(g, (0, 2, 3))
+
+
+class ConvTranspose2d(_OfConvolution):
+    """y = conv_transpose(x, weight) + bias.    dx = conv(g, weight), dweight = conv_weight(g, x), dbias = g's sums"""
+
+    def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        return kernels(x).conv_transpose2d(x, weight, bias, self.geometry)
+
+    def backward_x(self, g: Tensor, weight: Tensor) -> Tensor:
+        return Conv2d(self.geometry)(g, weight, None)
+
+    def backward_weight(self, g: Tensor, x: Tensor) -> Tensor:
+        return Conv2dWeight(self.geometry)(g, x)
+
+    def backward_bias(self, g: Tensor) -> Tensor:
+        return sum(g, (0, 2, 3))
+
+
+class Conv2dWeight(_OfConvolution):
+    """The weights' cotangent, conv_weight(x, g).    dx = conv_transpose(g, v), dg = conv(x, v) for its own cotangent v"""
+
+    def forward(self, x: Array, g: Array) -> Array:
+        return kernels(x).conv2d_weight(x, g, self.geometry)
+
+    def backward_x(self, v: Tensor, g: Tensor) -> Tensor:
+        return ConvTranspose2d(self.geometry)(g, v, None)
+
+    def backward_g(self, v: Tensor, x: Tensor) -> Tensor:
+        return Conv2d(self.geometry)(x, v, None)
+
+
+def conv2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+    groups: int = 1,
+) -> Tensor:
+    """At each position of a window sliding over the images, the products of what it sees with each of `out` kernels.
+
+    Parameters
+    ----------
+    x : (n, in, height, width)
+    weight : (out, in / groups, kernel height, kernel width)
+    bias : (out,), optional
+    stride, padding, dilation : int or pair
+        Pixels between positions, zero pixels added on each side, pixels between the kernel's taps.
+    groups : int
+        The channels of x are cut into so many groups, each with its own kernels.
+
+    Returns
+    -------
+    (n, out, rows, columns) with rows = (height + 2 padding - dilation (kernel height - 1) - 1) // stride + 1, columns likewise
+    """
+    _check("conv2d", x, weight, bias, weight.shape[0] if weight.ndim else 0, groups)
+    if x.shape[1] != weight.shape[1] * groups:
+        expects = f"{weight.shape[1]}" if groups == 1 else f"{weight.shape[1]} x {groups} groups"
+        raise ValueError(
+            f"conv2d: x has {x.shape[1]} channels but weight expects {expects} (x {x.shape}, weight {weight.shape})"
+        )
+    try:
+        geometry = Geometry(Size(*x.shape[2:]), pair(weight.shape[2:]), pair(stride), pair(padding), pair(dilation))
+    except ValueError as error:
+        raise ValueError(f"conv2d: {error} (x {x.shape}, weight {weight.shape})") from None
+    return _in_groups(lambda: Conv2d(geometry), x, weight, bias, groups)
+
+
+def conv_transpose2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+    output_padding: int | Pair = 0,
+    groups: int = 1,
+    dilation: int | Pair = 1,
+) -> Tensor:
+    """The transpose of `conv2d` with the same numbers: each pixel of x adds a kernel, times its value, to a larger image.
+
+    Parameters
+    ----------
+    x : (n, in, height, width)
+    weight : (in, out / groups, kernel height, kernel width)
+    bias : (out,), optional
+    stride, padding, dilation : int or pair
+        Those of the convolution that this is the transpose of.
+    output_padding : int or pair
+        Rows and columns added to the result's size: a convolution of several sizes gives the same number of positions, and
+        this says which of them is meant. Less than stride or dilation.
+
+    Returns
+    -------
+    (n, out, rows, columns) with rows = (height - 1) stride - 2 padding + dilation (kernel height - 1) + output_padding + 1
+    """
+    _check("conv_transpose2d", x, weight, bias, weight.shape[1] * groups if weight.ndim > 1 else 0, groups)
+    if x.shape[1] != weight.shape[0]:
+        raise ValueError(
+            f"conv_transpose2d: x has {x.shape[1]} channels but weight expects {weight.shape[0]} "
+            f"(x {x.shape}, weight {weight.shape})"
+        )
+    steps, border, extra, spread = pair(stride), pair(padding), pair(output_padding), pair(dilation)
+    for i in (0, 1):
+        if not 0 <= extra[i] < max(steps[i], spread[i]):
+            raise ValueError(
+                f"conv_transpose2d: output_padding {extra} must be 0 or more, and less than stride {steps} or dilation {spread}"
+            )
+    kernel = pair(weight.shape[2:])
+    image = Size(
+        *((x.shape[i + 2] - 1) * steps[i] - 2 * border[i] + spread[i] * (kernel[i] - 1) + extra[i] + 1 for i in (0, 1))
+    )
+    try:
+        geometry = Geometry(image, kernel, steps, border, spread, Size(*x.shape[2:]))
+    except ValueError as error:
+        raise ValueError(f"conv_transpose2d: {error} (x {x.shape}, weight {weight.shape})") from None
+    return _in_groups(lambda: ConvTranspose2d(geometry), x, weight, bias, groups)
+
+
+def _check(caller: str, x: Tensor, weight: Tensor, bias: Tensor | None, out: int, groups: int) -> None:
+    if x.ndim != 4 or weight.ndim != 4:
+        raise ValueError(
+            f"{caller}: x must be (n, channels, height, width), and weight have four axes, too; they are {x.shape} "
+            f"and {weight.shape}"
+        )
+    if groups < 1 or x.shape[1] % groups or weight.shape[0] % groups:
+        raise ValueError(
+            f"{caller}: {groups} groups must divide the channels of x {x.shape} and the first axis of weight {weight.shape}"
+        )
+    if bias is not None and bias.shape != (out,):
+        raise ValueError(f"{caller}: bias {bias.shape} should be ({out},) for weight {weight.shape}")
+
+
+def _in_groups(make: Callable[[], Op], x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+    """A convolution of each group of channels with its own weights, side by side; cut and joined along channels-last memory."""
+    if groups == 1:
+        return make()(x, weight, bias)
+    pixels, taps = transpose(x, _LAST), transpose(weight, _LAST)
+    c, o = x.shape[1] // groups, weight.shape[0] // groups
+    parts = [
+        make()(transpose(pixels[..., i * c : (i + 1) * c], _FIRST), transpose(taps[i * o : (i + 1) * o], _FIRST), None)
+        for i in range(groups)
+    ]
+    y = transpose(concatenate([transpose(part, _LAST) for part in parts], -1), _FIRST)
+    return y if bias is None else y + bias.reshape(1, -1, 1, 1)
+
+
+_LAST, _FIRST = (0, 2, 3, 1), (0, 3, 1, 2)  # the axes with the channels last, and back

@@ -1,0 +1,219 @@
+"""Normalisation: every channel shifted to mean 0 and scaled to variance 1, then scaled and shifted as learned.
+
+    xhat = (x - mean) / sqrt(var + eps),    y = xhat * weight + bias
+
+Batch, instance and layer norm differ in what they average over: the whole batch and all pixels, the pixels of one sample, or
+all features of one sample. var is the biased variance, sum of squares over count.
+
+In training mean and variance depend on x as well, which makes derivatives of higher order easy to get wrong: see `Normalize`.
+"""
+
+from __future__ import annotations
+
+import math
+
+from minigrad.backend import kernels
+from minigrad.engine import Op, is_recording
+from minigrad.ops.elementwise import sqrt
+from minigrad.ops.reduce import mean, sum_to
+from minigrad.ops.shape import reshape, transpose
+from minigrad.tensor import Array, Shape, Tensor, raw
+
+
+class Normalize(Op):
+    """xhat * weight + bias for x (rows, channels), with each channel's mean and variance over the rows.
+
+    x may also be (groups, rows, channels): every group has its own mean and variance.
+
+    With std = sqrt(var + eps) and h = g weight:  dx = (h - mean(h) - xhat mean(h xhat)) / std,
+    dweight = sum(g xhat), dbias = sum(g).
+
+    When a graph of the gradient is recorded, these formulas are written in the engine's ops, xhat and std made from x anew:
+    they have all derivatives. Else nobody can differentiate the gradient, and the kernels use what the forward has found.
+
+    Source: Ioffe and Szegedy, "Batch normalization", ICML 2015, section 3.
+    """
+
+    def __init__(self, eps: float) -> None:
+        self.eps = float(eps)
+        self.sums: tuple[Array, tuple[Array, Array]] | None = None  # a cotangent, and its sums
+
+    def forward(self, x: Array, weight: Array | None, bias: Array | None) -> Array:
+        y, self.mean, self.var = kernels(x).normalize(_grouped(x), weight, bias, self.eps)
+        return y.reshape(x.shape)
+
+    def backward_x(self, g: Tensor, x: Tensor, weight: Tensor | None) -> Tensor:
+        if is_recording():
+            xhat, std = self._standardize(x)
+            h = g if weight is None else g * weight
+            return (h - _row_mean(h) - xhat * _row_mean(h * xhat)) / std
+        found = (self.mean, self.var, self.eps, *self._sums(g, x))
+        dx = kernels(g.data).normalize_backward(_grouped(g.data), _grouped(x.data), raw(weight), *found)
+        return Tensor(dx.reshape(x.shape))
+
+    def backward_weight(self, g: Tensor, x: Tensor) -> Tensor:
+        if is_recording():
+            xhat, _ = self._standardize(x)
+            return sum_to(g * xhat, self.shapes[1])
+        return Tensor(self._sums(g, x)[1].sum(axis=0))
+
+    def backward_bias(self, g: Tensor, x: Tensor) -> Tensor:
+        if is_recording():
+            return sum_to(g, self.shapes[2])
+        return Tensor(self._sums(g, x)[0].sum(axis=0))
+
+    def _standardize(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """xhat and std, differentiable."""
+        mean = self.mean if x.ndim == 2 else self.mean[:, None]
+        shifted = x - Tensor(mean)  # a constant changes nothing, but large numbers have few digits
+        deviation = shifted - _row_mean(shifted)
+        std = sqrt(_row_mean(deviation * deviation) + self.eps)
+        return deviation / std, std
+
+    def _sums(self, g: Tensor, x: Tensor) -> tuple[Array, Array]:
+        """The sums of g and g xhat over the rows, which all three cotangents need: computed once for each g."""
+        if self.sums is None or self.sums[0] is not g.data:
+            found = (self.mean, self.var, self.eps)
+            self.sums = g.data, kernels(g.data).normalize_sums(_grouped(g.data), _grouped(x.data), *found)
+        return self.sums[1]
+
+    def free(self) -> None:
+        self.sums = None
+        super().free()
+
+
+class Affine(Op):
+    """x * scale + shift for x (rows, channels).    dx = g scale, dscale = sum(g x), dshift = sum(g)"""
+
+    def forward(self, x: Array, scale: Array, shift: Array) -> Array:
+        return kernels(x).affine(_grouped(x), scale, shift).reshape(x.shape)
+
+    def backward_x(self, g: Tensor, scale: Tensor) -> Tensor:
+        return g * scale
+
+    def backward_scale(self, g: Tensor, x: Tensor) -> Tensor:
+        return sum_to(g * x, self.shapes[1])
+
+    def backward_shift(self, g: Tensor) -> Tensor:
+        return sum_to(g, self.shapes[2])
+
+
+def _row_mean(x: Tensor) -> Tensor:
+    return mean(x, axis=-2, keepdims=True)
+
+
+def _grouped(x: Array) -> Array:
+    """(groups, rows, channels)"""
+    return x if x.ndim == 3 else x[None]
+
+
+def batch_norm(
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    *,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Each channel of x (n, channels) or (n, channels, height, width) normalised over everything else.
+
+    Parameters
+    ----------
+    running_mean, running_var : (channels,)
+        While training, the batch's own mean and variance are used, and these move towards them in place by `momentum`, the
+        running variance towards the unbiased one. They may be None. In evaluation they are what is used.
+    weight, bias : (channels,), optional
+        The learned standard deviation and mean; 1 and 0 where there are none.
+
+    Raises
+    ------
+    ValueError : if the shapes do not fit, or while training if a channel has a single value, whose variance says nothing
+    """
+    if x.ndim not in (2, 4):
+        raise ValueError(f"batch_norm: x {x.shape} must be (n, channels) or (n, channels, height, width)")
+    _check_channels("batch_norm", x, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    rows = _channels_to_rows(x)
+    if training:
+        if len(rows) < 2:
+            raise ValueError(
+                f"batch_norm: x {x.shape} has {len(rows)} values per channel; training needs 2 or more, for they are "
+                "normalised by their own variance. Use larger batches, drop the last one if it is of one sample, or eval()."
+            )
+        op = Normalize(eps)
+        y = op(rows, weight, bias)
+        _follow(running_mean, op.mean[0], momentum)
+        _follow(running_var, op.var[0] * (len(rows) / (len(rows) - 1)), momentum)
+    else:
+        if running_mean is None or running_var is None:
+            raise ValueError("batch_norm: evaluation needs running_mean and running_var; there are none")
+        scale = 1 / sqrt(running_var + eps)
+        scale = scale if weight is None else scale * weight
+        shift = -running_mean * scale
+        y = Affine()(rows, scale, shift if bias is None else shift + bias)
+    return _rows_to_channels(y, x.shape)
+
+
+def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, *, eps: float = 1e-5) -> Tensor:
+    """Each channel of each sample of x (n, channels, height, width) normalised over its pixels; weight, bias (channels,).
+
+    Source: Ulyanov, Vedaldi and Lempitsky, "Instance normalization" (2016).
+    """
+    if x.ndim != 4:
+        raise ValueError(f"instance_norm: x {x.shape} must be (n, channels, height, width)")
+    n, channels, height, width = x.shape
+    _check_channels("instance_norm", x, weight=weight, bias=bias)
+    if height * width < 2:
+        raise ValueError(f"instance_norm: x {x.shape} has {height * width} pixels per channel; a variance needs 2 or more")
+    rows = reshape(_channels_to_rows(x), (n, height * width, channels))
+    return _rows_to_channels(Normalize(eps)(rows, weight, bias), x.shape)
+
+
+def layer_norm(
+    x: Tensor, normalized_shape: Shape, weight: Tensor | None = None, bias: Tensor | None = None, *, eps: float = 1e-5
+) -> Tensor:
+    """x (..., *normalized_shape) normalised over its last axes, those of normalized_shape; weight and bias have that shape.
+
+    Source: Ba, Kiros and Hinton, "Layer normalization" (2016).
+    """
+    shape = tuple(normalized_shape)
+    if not shape or x.shape[-len(shape) :] != shape:
+        raise ValueError(f"layer_norm: the last axes of x {x.shape} must be normalized_shape {shape}")
+    for name, t in (("weight", weight), ("bias", bias)):
+        if t is not None and t.shape != shape:
+            raise ValueError(f"layer_norm: {name} is {t.shape} and should be normalized_shape {shape}")
+    samples = reshape(x, (math.prod(x.shape[: -len(shape)]), math.prod(shape)))
+    deviation = samples - mean(samples, 1, keepdims=True)
+    xhat = deviation / sqrt(mean(deviation * deviation, 1, keepdims=True) + eps)
+    y = reshape(xhat, x.shape)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+def _check_channels(caller: str, x: Tensor, **given: Tensor | None) -> None:
+    for name, t in given.items():
+        if t is not None and t.shape != x.shape[1:2]:
+            raise ValueError(
+                f"{caller}: x {x.shape} has {x.shape[1]} channels, so {name} should be {x.shape[1:2]}; it is {t.shape}"
+            )
+
+
+def _channels_to_rows(x: Tensor) -> Tensor:
+    """(rows, channels): of an image every pixel is a row, which in channels-last memory is a view."""
+    return x if x.ndim == 2 else reshape(transpose(x, 0, 2, 3, 1), (-1, x.shape[1]))
+
+
+def _rows_to_channels(rows: Tensor, shape: Shape) -> Tensor:
+    """The reverse, also of rows in groups; an image is channels-last."""
+    if len(shape) == 2:
+        return reshape(rows, shape)
+    n, channels, height, width = shape
+    return transpose(reshape(rows, (n, height, width, channels)), 0, 3, 1, 2)
+
+
+def _follow(running: Tensor | None, new: Array, momentum: float) -> None:
+    """Move running statistics towards those of a batch. No graph records it, but one that used the old ones is stale."""
+    if running is not None:
+        running.assign((1 - momentum) * running.data + momentum * new)

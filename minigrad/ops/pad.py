@@ -1,0 +1,127 @@
+"""Borders around arrays, of one value or of the array's own mirror image. The result lies in memory as the array did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from minigrad.backend import array_module
+from minigrad.engine import Op
+from minigrad.tensor import Array, Shape, Tensor
+
+Widths = tuple[tuple[int, int], ...]  # for each axis how much is added before and after
+
+
+class Pad(Op):
+    """x with `value` around it."""
+
+    def __init__(self, widths: Widths, value: float) -> None:
+        self.widths = widths
+        self.value = value
+
+    def forward(self, x: Array) -> Array:
+        out = _larger(x, self.widths)
+        out[...] = self.value
+        out[_middle(self.widths, out.shape)] = x
+        return out
+
+    def backward_x(self, g: Tensor) -> Tensor:
+        return Crop(self.widths)(g)
+
+
+class Crop(Op):
+    """g without its border: the transpose of `Pad` with zeros."""
+
+    def __init__(self, widths: Widths) -> None:
+        self.widths = widths
+
+    def forward(self, g: Array) -> Array:
+        return g[_middle(self.widths, g.shape)].copy(order="K")
+
+    def backward_g(self, h: Tensor) -> Tensor:
+        return Pad(self.widths, 0.0)(h)
+
+
+class ReflectionPad(Op):
+    """x with its mirror images around it, the mirrors in the middle of the outermost elements: abc to cbabcba for widths 2.
+
+    Every axis in turn copies into its border what lies behind the mirror; corners are mirrored twice.
+    """
+
+    def __init__(self, widths: Widths) -> None:
+        self.widths = widths
+
+    def forward(self, x: Array) -> Array:
+        out = _larger(x, self.widths)
+        out[_middle(self.widths, out.shape)] = x
+        for border, behind_mirror in _mirrors(self.widths, out.shape):
+            out[border] = out[behind_mirror]
+        return out
+
+    def backward_x(self, g: Tensor) -> Tensor:
+        return ReflectionFold(self.widths)(g)
+
+
+class ReflectionFold(Op):
+    """The middle of g, with the border folded in and added at the mirrors: the transpose of `ReflectionPad`."""
+
+    def __init__(self, widths: Widths) -> None:
+        self.widths = widths
+
+    def forward(self, g: Array) -> Array:
+        folded = g.copy(order="K")
+        for border, behind_mirror in reversed(list(_mirrors(self.widths, g.shape))):
+            folded[behind_mirror] += folded[border]
+        return folded[_middle(self.widths, g.shape)].copy(order="K")
+
+    def backward_g(self, h: Tensor) -> Tensor:
+        return ReflectionPad(self.widths)(h)
+
+
+Key = tuple[slice, ...]
+
+
+def _larger(x: Array, widths: Widths) -> Array:
+    """An empty array with room for the border, its axes in memory in the same order as those of x."""
+    order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
+    shape = [x.shape[axis] + sum(widths[axis]) for axis in order]
+    return array_module(x).empty(shape, x.dtype).transpose(sorted(range(x.ndim), key=order.__getitem__))
+
+
+def _middle(widths: Widths, shape: Shape) -> Key:
+    """The place of the original in the padded array of this shape."""
+    return tuple(slice(before, size - after) for (before, after), size in zip(widths, shape, strict=True))
+
+
+def _mirrors(widths: Widths, shape: Shape) -> Iterator[tuple[Key, Key]]:
+    """Each border, backwards, and what lies behind its mirror; axes before its own with borders, those after it without."""
+    middle = _middle(widths, shape)
+    for axis, ((before, after), size) in enumerate(zip(widths, shape, strict=True)):
+        whole, rest = (slice(None),) * axis, middle[axis + 1 :]
+        last = size - after - 1  # of the original
+        if before:
+            yield (*whole, slice(before - 1, None, -1), *rest), (*whole, slice(before + 1, 2 * before + 1), *rest)
+        if after:
+            yield (*whole, slice(size - 1, last, -1), *rest), (*whole, slice(last - after, last), *rest)
+
+
+def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
+    """x with a border. `pad` is (left, right, top, bottom, ...): from the last axis backwards, as in PyTorch.
+
+    The border holds `value`, or in mode "reflect" the elements next to it in mirrored order, without the outermost one; there
+    must be as many.
+    """
+    if len(pad) % 2 or len(pad) > 2 * x.ndim or any(n < 0 for n in pad):
+        raise ValueError(
+            f"pad: {tuple(pad)} must hold two numbers, 0 or more, for each of up to {x.ndim} axes, the last axis first"
+        )
+    pairs = list(zip(pad[0::2], pad[1::2], strict=True))[::-1]
+    widths = (*[(0, 0)] * (x.ndim - len(pairs)), *pairs)
+    if mode == "constant":
+        return Pad(widths, value)(x)
+    if mode != "reflect":
+        raise ValueError(f"pad: mode is {mode!r}; choose 'constant' or 'reflect'")
+    if value:
+        raise ValueError(f"pad: mode 'reflect' takes no value, and value is {value}")
+    if any(max(width) >= max(size, 1) for width, size in zip(widths, x.shape, strict=True)):
+        raise ValueError(f"pad: x is {x.shape}; to be reflected by {tuple(pad)}, each axis must be longer than its borders")
+    return ReflectionPad(widths)(x)

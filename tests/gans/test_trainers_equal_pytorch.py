@@ -1,0 +1,62 @@
+"""Many training steps give PyTorch's losses, weights and running statistics, to 1e-9 relative in float64."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from reference import gan_runs
+from reference.gan_runs import RUNS, Arrays
+
+import minigrad as mg
+
+LIVE = 10  # steps beside a live PyTorch; the recorded runs go on from there
+
+
+@functools.cache
+def ours(name: str, steps: int | None = None) -> Arrays:
+    """The first steps of a run, or all of it; made once."""
+    return gan_runs.run_minigrad(RUNS[name], steps or RUNS[name].steps)
+
+
+@functools.cache
+def recorded() -> Arrays:
+    return mg.load(gan_runs.RECORDED)
+
+
+def assert_metrics_equal(ours: np.ndarray, theirs: np.ndarray) -> None:
+    """Relative to the largest value of each metric: LSGAN's are not far from 0 by nature."""
+    np.testing.assert_array_less(np.abs(ours - theirs).max(axis=0), 1e-9 * np.abs(theirs).max(axis=0))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_losses_weights_and_statistics_equal_the_recorded_ones(name: str) -> None:
+    theirs = {key.removeprefix(f"{name}."): a for key, a in recorded().items() if key.startswith(f"{name}.")}
+    found = gan_runs.fingerprint(ours(name))
+    assert found.keys() == theirs.keys()
+    assert_metrics_equal(found.pop("metrics"), theirs["metrics"])
+    for key, probes in found.items():
+        size = np.linalg.norm(ours(name)[key])
+        np.testing.assert_allclose(probes, theirs[key], rtol=0, atol=1e-9 * size, err_msg=key)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_losses_weights_and_statistics_equal_those_of_a_live_run(name: str) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed; the recorded runs are compared with all the same")
+    found = ours(name, LIVE)
+    theirs = gan_runs.run_torch(RUNS[name], LIVE)
+    assert found.keys() == theirs.keys()
+    assert_metrics_equal(found["metrics"], theirs["metrics"])
+    for key in found.keys() - {"metrics"}:
+        error = np.abs(found[key] - theirs[key]).max() / np.abs(theirs[key]).max()
+        assert error < 1e-9, f"{key}: {error:.1e}"
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_run_is_long_enough_to_tell(name: str) -> None:
+    """Weights that had hardly moved would agree whatever the step does."""
+    for owner, network in RUNS[name].trainer().networks().items():
+        for key, parameter in network.named_parameters().items():
+            moved = np.abs(ours(name)[f"{owner}.{key}"] - parameter.data).max()
+            assert moved > 1e-3, f"{owner}.{key} moved by {moved}"

@@ -1,0 +1,200 @@
+"""The convolutions on the CPU compute what the reference says, at every size around the ends of vectors and blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from drawn_convolutions import geometries, normal
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from minigrad.kernels import cpu, reference
+from minigrad.kernels.cpu.gemm import BLOCK
+from minigrad.kernels.geometry import Geometry, Size
+from minigrad.layout import channels_last
+
+DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
+AROUND_A_VECTOR = [1, 3, 16, 31, 32, 33, 64, 65]
+DCGAN = Geometry(Size(6, 4), (4, 4), (2, 2), (1, 1))
+DILATED = Geometry(Size(7, 8), (3, 2), (1, 2), (2, 0), (2, 3))
+
+Kernels = Any  # the module, cpu or reference
+Function = Callable[[Kernels], np.ndarray]
+
+
+def functions(geometry: Geometry, n: int, channels: int, out: int, dtype: Any = np.float64) -> dict[str, Function]:
+    """The three convolutions, with and without biases, of random images, weights and cotangents."""
+    x = normal(0, n, channels, *geometry.image, dtype=dtype)
+    w = normal(1, out, channels, *geometry.kernel, dtype=dtype)
+    g = normal(2, n, out, *geometry.positions, dtype=dtype)
+    return of_arrays(x, w, g, normal(3, out, dtype=dtype), normal(4, channels, dtype=dtype), geometry)
+
+
+def of_arrays(x: Any, w: Any, g: Any, bias: Any, transposed_bias: Any, geometry: Geometry) -> dict[str, Function]:
+    return {
+        "conv2d": lambda kernels: kernels.conv2d(x, w, None, geometry),
+        "conv2d, bias": lambda kernels: kernels.conv2d(x, w, bias, geometry),
+        "conv_transpose2d": lambda kernels: kernels.conv_transpose2d(g, w, None, geometry),
+        "conv_transpose2d, bias": lambda kernels: kernels.conv_transpose2d(g, w, transposed_bias, geometry),
+        "conv2d_weight": lambda kernels: kernels.conv2d_weight(x, g, geometry),
+    }
+
+
+def check(geometry: Geometry, n: int, channels: int, out: int, dtype: Any = np.float64) -> None:
+    for name, function in functions(geometry, n, channels, out, dtype).items():
+        assert_close(function(cpu), function(reference), name)
+
+
+def assert_close(actual: np.ndarray, expected: np.ndarray, name: str = "") -> None:
+    """Equal but for the roundings of sums in another order; channels-last."""
+    assert actual.shape == expected.shape, name
+    assert actual.dtype == expected.dtype, name
+    assert actual.transpose(0, 2, 3, 1).flags.c_contiguous, name
+    tolerance = 64 * np.finfo(expected.dtype).eps * max(1.0, float(np.abs(expected).max(initial=0)))
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance, err_msg=name)
+
+
+@DTYPES
+@given(geometry=geometries(leave_some_out=True), n=st.integers(0, 3), channels=st.integers(1, 5), out=st.integers(1, 5))
+@example(geometry=DCGAN, n=2, channels=3, out=2)
+@settings(max_examples=60, deadline=None)
+def test_any_geometry(dtype: Any, geometry: Geometry, n: int, channels: int, out: int) -> None:
+    check(geometry, n, channels, out, dtype)
+
+
+@DTYPES
+@pytest.mark.parametrize("out", AROUND_A_VECTOR)
+@pytest.mark.parametrize("channels", AROUND_A_VECTOR)
+def test_channels_around_the_width_of_a_vector(dtype: Any, channels: int, out: int) -> None:
+    for geometry in (DCGAN, DILATED):
+        check(geometry, 2, channels, out, dtype)
+
+
+@DTYPES
+@pytest.mark.parametrize("channels", [BLOCK // 16, BLOCK // 16 + 1, BLOCK // 4, BLOCK // 4 + 1, BLOCK + 1])
+def test_patches_around_the_length_of_a_block(dtype: Any, channels: int) -> None:
+    """A patch of 16 taps is as long as a block at BLOCK / 16 channels, a row of the kernel at BLOCK / 4."""
+    check(DCGAN, 1, channels, 2, dtype)
+
+
+@DTYPES
+@pytest.mark.parametrize("out", [BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 3])
+def test_output_channels_around_the_length_of_a_block(dtype: Any, out: int) -> None:
+    check(DCGAN, 1, 3, out, dtype)
+
+
+@DTYPES
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 40, 200])
+def test_few_and_many_images(dtype: Any, n: int) -> None:
+    """Threads share out groups of small images, and the channels of few images, if those come in whole vectors."""
+    for channels in (64, 128, 96, 5):
+        check(Geometry(Size(3, 4), (2, 3), (2, 1), (1, 1)), n, channels, 2, dtype)
+    check(Geometry(Size(4, 4), (4, 4)), n, 3, 5, dtype)  # one position: as in a generator's first layer
+
+
+@DTYPES
+def test_more_positions_than_a_block_has(dtype: Any) -> None:
+    check(Geometry(Size(70, 40), (3, 3), (1, 1), (1, 1)), 2, 2, 3, dtype)
+
+
+@pytest.mark.parametrize("sizes", [(0, 3, 2), (2, 0, 3), (2, 3, 0), (0, 0, 0)])
+def test_no_images_and_no_channels(sizes: tuple[int, int, int]) -> None:
+    for geometry in (DCGAN, DILATED):
+        check(geometry, *sizes)
+
+
+LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "C order": np.ascontiguousarray,
+    "Fortran order": np.asfortranarray,
+    "gaps": lambda a: np.repeat(a, 2, axis=1)[:, ::2],
+    "reversed": lambda a: a[..., ::-1].copy()[..., ::-1],
+    "read-only": lambda a: np.broadcast_to(channels_last(a), a.shape),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_arrays_in_any_layout(layout: Callable[[np.ndarray], np.ndarray]) -> None:
+    arrays = [normal(i, *shape) for i, shape in enumerate([(2, 3, 6, 4), (5, 3, 4, 4), (2, 5, 3, 2), (5,), (3,)])]
+    laid = [layout(a) if a.ndim == 4 else a for a in arrays]
+    expected = of_arrays(*arrays, DCGAN)
+    for name, function in of_arrays(*laid, DCGAN).items():
+        assert_close(function(cpu), expected[name](reference), name)
+
+
+def test_a_bias_in_steps() -> None:
+    x, w, bias = normal(0, 2, 3, 6, 4), normal(1, 5, 3, 4, 4), normal(2, 10)[::2]
+    assert_close(cpu.conv2d(x, w, bias, DCGAN), reference.conv2d(x, w, bias, DCGAN))
+
+
+def mixed(*dtypes: Any) -> dict[str, Function]:
+    """The convolutions of images, weights, cotangents and the two biases of these types."""
+    shapes = (2, 3, 6, 4), (5, 3, 4, 4), (2, 5, 3, 2), (5,), (3,)
+    arrays = [(4 * normal(i, *shape)).astype(dtype) for i, (shape, dtype) in enumerate(zip(shapes, dtypes, strict=True))]
+    return of_arrays(*arrays, DCGAN)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.longdouble, np.float16, ">f4"])
+def test_other_types_are_left_to_the_reference(dtype: Any) -> None:
+    for name, function in mixed(*[dtype] * 5).items():
+        actual, expected = function(cpu), function(reference)
+        assert actual.dtype == expected.dtype, name
+        assert actual.transpose(0, 2, 3, 1).flags.c_contiguous, name
+        np.testing.assert_array_equal(actual, expected, err_msg=name)
+
+
+@pytest.mark.parametrize("doubles", [(0,), (1,), (2,), (1, 2), (3, 4), (0, 1, 2)])
+def test_types_are_mixed_as_in_the_reference(doubles: tuple[int, ...]) -> None:
+    for name, function in mixed(*[np.float64 if i in doubles else np.float32 for i in range(5)]).items():
+        expected = function(reference)
+        actual = function(cpu)
+        assert actual.dtype == expected.dtype
+        assert_close(actual.astype(np.float32), expected.astype(np.float32), name)
+
+
+@DTYPES
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_one_bad_number_spoils_what_it_meets_and_nothing_else(dtype: Any, bad: float) -> None:
+    """Vectors reach beyond the last channel, and blocks beyond the last position: what lies there must not count."""
+    for place in range(3):
+        arrays = [normal(i, *shape, dtype=dtype) for i, shape in enumerate([(3, 5, 6, 4), (7, 5, 4, 4), (3, 7, 3, 2)])]
+        arrays[place][1, 2, 1, 0] = bad
+        spoiled = 0
+        for name, function in of_arrays(*arrays, None, None, DCGAN).items():
+            expected = ~np.isfinite(function(reference))
+            np.testing.assert_array_equal(~np.isfinite(function(cpu)), expected, err_msg=name)
+            spoiled += expected.sum()
+        assert spoiled
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    before = numba.get_num_threads()
+    yield numba.set_num_threads
+    numba.set_num_threads(before)
+
+
+@DTYPES
+@pytest.mark.parametrize("sizes", [(1, 64, 3), (3, 5, 40), (9, 33, 70), (2, 128, 1)])
+def test_the_number_of_threads_changes_no_bit(dtype: Any, sizes: tuple[int, int, int], threads: Callable[[int], None]) -> None:
+    if numba.config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("there is one thread only")
+    for geometry in (DCGAN, DILATED):
+        for name, function in functions(geometry, *sizes, dtype).items():
+            threads(1)
+            alone = function(cpu)
+            threads(2)
+            np.testing.assert_array_equal(function(cpu), alone, err_msg=name)
+
+
+def test_python_threads_may_convolve_at_once() -> None:
+    """They take turns in numba's pool."""
+    work = list(functions(DCGAN, 3, 20, 9).values())
+    expected = [function(cpu) for function in work]
+    with ThreadPoolExecutor(4) as pool:
+        for i, result in enumerate(pool.map(lambda i: work[i % len(work)](cpu), range(20))):
+            np.testing.assert_array_equal(result, expected[i % len(work)])

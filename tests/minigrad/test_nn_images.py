@@ -1,0 +1,45 @@
+"""The layers that change the size of images compute what their functions do, and show their settings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from drawn_windows import images
+
+import minigrad as mg
+import minigrad.functional as F
+from minigrad import Tensor, nn
+from minigrad.kernels.geometry import Size
+
+LAYERS = {
+    "MaxPool2d(kernel_size=2, stride=2, padding=0)": (nn.MaxPool2d(2), lambda x: F.max_pool2d(x, 2)),
+    "MaxPool2d(kernel_size=(3, 2), stride=1, padding=1)": (
+        nn.MaxPool2d((3, 2), 1, 1), lambda x: F.max_pool2d(x, (3, 2), 1, 1),
+    ),
+    "AvgPool2d(kernel_size=3, stride=2, padding=1)": (nn.AvgPool2d(3, 2, 1), lambda x: F.avg_pool2d(x, 3, 2, 1)),
+    "Upsample(scale_factor=2, mode='nearest')": (nn.Upsample(scale_factor=2), lambda x: F.interpolate(x, scale_factor=2)),
+    "Upsample(size=(5, 4), mode='bilinear')": (
+        nn.Upsample((5, 4), mode="bilinear"), lambda x: F.interpolate(x, (5, 4), mode="bilinear"),
+    ),
+    "ZeroPad2d((1, 2, 0, 3))": (nn.ZeroPad2d((1, 2, 0, 3)), lambda x: F.pad(x, (1, 2, 0, 3))),
+    "ReflectionPad2d((2, 2, 2, 2))": (nn.ReflectionPad2d(2), lambda x: F.pad(x, (2, 2, 2, 2), "reflect")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("shown", "layer", "function"), [(shown, *pair) for shown, pair in LAYERS.items()], ids=LAYERS)
+def test_layers_are_their_functions(shown: str, layer: nn.Module, function: object) -> None:
+    x = Tensor(images(2, 3, Size(6, 8), np.float32))
+    assert callable(function)
+    np.testing.assert_array_equal(layer(x).data, function(x).data)
+    assert repr(layer) == shown
+    assert not layer.parameters() and not layer.state_dict()
+
+
+def test_a_network_of_them_stays_channels_last_and_trains() -> None:
+    net = nn.Sequential(nn.ReflectionPad2d(1), nn.MaxPool2d(2), nn.Upsample(scale_factor=2), nn.ZeroPad2d(1), nn.AvgPool2d(2))
+    x = Tensor(images(2, 3, Size(6, 4), np.float32), requires_grad=True)
+    y = net(x)
+    (dx,) = mg.grad(y.sum(), [x])
+    assert y.shape == (2, 3, 5, 4)
+    for out in (y, dx):
+        assert out.data.transpose(0, 2, 3, 1).flags.c_contiguous
