@@ -26,9 +26,9 @@ import numpy as np
 
 import minigrad as mg
 import minigrad.functional as F
+from gans.data.drawn.faces import load_faces
 from gans.data.folder import load_folder
 from gans.data.mnist import load_mnist
-from gans.data.synthetic_faces import load_faces
 from gans.networks import ARCHITECTURES
 from gans.training.average import follow
 from gans.training.cli import main

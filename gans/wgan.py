@@ -29,9 +29,9 @@ import numpy as np
 
 import minigrad as mg
 from gans.critics import LATENT_SIZE, PAIRS
+from gans.data.drawn.faces import load_faces
 from gans.data.folder import load_folder
 from gans.data.mnist import load_mnist
-from gans.data.synthetic_faces import load_faces
 from gans.training.cli import main
 from gans.training.config import ConfigError, RunConfig, option
 from gans.training.trainer import Metrics, Trainer

@@ -27,7 +27,7 @@ _CHUNK = 32  # images that a thread reads in one go
 _NAMED = 3  # files that the warning names
 
 
-def load_folder(path: Path | str, image_size: int) -> tuple[npt.NDArray[np.uint8], str]:
+def load_folder(path: Path | str, image_size: int, fewest: int | None = None) -> tuple[npt.NDArray[np.uint8], str]:
     """Reads all pictures in a folder and its subfolders, in the order of their paths.
 
     Each is turned upright (EXIF), put on white where it is transparent, cut to the square in its middle and resized.
@@ -35,27 +35,28 @@ def load_folder(path: Path | str, image_size: int) -> tuple[npt.NDArray[np.uint8
     left out, which a line on stderr says.
 
     Returns images (n, 3, image_size, image_size) uint8, and where they are from, for the log.
-    Raises DataError if the folder cannot be opened or has fewer than FEWEST pictures that can be read.
+    Raises DataError if the folder cannot be opened or has fewer than `fewest` pictures that can be read, FEWEST by default.
     """
     if not isinstance(image_size, int | np.integer) or image_size < 1:
         raise ValueError(f"image_size must be a whole number of pixels, 1 or more, but it is {image_size!r}")
     folder = Path(path)
     files = _image_files(folder)
     if not files:
-        raise DataError(f"{folder} has no images ({', '.join(SUFFIXES)}); --data takes a folder of images.")
+        raise DataError(f"{folder} has no images ({', '.join(SUFFIXES)}); it must be a folder of images.")
     images, failures = _read_all(files, image_size)
     if failures:
         _warn(folder, failures, len(files))
-    if len(images) < FEWEST:
+    fewest = FEWEST if fewest is None else fewest
+    if len(images) < fewest:
         what = "images that can be read" if failures else "images"
-        raise DataError(f"{folder} has too few {what}: {len(images)}, but training needs {FEWEST} or more; add some.")
+        raise DataError(f"{folder} has too few {what}: {len(images)}, but it takes {fewest} or more; add some.")
     return images, str(folder)
 
 
 def _image_files(folder: Path) -> list[Path]:
     """Sorted by their paths with "/" in between, which is the same order on every system."""
     if os.path.exists(folder) and not os.path.isdir(folder):
-        raise DataError(f"{folder} is a file, not a folder; --data takes a folder of images.")
+        raise DataError(f"{folder} is a file, not a folder; it must be a folder of images.")
     files = (file for file in _visible_files(folder) if file.suffix.lower() in SUFFIXES)
     return sorted(files, key=lambda file: file.relative_to(folder).as_posix())
 
@@ -73,9 +74,7 @@ def _visible_files(folder: Path) -> Iterator[Path]:
 
 
 def _refuse(error: OSError) -> None:
-    raise DataError(
-        f"{error.filename} cannot be opened ({error.strerror or error}); --data takes a folder of images."
-    ) from error
+    raise DataError(f"{error.filename} cannot be opened ({error.strerror or error}); it must be a folder of images.") from error
 
 
 def _read_all(files: list[Path], size: int) -> tuple[npt.NDArray[np.uint8], dict[Path, str]]:

@@ -1,6 +1,5 @@
 """MNIST, from wherever it is to be had: a folder, the cache, the network, or else drawn on the spot."""
 
-import hashlib
 import os
 import sys
 import tempfile
@@ -13,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from gans.data.cache import cache_folder
+from gans.data.cache import cache_folder, drawn_version
 from gans.data.download import DownloadError, download, has_md5
 from gans.data.errors import DataError
 from gans.data.idx import read_idx, write_idx
@@ -194,7 +193,7 @@ def _writable(cache: Path) -> Iterator[Path]:
 
 def _synthetic(cache: Path, split: Split, labels: bool) -> Digits:
     count, seed = _SYNTHETIC_COUNT[split], _SYNTHETIC_SEED[split]
-    stem = f"synthetic-{_generator_version()}-{split}"
+    stem = f"synthetic-{drawn_version('digit*.py')}-{split}"
     image_path, label_path = cache / f"{stem}-images-idx3-ubyte", cache / f"{stem}-labels-idx1-ubyte"
     try:
         images, numbers = read_idx(image_path), read_idx(label_path)
@@ -202,7 +201,7 @@ def _synthetic(cache: Path, split: Split, labels: bool) -> Digits:
     except DataError:
         good = False
     if not good:
-        from gans.data.synthetic_digits import synthetic_digits
+        from gans.data.drawn.digits import synthetic_digits
 
         images, numbers = synthetic_digits(count, seed)
         _keep({image_path: images, label_path: numbers})
@@ -215,14 +214,6 @@ def _keep(arrays: Mapping[Path, Bytes]) -> None:
             write_idx(path, array)
     except DataError as error:
         _say(f"The synthetic digits are not cached: {error}")
-
-
-def _generator_version() -> str:
-    """Changes with the source of the generator, so that digits that an older one drew are not taken for its own."""
-    digest = hashlib.md5(usedforsecurity=False)
-    for path in sorted(Path(__file__).parent.glob("*digit*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:8]
 
 
 def _say(line: str) -> None:

@@ -188,11 +188,11 @@ class TestData:
         assert json.loads(Path("run", "config.json").read_text())["data"]["images"] == 20
 
     def test_without_a_folder_faces_are_drawn(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        from gans.data import synthetic_faces
+        from gans.data.drawn import faces as module
 
         monkeypatch.setenv("MINIGRAD_CACHE", str(tmp_path))
-        faces = synthetic_faces.synthetic_faces
-        monkeypatch.setattr(synthetic_faces, "synthetic_faces", lambda count, seed, size: faces(3, seed, size))
+        draw = module.synthetic_faces
+        monkeypatch.setattr(module, "synthetic_faces", lambda count, seed, size: draw(3, seed, size))
         images, source = make(image_size=32).load_images()
         assert images.shape == (3, 3, 32, 32)
         assert "synthetic faces" in source

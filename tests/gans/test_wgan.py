@@ -248,11 +248,11 @@ class TestData:
     def test_drawn_faces_at_64_without_a_folder(
         self, trainer_class: type[WGAN], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        from gans.data import synthetic_faces
+        from gans.data.drawn import faces as module
 
         monkeypatch.setenv("MINIGRAD_CACHE", str(tmp_path))
-        faces = synthetic_faces.synthetic_faces
-        monkeypatch.setattr(synthetic_faces, "synthetic_faces", lambda count, seed, size: faces(3, seed, size))
+        draw = module.synthetic_faces
+        monkeypatch.setattr(module, "synthetic_faces", lambda count, seed, size: draw(3, seed, size))
         images, source = make(trainer_class, arch="conv", image_size=64).load_images()
         assert images.shape == (3, 3, 64, 64) and "synthetic faces" in source
 

@@ -304,7 +304,7 @@ def test_too_few_pictures_are_refused_and_sixteen_are_enough(
 ) -> None:
     monkeypatch.setattr(module, "FEWEST", FEWEST)
     numbered(tmp_path, *(f"{i}.png" for i in range(FEWEST - 1)))
-    assert "too few images: 15, but training needs 16" in refusal(tmp_path)
+    assert "too few images: 15, but it takes 16" in refusal(tmp_path)
     (tmp_path / "x.png").write_bytes(b"rubbish")
     assert "too few images that can be read: 15" in refusal(tmp_path)
     assert "x.png" in capsys.readouterr().err

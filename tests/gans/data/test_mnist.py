@@ -16,7 +16,7 @@ from gans.data.errors import DataError
 from gans.data.idx import read_idx, write_idx
 from gans.data.mnist import Remote, load_mnist
 
-REAL = Path(__file__).parents[4] / "shared/data/mnist"
+REAL = Path(__file__).parents[5] / "shared/data/mnist"
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 28, 28), np.uint8)
 LABELS = np.arange(12, dtype=np.uint8) % 10
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -49,7 +49,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
         return np.full((count, 28, 28), 7 + seed, np.uint8), np.arange(count).astype(np.uint8) % 10
 
     stand_in = SimpleNamespace(synthetic_digits=synthetic_digits)
-    monkeypatch.setitem(sys.modules, "gans.data.synthetic_digits", stand_in)
+    monkeypatch.setitem(sys.modules, "gans.data.drawn.digits", stand_in)
     monkeypatch.setattr(mnist, "_SYNTHETIC_COUNT", {"train": 60, "test": 10})
     return calls
 
@@ -262,7 +262,7 @@ def test_damaged_synthetic_digits_are_silently_drawn_again(cache: Path, drawn, c
 
 def test_digits_of_an_older_generator_are_not_taken(drawn, monkeypatch: pytest.MonkeyPatch) -> None:
     load_mnist("synthetic")
-    monkeypatch.setattr(mnist, "_generator_version", lambda: "newer")
+    monkeypatch.setattr(mnist, "drawn_version", lambda *_: "newer")
     load_mnist("synthetic")
     assert len(drawn) == 2
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gans.data.cache import cache_folder
+from gans.data.cache import cache_folder, drawn_version
+from gans.data.drawn.face_parts import Look, draw_face
 from gans.data.errors import DataError
-from gans.data.face_parts import Look, draw_face
 from gans.data.idx import read_idx, write_idx
 
 _COUNT = 10_000
@@ -79,7 +77,7 @@ def load_faces(image_size: int = 64, count: int = _COUNT, seed: int = 0) -> Face
 
     Where nothing can be cached, a line on stderr says so.
     """
-    name = f"{count}-faces-of-{image_size}-seed-{seed}-{_generator_version()}-idx4-ubyte"
+    name = f"{count}-faces-of-{image_size}-seed-{seed}-{drawn_version('face*.py', 'shapes.py')}-idx4-ubyte"
     path = cache_folder("faces") / name
     source = f"{count:,} synthetic faces (seed {seed})"
     try:
@@ -145,11 +143,3 @@ def look_of(face: np.void) -> Look:
     """What one element of the features stands for."""
     values = dict(zip(FACE.fields or (), face.item(), strict=True))
     return Look(**{name: VALUES[name][value] if name in CHOICES else value for name, value in values.items()})
-
-
-def _generator_version() -> str:
-    """Changes with the source of the generator, so that faces that an older one drew are not taken for its own."""
-    digest = hashlib.md5(usedforsecurity=False)
-    for path in sorted(Path(__file__).parent.glob("*face*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:8]

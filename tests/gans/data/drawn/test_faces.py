@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gans.data import synthetic_faces as module
-from gans.data.face_parts import HAIR, draw_face
-from gans.data.face_shapes import Canvas, above, arc, below, circle, ellipse, line
+from gans.data.drawn import faces as module
+from gans.data.drawn.face_parts import HAIR, draw_face
+from gans.data.drawn.faces import CHOICES, FACE, RANGES, VALUES, load_faces, look_of, random_features, synthetic_faces
+from gans.data.drawn.shapes import Canvas, above, arc, below, circle, ellipse, line
 from gans.data.idx import read_idx, write_idx
-from gans.data.synthetic_faces import CHOICES, FACE, RANGES, VALUES, load_faces, look_of, random_features, synthetic_faces
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +281,7 @@ def test_a_damaged_cache_is_silently_drawn_again(
 
 def test_faces_of_an_older_generator_are_not_taken(cache: Path, drawn: list, monkeypatch: pytest.MonkeyPatch) -> None:
     load_faces(16, 5)
-    monkeypatch.setattr(module, "_generator_version", lambda: "newer")
+    monkeypatch.setattr(module, "drawn_version", lambda *_: "newer")
     load_faces(16, 5)
     assert len(drawn) == 2
 

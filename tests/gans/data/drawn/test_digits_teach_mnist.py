@@ -8,11 +8,11 @@ import pytest
 import minigrad as mg
 import minigrad.functional as F
 from gans.data.batches import Batches
+from gans.data.drawn.digits import synthetic_digits
 from gans.data.mnist import load_mnist
-from gans.data.synthetic_digits import synthetic_digits
 from minigrad import nn, optim
 
-REAL = Path(__file__).parents[4] / "shared/data/mnist"
+REAL = Path(__file__).parents[5] / "shared/data/mnist"
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"needs the real MNIST files in {REAL}")

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from gans.data.digit_strokes import pack_glyphs
+from gans.data.drawn.digit_strokes import pack_glyphs
 
 THREADS = 2
 CHUNK = 2_000  # images that a thread draws in one go
@@ -35,7 +35,7 @@ def synthetic_digits(count: int = 60_000, seed: int = 0) -> tuple[np.ndarray, np
         raise ValueError(f"count must be a whole number of images, 0 or more, but it is {count!r}")
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise ValueError(f"seed must be a whole number, 0 or more, but it is {seed!r}")
-    from gans.data.digit_pen import draw  # here, because numba takes a second to import
+    from gans.data.drawn.digit_pen import draw  # here, because numba takes a second to import
 
     points, starts, first, edges = pack_glyphs()
     # A generator for each purpose, read one picture after the other, keeps image i independent of count.

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gans.data.digit_strokes import GLYPHS, pack_glyphs
-from gans.data.synthetic_digits import synthetic_digits
+from gans.data.drawn.digit_strokes import GLYPHS, pack_glyphs
+from gans.data.drawn.digits import synthetic_digits
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +48,8 @@ def test_an_image_does_not_depend_on_count(digits: tuple[np.ndarray, np.ndarray]
 def test_an_image_does_not_depend_on_threads(
     digits: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch, threads: int, chunk: int
 ) -> None:
-    monkeypatch.setattr("gans.data.synthetic_digits.THREADS", threads)
-    monkeypatch.setattr("gans.data.synthetic_digits.CHUNK", chunk)
+    monkeypatch.setattr("gans.data.drawn.digits.THREADS", threads)
+    monkeypatch.setattr("gans.data.drawn.digits.CHUNK", chunk)
     np.testing.assert_array_equal(synthetic_digits(5_000, seed=3)[0], digits[0])
 
 
@@ -96,7 +96,7 @@ def test_ink_is_like_mnist(digits: tuple[np.ndarray, np.ndarray]) -> None:
 
 
 def test_ink_is_like_the_real_mnist(digits: tuple[np.ndarray, np.ndarray]) -> None:
-    folder = Path(__file__).parents[4] / "shared/data/mnist"
+    folder = Path(__file__).parents[5] / "shared/data/mnist"
     if not folder.is_dir():
         pytest.skip("no real MNIST here")
     with gzip.open(folder / "t10k-images-idx3-ubyte.gz") as file:

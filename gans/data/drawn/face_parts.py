@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gans.data.face_shapes import Canvas, Colour, Shape, above, arc, below, circle, ellipse, line
+from gans.data.drawn.shapes import Canvas, Colour, Shape, above, arc, below, circle, ellipse, line, mixed
 
 Hair = tuple[Shape | None, Shape | None]  # what is behind the head, and what is before it
 
@@ -68,12 +68,6 @@ def draw_face(look: Look, size: int) -> np.ndarray:
     _glasses(canvas, look)
     _hat(canvas, look)
     return canvas.image()
-
-
-def mixed(colour: Colour, other: Colour, share: float) -> Colour:
-    """A colour with so large a share of another one in it."""
-    r, g, b = (round(c + share * (d - c)) for c, d in zip(colour, other, strict=True))
-    return r, g, b
 
 
 def _at_head(canvas: Canvas, look: Look) -> None:

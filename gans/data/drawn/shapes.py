@@ -118,6 +118,12 @@ def below(cy: float, bend: float = 0.0, half: float = 1.0, rise: float = 0.0, cx
     return Shape(EVERYWHERE, lambda x, y: -upper.distance(x, y))
 
 
+def mixed(colour: Colour, other: Colour, share: float) -> Colour:
+    """A colour with so large a share of another one in it."""
+    r, g, b = (round(c + share * (d - c)) for c, d in zip(colour, other, strict=True))
+    return r, g, b
+
+
 class Canvas:
     """One picture being painted: `pixels` (3, size, size) float32 in 0..255.
 

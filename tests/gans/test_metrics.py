@@ -1,0 +1,179 @@
+"""Measures of likeness against their definitions, and the baseline of matched histograms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gans.metrics import histogram_match, l1, psnr, ssim
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def noise(seed: int, *shape: int, low: int = 0, high: int = 256) -> np.ndarray:
+    return np.random.default_rng(seed).integers(low, high, shape or (2, 3, 16, 16), dtype=np.uint8)
+
+
+def flat(value: int) -> np.ndarray:
+    return np.full((2, 3, 16, 16), value, np.uint8)
+
+
+def ssim_as_defined(a: np.ndarray, b: np.ndarray) -> float:
+    """One image by the book: at each place of the window weighted means, variances and covariance, then equation 13."""
+    weight = {}
+    for i in range(-5, 6):
+        for j in range(-5, 6):
+            weight[i, j] = math.exp(-(i * i + j * j) / (2 * 1.5**2))
+    total = sum(weight.values())
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    values = []
+    for x, y in zip(a.astype(float), b.astype(float), strict=True):
+        for row in range(5, x.shape[0] - 5):
+            for column in range(5, x.shape[1] - 5):
+                window = [(w / total, x[row + i, column + j], y[row + i, column + j]) for (i, j), w in weight.items()]
+                mean_x = sum(w * p for w, p, _ in window)
+                mean_y = sum(w * q for w, _, q in window)
+                var_x = sum(w * (p - mean_x) ** 2 for w, p, _ in window)
+                var_y = sum(w * (q - mean_y) ** 2 for w, _, q in window)
+                cov = sum(w * (p - mean_x) * (q - mean_y) for w, p, q in window)
+                top = (2 * mean_x * mean_y + c1) * (2 * cov + c2)
+                values.append(top / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)))
+    return sum(values) / len(values)
+
+
+# --- measures
+
+
+@pytest.mark.parametrize("difference", [1, 10, 255])
+def test_a_constant_difference_has_a_known_psnr_and_l1(difference: int) -> None:
+    a, b = flat(0), flat(difference)
+    np.testing.assert_allclose(psnr(a, b), [20 * math.log10(255 / difference)] * 2, atol=1e-12)
+    np.testing.assert_allclose(l1(a, b), [difference] * 2)
+
+
+def test_psnr_is_48_13_where_every_byte_is_off_by_one() -> None:
+    a = noise(0, high=255)
+    np.testing.assert_allclose(psnr(a, a + np.uint8(1)), 48.1308, atol=1e-4)
+
+
+def test_bytes_do_not_wrap_around() -> None:
+    np.testing.assert_array_equal(l1(flat(1), flat(3)), l1(flat(3), flat(1)))
+    np.testing.assert_array_equal(psnr(flat(1), flat(3)), psnr(flat(3), flat(1)))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds)
+def test_psnr_and_l1_are_what_their_formulas_say(seed: int) -> None:
+    a, b = noise(seed), noise(seed + 1)
+    for i in range(2):
+        differences = [int(x) - int(y) for x, y in zip(a[i].ravel(), b[i].ravel(), strict=True)]
+        squared = sum(d * d for d in differences) / len(differences)
+        assert psnr(a, b)[i] == pytest.approx(10 * math.log10(255**2 / squared))
+        assert l1(a, b)[i] == pytest.approx(sum(map(abs, differences)) / len(differences))
+
+
+@pytest.mark.parametrize("shape", [(3, 11, 11), (1, 13, 17), (3, 16, 12)])
+def test_ssim_is_what_its_definition_says(shape: tuple[int, ...]) -> None:
+    a = noise(1, 2, *shape)
+    b = np.stack([noise(2, *shape), (a[1] * 0.7 + noise(3, *shape) * 0.3).astype(np.uint8)])
+    np.testing.assert_allclose(ssim(a, b), [ssim_as_defined(*pair) for pair in zip(a, b, strict=True)], atol=1e-10)
+
+
+@pytest.mark.parametrize(("x", "y"), [(0, 255), (100, 120), (7, 7)])
+def test_ssim_of_flat_images_compares_their_brightness_alone(x: int, y: int) -> None:
+    c1 = (0.01 * 255) ** 2
+    np.testing.assert_allclose(ssim(flat(x), flat(y)), (2 * x * y + c1) / (x * x + y * y + c1), atol=1e-9)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds)
+def test_ssim_is_symmetric_one_where_alike_and_less_elsewhere(seed: int) -> None:
+    a, b = noise(seed), noise(seed + 1)
+    np.testing.assert_allclose(ssim(a, a), 1)
+    np.testing.assert_allclose(ssim(a, b), ssim(b, a))
+    assert (ssim(a, b) < 1).all()
+
+
+def test_ssim_of_a_negative_is_negative() -> None:
+    a = noise(5, 2, 3, 16, 16, low=64, high=192)
+    assert (ssim(a, 255 - a) < -0.5).all()
+
+
+def test_alike_images_have_an_infinite_psnr_and_no_difference() -> None:
+    a = noise(0)
+    assert (psnr(a, a) == np.inf).all() and (l1(a, a) == 0).all()
+
+
+@pytest.mark.parametrize("measure", [l1, psnr, ssim])
+def test_each_image_has_its_own_number(measure: Callable) -> None:
+    a, b = noise(0, 3, 3, 12, 12), noise(1, 3, 3, 12, 12)
+    together = measure(a, b)
+    assert together.shape == (3,) and together.dtype == np.float64
+    np.testing.assert_array_equal(together, np.concatenate([measure(a[i : i + 1], b[i : i + 1]) for i in range(3)]))
+
+
+@pytest.mark.parametrize("measure", [l1, psnr, ssim])
+def test_what_cannot_be_compared_is_refused(measure: Callable) -> None:
+    with pytest.raises(ValueError, match=r"unlike shapes cannot be compared: a is \(2, 3, 16, 16\), b is \(1, 3, 16, 16\)"):
+        measure(noise(0), noise(0)[:1])
+    with pytest.raises(ValueError, match=r"b must be images, uint8 .* but it is float64 \(2, 3, 16, 16\)"):
+        measure(noise(0), noise(0) / 255)
+    with pytest.raises(ValueError, match=r"a must be images, uint8 .* but it is uint8 \(3, 16, 16\)"):
+        measure(noise(0)[0], noise(0)[0])
+
+
+def test_images_smaller_than_the_window_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"11 x 11 pixels needs larger images than \(1, 3, 10, 64\)"):
+        ssim(noise(0, 1, 3, 10, 64), noise(0, 1, 3, 10, 64))
+
+
+# --- matched histograms
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds)
+def test_images_of_the_same_kind_are_left_alone(seed: int) -> None:
+    a = noise(seed)
+    np.testing.assert_array_equal(histogram_match(a, a, a), a)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds)
+def test_a_rising_table_for_each_channel_is_found_from_unpaired_images(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    tables = np.sort(np.stack([rng.choice(256, 100, replace=False) for _ in range(3)]), 1).astype(np.uint8)
+    a = noise(seed, 4, 3, 16, 16, high=100)
+    b = np.stack([tables[c][a[:, c]] for c in range(3)], 1)
+    shuffled = rng.permuted(b.reshape(4, 3, -1), axis=2).reshape(b.shape)[::-1]
+    np.testing.assert_array_equal(histogram_match(a, a, shuffled), b)
+
+
+def test_afterwards_values_are_as_frequent_as_in_the_other_kind() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.normal(80, 20, (8, 3, 32, 32)).clip(0, 255).astype(np.uint8)
+    b = rng.normal(160, 30, (5, 3, 24, 24)).clip(0, 255).astype(np.uint8)
+    matched = histogram_match(a, a, b)
+    assert matched.shape == a.shape and matched.dtype == np.uint8
+    for share in (5, 25, 50, 75, 95):
+        np.testing.assert_allclose(
+            np.percentile(matched, share, axis=(0, 2, 3)), np.percentile(b, share, axis=(0, 2, 3)), atol=2
+        )
+
+
+def test_the_order_of_values_is_kept_also_of_those_never_seen() -> None:
+    ramp = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
+    matched = histogram_match(ramp, noise(0, 1, 1, 16, 16, low=50, high=90), noise(1, 1, 1, 16, 16, low=120, high=200))
+    values = matched.ravel().astype(int)
+    assert (np.diff(values) >= 0).all() and 120 <= values[0] < values[-1] < 200
+
+
+def test_kinds_with_another_number_of_channels_are_refused() -> None:
+    with pytest.raises(ValueError, match="reference_b has 1 channels but source has 3"):
+        histogram_match(noise(0), noise(0), noise(0)[:, :1])
+    with pytest.raises(ValueError, match="reference_a must be images"):
+        histogram_match(noise(0), noise(0) / 2, noise(0))
