@@ -16,6 +16,7 @@ from benchmarks import __main__ as harness
 from benchmarks.cases import CASES, network_state
 from benchmarks.worker import Ours
 
+LR = {"mnist_gan": 3e-4, "dcgan_28": 1e-3, "dcgan_64": 2e-4, "lsgan": 1e-3, "wgan_gp_mlp": 1e-4, "wgan_gp_conv": 1e-4}
 ROOT = Path(__file__).parents[2]
 RESULT = {
     "case": "mnist_gan",
@@ -73,8 +74,8 @@ def test_the_setup_holds_our_weights_and_images_that_fit(case: str, tmp_path: Pa
     for name, array in network_state(trainer).items():
         np.testing.assert_array_equal(arrays[name], array, err_msg=name)
     image = (3, 64, 64) if case == "dcgan_64" else (1, 28, 28)
-    assert arrays["real"].shape == (harness.AGREE_STEPS, CASES[case].batch_size, *image)
-    assert arrays["lr"] == {"mnist_gan": 3e-4, "dcgan_28": 1e-3, "dcgan_64": 2e-4, "lsgan": 1e-3}[case]
+    assert arrays["real"].shape == (harness.AGREE_STEPS, trainer.images_per_step, *image)
+    assert arrays["lr"] == LR[case]
 
 
 def test_our_side_replays_the_same_steps_again(tmp_path: Path) -> None:
@@ -128,4 +129,5 @@ def test_an_unknown_case_is_named_in_one_line() -> None:
     command = [sys.executable, "-m", "benchmarks", "nonsense"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 2
-    assert "there is no case nonsense; choose among mnist_gan, dcgan_28, dcgan_64, lsgan" in done.stderr
+    cases = "mnist_gan, dcgan_28, dcgan_64, lsgan, wgan_gp_mlp, wgan_gp_conv"
+    assert f"there is no case nonsense; choose among {cases}" in done.stderr

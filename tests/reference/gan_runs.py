@@ -2,13 +2,14 @@
 
 `python -m tests.reference.gan_runs` (needs PyTorch) writes `gan_runs.safetensors` beside this file: the metrics of each step,
 and of each final weight and running statistic its inner products with some random arrays, which change if any of its elements
-does. All random numbers but the uniform ones are NumPy's, which are the same on every machine.
+does. All random numbers are NumPy's, which are the same on every machine; so are our own uniform ones, of initial weights.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,11 @@ class Run:
             _draw_again(ours)
         return ours
 
-    def images(self, steps: int) -> Iterator[np.ndarray]:
-        """Blobs and noise in [-1, 1], another batch each step."""
-        rng, n = np.random.default_rng(1), self.case.batch_size
+    def images(self, count: int, steps: int) -> Iterator[np.ndarray]:
+        """Blobs and noise in [-1, 1], so many a step, others each step."""
+        rng = np.random.default_rng(1)
         for _ in range(steps):
-            yield rng.uniform(-1, 1, (n, 1, 1, 1)) * rng.uniform(0, 1, (n, *self.image))
+            yield rng.uniform(-1, 1, (count, 1, 1, 1)) * rng.uniform(0, 1, (count, *self.image))
 
 
 RUNS = {
@@ -54,6 +55,9 @@ RUNS = {
     "dcgan_28": Run(Case("dcgan", 8, {"arch": "28"}), (1, 28, 28), steps=50),
     "dcgan_64": Run(Case("dcgan", 4, {"arch": "k4", "image_size": 64}), (3, 64, 64), steps=50),
     "lsgan": Run(Case("lsgan", 8, {"arch": "28"}), (1, 28, 28), steps=50),
+    "wgan_mlp": Run(Case("wgan", 4), (1, 28, 28), steps=50),  # of the generator, and 250 of the critic
+    "wgan_gp_mlp": Run(Case("wgan_gp", 4), (1, 28, 28), steps=50),
+    "wgan_gp_conv": Run(Case("wgan_gp", 4, {"arch": "conv"}), (1, 28, 28), steps=50),
 }
 
 
@@ -67,31 +71,44 @@ def _draw_again(trainer: Trainer) -> None:
                 parameter.assign(float(gain) + 0.02 * rng.standard_normal(parameter.shape))
 
 
-def noises(count: int, latent_size: int) -> Iterator[np.ndarray]:
-    """Latent vectors, (count, latent_size), without end."""
-    rng = np.random.default_rng(2)
-    while True:
-        yield rng.standard_normal((count, latent_size))
+def replay_randomness(side: Any, tensor: Callable[[np.ndarray], Any]) -> None:
+    """Have a trainer or twin take its latent vectors and its uniform numbers from NumPy, each from a stream of its own."""
+    normal, uniform = np.random.default_rng(2), np.random.default_rng(5)
+    side.noise = lambda count: tensor(normal.standard_normal((count, side.latent_size)))
+    side.uniform = lambda shape: tensor(uniform.random(shape))
 
 
 def run_minigrad(run: Run, steps: int) -> Arrays:
     """Metrics of each step, (steps, metrics), under "metrics", and the networks' final state by name."""
     ours = run.trainer()
-    latents = noises(run.case.batch_size, ours.latent_size)
-    ours.noise = lambda count: mg.Tensor(next(latents))  # type: ignore[method-assign]
-    metrics = [[value.item() for value in ours.step(mg.Tensor(x)).values()] for x in run.images(steps)]
+    replay_randomness(ours, mg.Tensor)
+    images = run.images(ours.images_per_step, steps)
+    metrics = [[value.item() for value in ours.step(mg.Tensor(x)).values()] for x in images]
     return {"metrics": np.array(metrics), **network_state(ours)}
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread: its pool and ours would fight for the cores, and batches this small gain little by two."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
 def run_torch(run: Run, steps: int, variant: str = "eager") -> Arrays:
     """The same by the PyTorch twin."""
     import torch
 
     ours = run.trainer()
     twin: Any = run.case.twin(network_state(ours), learning_rate(ours), variant)
-    latents = noises(run.case.batch_size, ours.latent_size)
-    twin.noise = lambda count: torch.from_numpy(next(latents))
-    metrics = [twin.step(twin.images(x)) for x in run.images(steps)]
+    replay_randomness(twin, torch.from_numpy)
+    metrics = [twin.step(twin.images(x)) for x in run.images(ours.images_per_step, steps)]
     return {"metrics": np.array(metrics), **twin.state()}
 
 

@@ -99,6 +99,7 @@ def _conv(x: Array, w: Array, bias: Array, y: Array, n: int, out: int, geometry:
     framed = _frame(x, n, channels, height, breadth, ph, pw)
     depth = min(k, max(1, BLOCK // run) * run)  # columns of a block: whole rows of the kernel
     most = ROWS * max(1, min(16, CACHE // (depth * ROWS)))  # positions of a block
+    group = max(1, CACHE // (depth * width))  # panels of weights that stay in the cache beside it
     tiles = (n * rows * columns + ROWS - 1) // ROWS
     for t in numba.prange(threads):
         block = np.empty(most * depth, x.dtype)
@@ -109,14 +110,15 @@ def _conv(x: Array, w: Array, bias: Array, y: Array, n: int, out: int, geometry:
                 wide = min(depth, k - left)
                 runs = _runs(geometry, channels, left, left + wide, wide, most, width)
                 _cut(framed, geometry, channels, p, count, runs, wide, block)
-                for panel in range(panels):
+                for some in range(0, panels, group):
                     for i in range(0, count, ROWS):
-                        place = y[(p + i) * out + panel * width :].ctypes
-                        init, init_row = (bias[panel * width :].ctypes, 0) if left == 0 else (place, out)
-                        multiply_tile(
-                            x, block[i * wide :].ctypes, wide, 1, packed[panel, left:].ctypes, width, wide,
-                            init, init_row, place, out, count - i, out - panel * width,
-                        )  # fmt: skip
+                        for panel in range(some, min(some + group, panels)):
+                            place = y[(p + i) * out + panel * width :].ctypes
+                            init, init_row = (bias[panel * width :].ctypes, 0) if left == 0 else (place, out)
+                            multiply_tile(
+                                x, block[i * wide :].ctypes, wide, 1, packed[panel, left:].ctypes, width, wide,
+                                init, init_row, place, out, count - i, out - panel * width,
+                            )  # fmt: skip
 
 
 @numba.njit(parallel=True, cache=True)
@@ -189,7 +191,7 @@ def _weight(x: Array, g: Array, w: Array, n: int, out: int, geometry: Any, threa
         first, last = (panels * t // threads, panels * (t + 1) // threads) if by_columns else (0, panels)
         group = max(1, min(last - first, BLOCK // width))  # panels of a block
         most = CACHE // (group * width)  # positions of a block
-        block = np.empty(group * width * most, x.dtype)
+        block = np.zeros(group * width * most, x.dtype)  # so that in columns beyond the last no odd number slows the processor
         room = np.empty((bottom - top) * most * ROWS, x.dtype)
         for left in range(first, last, group):
             right = min(left + group, last)
@@ -199,8 +201,8 @@ def _weight(x: Array, g: Array, w: Array, n: int, out: int, geometry: Any, threa
                 _cut(framed, geometry, channels, p, count, runs, width, block)
                 strips = room[: (bottom - top) * count * ROWS].reshape(bottom - top, count, ROWS)
                 pack_rows(g[p * out :], out, top, strips)
-                for panel in range(left, right):
-                    for i in range(top, bottom):
+                for i in range(top, bottom):
+                    for panel in range(left, right):
                         place = w[i * ROWS * k + panel * width :].ctypes
                         init, init_row = (zeros.ctypes, 0) if p == 0 else (place, k)
                         cut = block[(panel - left) * most * width :].ctypes

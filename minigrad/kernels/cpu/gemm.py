@@ -3,7 +3,8 @@
 A product of (m, k) and (k, n) matrices takes m n k multiplications but has only m k + k n + m n numbers, so the art is to fetch
 each number once and use it often. The result is cut into tiles, ROWS high and a few vectors wide, small enough to be summed up
 in the processor's vector registers: for each p, ROWS elements of column p of the left matrix meet a tile's width of row p of
-the right one. Before that the right matrix is copied into panels of that width, so that a tile reads it from front to back.
+the right one. Before that the right matrix is copied into panels of that width, as many as the cache holds, so that a tile
+reads them from front to back.
 
 Why not the BLAS inside NumPy: its threads and numba's get in each other's way at every step, and on matrices as small as a
 layer's it is seldom faster. And here every element is summed in the same order whatever the number of threads, so results are
@@ -25,7 +26,8 @@ from minigrad.kernels.cpu.vectors import ROWS, VECTOR_BYTES, VECTORS, copy_row, 
 Array = Any
 
 
-BLOCK = 1024  # of k: a panel of the right matrix this long stays in the second-level cache
+BLOCK = 1024  # of k: so long is a panel of the right matrix at most
+CACHE = 1 << 17  # numbers: half a megabyte of float32 stays in the second-level cache
 
 
 def product(a: Array, b: Array, bias: Array | None = None) -> Array:
@@ -87,26 +89,33 @@ def _rectangle(
 ) -> None:  # fmt: skip
     """The tiles of c in rows top .. bottom - 1 and columns left .. right - 1, counted in tiles: one thread's work."""
     width = VECTORS * (VECTOR_BYTES // a.itemsize)
-    panels = np.empty((right - left, k, width), a.dtype)
-    if b_by_columns:
-        for j in range(left, right):
-            pack_columns(b[j * width * k :], k, min(width, n - j * width), panels[j - left])
-    else:
-        pack_rows(b, n, left, panels)
     strips = np.empty((bottom - top if a_by_columns else 0, k, ROWS), a.dtype)
     if a_by_columns:
         pack_rows(a, m, top, strips)
+    group = max(1, min(right - left, CACHE // (max(1, min(BLOCK, k)) * width)))  # panels that are packed at once
+    room = np.empty(group * min(BLOCK, k) * width, a.dtype)
     for p in range(0, max(k, 1), BLOCK):
-        for j in range(left, right):
+        depth = min(BLOCK, k - p)
+        for first in range(left, right, group):
+            count = min(group, right - first)
+            panels = room[: count * depth * width].reshape(count, depth, width)
+            if b_by_columns:
+                for j in range(count):
+                    start = (first + j) * width
+                    pack_columns(b[start * k + p :], k, min(width, n - start), panels[j])
+            else:
+                pack_rows(b[p * n :], n, first, panels)
             for i in range(top, bottom):
-                place = c[i * ROWS * n + j * width :].ctypes
-                init, init_row = (bias[j * width :].ctypes, 0) if p == 0 else (place, n)
-                strip = strips[i - top, p:].reshape(-1) if a_by_columns else a[i * ROWS * k + p :]
-                a_row, a_col = (1, ROWS) if a_by_columns else (k, 1)
-                multiply_tile(
-                    a, strip.ctypes, a_row, a_col, panels[j - left, p:].ctypes, width, min(BLOCK, k - p),
-                    init, init_row, place, n, m - i * ROWS, n - j * width,
-                )  # fmt: skip
+                for j in range(count):
+                    column = (first + j) * width
+                    place = c[i * ROWS * n + column :].ctypes
+                    init, init_row = (bias[column:].ctypes, 0) if p == 0 else (place, n)
+                    strip = strips[i - top, p:].reshape(-1) if a_by_columns else a[i * ROWS * k + p :]
+                    a_row, a_col = (1, ROWS) if a_by_columns else (k, 1)
+                    multiply_tile(
+                        a, strip.ctypes, a_row, a_col, panels[j].ctypes, width, depth,
+                        init, init_row, place, n, m - i * ROWS, n - column,
+                    )  # fmt: skip
 
 
 @numba.njit(cache=True)
@@ -122,13 +131,13 @@ def pack_rows(x: Array, n: int, first: int, panels: Array) -> None:
 
 @numba.njit(cache=True)
 def pack_columns(x: Array, k: int, columns: int, panel: Array) -> None:
-    """Copy columns of x, stored by columns of k, into one panel; zeros beyond the last one."""
-    width = panel.shape[1]
+    """Copy columns of x, stored k apart, into one panel, which says how many rows; zeros beyond the last column."""
+    depth, width = panel.shape
     lanes = VECTOR_BYTES // x.itemsize
-    squares, whole = k // lanes * lanes, columns // lanes * lanes
+    squares, whole = depth // lanes * lanes, columns // lanes * lanes
     for j in range(0, whole, lanes):
         for p in range(0, squares, lanes):
             transpose_square(x, x[j * k + p :].ctypes, k, panel[p, j:].ctypes, width)
-    for p in range(k):
+    for p in range(depth):
         for j in range(0 if p >= squares else whole, width):
             panel[p, j] = x[j * k + p] if j < columns else 0
