@@ -26,9 +26,7 @@ import numpy as np
 
 import minigrad as mg
 import minigrad.functional as F
-from gans.data.drawn.faces import load_faces
-from gans.data.folder import load_folder
-from gans.data.mnist import load_mnist
+from gans.data.pictures import load_pictures
 from gans.networks import ARCHITECTURES
 from gans.training.average import follow
 from gans.training.cli import main
@@ -81,13 +79,7 @@ class DCGAN(Trainer):
         self.average = copy.deepcopy(self.generator) if config.ema else None
 
     def load_images(self) -> tuple[np.ndarray, str]:
-        if self.config.arch == "28":
-            digits = load_mnist(self.config.data)
-            return digits.images[:, None], digits.source
-        if self.config.data is None:
-            faces = load_faces(self.image_size)
-            return faces.images, faces.source
-        return load_folder(self.config.data, self.image_size)
+        return load_pictures(self.config.data, self.image_size)
 
     def follow_generator(self) -> None:
         """With --ema, move the running average that makes the samples on by a step."""

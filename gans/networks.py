@@ -95,6 +95,8 @@ ARCHITECTURES = {
 
 def _widths(first: int, image_size: int) -> list[int]:
     """Channels after each halving of an image, down to 4 x 4 pixels: they double."""
+    if image_size < 8 or image_size & (image_size - 1):
+        raise ValueError(f"image_size is {image_size}; images that are halved down to 4 x 4 pixels have 8, 16, 32, 64, ...")
     return [first * 2**i for i in range(int(math.log2(image_size)) - 2)]
 
 

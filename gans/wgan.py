@@ -29,9 +29,7 @@ import numpy as np
 
 import minigrad as mg
 from gans.critics import LATENT_SIZE, PAIRS
-from gans.data.drawn.faces import load_faces
-from gans.data.folder import load_folder
-from gans.data.mnist import load_mnist
+from gans.data.pictures import load_pictures
 from gans.training.cli import main
 from gans.training.config import ConfigError, RunConfig, option
 from gans.training.trainer import Metrics, Trainer
@@ -85,13 +83,7 @@ class WGAN(Trainer):
         self.critic_optimizer: optim.Optimizer = optim.RMSprop(self.critic.parameters(), self.config.lr)
 
     def load_images(self) -> tuple[np.ndarray, str]:
-        if self.config.image_size == 28:
-            digits = load_mnist(self.config.data)
-            return digits.images[:, None], digits.source
-        if self.config.data is None:
-            faces = load_faces(self.config.image_size)
-            return faces.images, faces.source
-        return load_folder(self.config.data, self.config.image_size)
+        return load_pictures(self.config.data, self.config.image_size)
 
     def critic_batches(self, real: mg.Tensor) -> Iterator[mg.Tensor]:
         """The images of a step, a batch for each of the critic's."""

@@ -120,9 +120,10 @@ def gradient_penalty(critic: nn.Module, points: mg.Tensor, kind: str = "two-side
         raise ValueError(f"there is no penalty {kind!r}; choose among {', '.join(PENALTIES)}")
     for name, module in critic.named_modules().items():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            where = f"the critic's layer {name}" if name else "the critic"
             raise ValueError(
-                f"the critic's layer {name or 'itself'} is {type(module).__name__}: with it an image's score depends on the "
-                "other images of the batch, and the slope at one image has no meaning; take LayerNorm or InstanceNorm2d"
+                f"{where} is {type(module).__name__}: with it an image's score depends on the other images of the batch, and "
+                "the slope at one image has no meaning; take LayerNorm or InstanceNorm2d"
             )
     points = mg.Tensor(points.data, requires_grad=True)
     (slopes,) = mg.grad(critic(points).sum(), [points], create_graph=True)

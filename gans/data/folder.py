@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
 import sys
@@ -122,10 +124,11 @@ def _read_image(path: Path, size: int) -> npt.NDArray[np.uint8]:
     from PIL import Image, ImageOps
 
     if not stat.S_ISREG(path.stat().st_mode):  # opening a named pipe would wait for ever
-        raise OSError("not a regular file")
+        raise OSError(errno.EINVAL, "not a regular file")
     with Image.open(path, formats=_FORMATS) as picture:
         picture.draft(None, (2 * size, 2 * size))  # a JPEG is decoded at a half, a quarter or an eighth, if that is enough
-        ImageOps.exif_transpose(picture, in_place=True)
+        with contextlib.suppress(Exception):  # what raises is damaged EXIF data, of many kinds; the picture is not
+            ImageOps.exif_transpose(picture, in_place=True)
         square = _square(_in_colour(picture), size)
     if square.mode == "RGBA":
         square = Image.alpha_composite(Image.new("RGBA", square.size, "white"), square).convert("RGB")

@@ -19,7 +19,7 @@ from gans.training.config import ConfigError, RunConfig, check_saved, parse
 from gans.training.loop import Loop, TrainingError
 from gans.training.run_folder import RunFolder
 from gans.training.trainer import Trainer
-from minigrad import backend
+from minigrad import backend, nn
 
 USER_ERRORS = (ConfigError, DataError, TrainingError, mg.BackendError, mg.FileError)
 
@@ -49,14 +49,16 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
         config = _resumed(config, given, folder, trainer_class)
     elif not config.dry_run:
         folder.check_free(config.overwrite)
-    config = dataclasses.replace(config, backend=backend.resolve(config.backend))
+    config = dataclasses.replace(config, backend=backend.resolve(config.backend), data=_absolute(config.data))
     backend.allow_tf32(config.tf32)
     mg.manual_seed(config.seed)
     trainer = trainer_class(config)
+    _check_batch_size(trainer)
     images, source = trainer.load_images()
     batches = Batches(images, trainer.images_per_step, config.seed, config.backend)
     settings = _settings(trainer, images, source)
     _introduce(trainer, source, len(images))
+    del images  # the batches have them
     if config.dry_run:
         return _dry_run(trainer, batches)
     with folder.locked():
@@ -87,20 +89,35 @@ def _resumed(config: RunConfig, given: set[str], folder: RunFolder, trainer_clas
     saved = check_saved(trainer_class.config_class, settings["config"])
     for name in sorted(given - MAY_CHANGE):
         if getattr(config, name) != saved.get(name):
-            flag = name.replace("_", "-")
-            raise ConfigError(f"the run in {folder.path} was started with --{flag} {saved.get(name)}; it cannot change now")
+            flag = "--" + name.replace("_", "-")
+            before = f"without {flag}" if saved.get(name) is None else f"with {flag} {saved[name]}"
+            raise ConfigError(f"the run in {folder.path} was started {before}; it cannot change now")
     return type(config)(**{**saved, **{name: getattr(config, name) for name in given}})
+
+
+def _absolute(data: str | None) -> str | None:
+    """A folder's full path, so that the run can be resumed from anywhere."""
+    return str(Path(data).absolute()) if data and Path(data).exists() else data
+
+
+def _check_batch_size(trainer: Trainer) -> None:
+    """ConfigError if a layer would have to normalise a batch of one."""
+    layers = [layer for network in trainer.networks().values() for layer in network.modules()]
+    if trainer.config.batch_size < 2 and any(isinstance(layer, nn.BatchNorm1d) for layer in layers):
+        raise ConfigError("--batch-size 1 is too small: the batch normalisation of these networks needs 2 images or more")
 
 
 def _settings(trainer: Trainer, images: np.ndarray, source: str) -> dict[str, Any]:
     """What config.json says: enough to repeat the run, and to find its generator again."""
     left_out = {"out", "resume", "overwrite", "dry_run"}
     config = {name: value for name, value in dataclasses.asdict(trainer.config).items() if name not in left_out}
+    digest = hashlib.blake2b(np.ascontiguousarray(images).data, digest_size=8).hexdigest()
+    sampler = "generator" if trainer.average is None else "running average of the generator"
     return {
         "trainer": trainer.name,
         "config": config,
-        "data": {"source": source, "images": len(images), "hash": hashlib.blake2b(images.tobytes(), digest_size=8).hexdigest()},
-        "samples": "fixed noise, generator in evaluation mode",
+        "data": {"source": source, "images": len(images), "hash": digest},
+        "samples": f"fixed noise, {sampler} in evaluation mode",
         "minigrad": mg.__version__,
     }
 
@@ -128,5 +145,5 @@ def _dry_run(trainer: Trainer, batches: Batches) -> bool:
     with np.errstate(all="ignore"):
         metrics = Loop(trainer, batches, None).guarded_step()
     print("one step:", ", ".join(f"{name} {value.item():.3f}" for name, value in metrics.items()))
-    print("Nothing was written.")
+    print("No run was written.")
     return True

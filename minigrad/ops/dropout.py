@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minigrad import random
-from minigrad.backend import name_of
+from minigrad.backend import name_of, zeros_like
 from minigrad.ops.shape import transpose
 from minigrad.tensor import Shape, Tensor
 
@@ -41,4 +41,9 @@ def _check(caller: str, p: float) -> None:
 def _mask(x: Tensor, shape: Shape, p: float) -> Tensor:
     """0 with probability p, else 1 / (1 - p), of x's type and on its backend."""
     keep = random.rand(shape, name_of(x.data)).data >= p
-    return Tensor(keep.astype(x.dtype) / float(1 - p))
+    if shape != x.shape:
+        return Tensor(keep.astype(x.dtype) / float(1 - p))
+    mask = zeros_like(x.data)  # in x's layout: images stay channels-last
+    mask[...] = keep
+    mask /= x.dtype.type(1 - p)
+    return Tensor(mask)

@@ -163,6 +163,10 @@ class TestSamples:
             np.testing.assert_array_equal(a.data, b.data)
         assert trainer.sampler is trainer.average
 
+    def test_a_run_with_ema_says_whose_samples_they_are(self, command: Callable[..., Ended], digits: Path) -> None:
+        command("--arch", "28", "--data", digits, "--batch-size", 16, "--steps", 1, "--ema", 0.5, "--out", "run")
+        assert "running average" in json.loads(Path("run", "config.json").read_text())["samples"]
+
     def test_follow_with_decay_1_stays_and_with_0_jumps(self) -> None:
         average, network = nn.Linear(2, 3), nn.Linear(2, 3)
         before = average.weight.data.copy()
@@ -187,6 +191,10 @@ class TestData:
         assert "20 images" in ended.out
         assert json.loads(Path("run", "config.json").read_text())["data"]["images"] == 20
 
+    def test_what_was_left_to_the_architecture_cannot_be_given_later(self, command: Callable[..., Ended], digits: Path) -> None:
+        command("--arch", "28", "--data", digits, "--batch-size", 16, "--steps", 1, "--out", "run")
+        assert "was started without --lr" in command("--resume", "--lr", 0.1, "--out", "run").complaint
+
     def test_without_a_folder_faces_are_drawn(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         from gans.data.drawn import faces as module
 
@@ -202,14 +210,34 @@ class TestData:
         [
             (("--arch", "28", "--image-size", 64), "--arch 28 is for images of 28 x 28"),
             (("--data", "nowhere"), "nowhere"),
+            (("--arch", "28", "--batch-size", 1), "--batch-size 1 is too small"),
+            (("--data", "digits"), "For MNIST's files take --arch 28"),
+            (("--arch", "28", "--data", "pictures"), "For a folder of pictures take another --arch"),
             (("--data", "."), "has no images"),
         ],
         ids=str,
     )
     def test_what_cannot_be_is_said_in_one_sentence(
-        self, command: Callable[..., Ended], arguments: tuple[object, ...], complaint: str
+        self, command: Callable[..., Ended], digits: Path, pictures: Path, arguments: tuple[object, ...], complaint: str
     ) -> None:
-        assert complaint in command(*arguments).complaint
+        folders = {"digits": digits, "pictures": pictures}
+        assert complaint in command(*(folders.get(str(a), a) for a in arguments)).complaint
+
+    def test_a_batch_of_one_that_cannot_be_normalised_costs_nothing(self, command: Callable[..., Ended], digits: Path) -> None:
+        settings = ("--arch", "28", "--data", digits, "--out", "run")
+        command(*settings, "--batch-size", 16, "--steps", 1)
+        before = {path: path.read_bytes() for path in Path("run").iterdir() if path.is_file()}
+        assert "too small" in command(*settings, "--batch-size", 1, "--overwrite").complaint
+        assert {path: path.read_bytes() for path in before} == before
+
+    def test_a_run_is_resumed_from_another_folder(
+        self, command: Callable[..., Ended], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(pictures.parent)
+        run = tmp_path / "run"
+        command("--data", pictures.name, "--image-size", 32, "--batch-size", 5, "--steps", 1, "--out", run)
+        monkeypatch.chdir(tmp_path)
+        assert command("--resume", "--steps", 2, "--out", run).code == 0
 
     @pytest.mark.parametrize("flag", [("--image-size", "48"), ("--arch", "k3"), ("--ema", "1"), ("--ema", "-0.1")], ids=str)
     def test_wrong_values_are_refused_before_anything_is_made(

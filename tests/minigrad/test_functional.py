@@ -295,3 +295,12 @@ def test_linear_without_input_features_gives_the_bias_for_any_leading_axes() -> 
     out = F.linear(ones(2, 4, 0), ones(3, 0), Tensor(np.array([1.0, 2.0, 3.0])))
     assert out.shape == (2, 4, 3)
     np.testing.assert_array_equal(out.data, np.broadcast_to([1, 2, 3], (2, 4, 3)))
+
+
+def test_dropout_keeps_images_channels_last() -> None:
+    x = Tensor(np.ones((2, 4, 4, 3), np.float32).transpose(0, 3, 1, 2), requires_grad=True)
+    y = F.dropout(x, 0.4)
+    assert y.data.strides == x.data.strides
+    (g,) = mg.grad(y.sum(), [x], create_graph=False)
+    assert set(np.unique(y.data)) == {np.float32(0), np.float32(1) / np.float32(0.6)}
+    np.testing.assert_array_equal(g.data, y.data)

@@ -34,7 +34,8 @@ UNITS = 8  # of work that a transposed convolution is cut into, at least, where 
 
 
 def conv2d(x: Array, weight: Array, bias: Array | None, geometry: Geometry) -> Array:
-    if not _is_real(x, weight, bias):
+    x, weight, bias = _of_one_type(x, weight, bias)
+    if not _is_real(x, weight):
         return channels_last(reference.conv2d(x, weight, bias, geometry))
     n, out = len(x), len(weight)
     y = np.empty((n, *geometry.positions, out), x.dtype)
@@ -45,7 +46,8 @@ def conv2d(x: Array, weight: Array, bias: Array | None, geometry: Geometry) -> A
 
 
 def conv_transpose2d(g: Array, weight: Array, bias: Array | None, geometry: Geometry) -> Array:
-    if not _is_real(g, weight, bias):
+    g, weight, bias = _of_one_type(g, weight, bias)
+    if not _is_real(g, weight):
         return channels_last(reference.conv_transpose2d(g, weight, bias, geometry))
     n, (out, channels) = len(g), weight.shape[:2]
     x = np.empty((n, *geometry.image, channels), g.dtype)
@@ -56,7 +58,8 @@ def conv_transpose2d(g: Array, weight: Array, bias: Array | None, geometry: Geom
 
 
 def conv2d_weight(x: Array, g: Array, geometry: Geometry) -> Array:
-    if not _is_real(x, g, None):
+    x, g, _ = _of_one_type(x, g, None)
+    if not _is_real(x, g):
         return channels_last(reference.conv2d_weight(x, g, geometry))
     out, channels = g.shape[1], x.shape[1]
     w = np.zeros((out, *geometry.kernel, channels), x.dtype)
@@ -65,10 +68,15 @@ def conv2d_weight(x: Array, g: Array, geometry: Geometry) -> Array:
     return w.transpose(0, 3, 1, 2)
 
 
-def _is_real(x: Array, y: Array, bias: Array | None) -> bool:
-    """Whether the fast loops can run: on float32 or float64 alone, and on something."""
-    same = y.dtype == x.dtype and (bias is None or bias.dtype == x.dtype)
-    return x.dtype in REAL and same and x.size > 0 and y.size > 0
+def _of_one_type(x: Array, y: Array, bias: Array | None) -> tuple[Array, Array, Array | None]:
+    """All in the type that NumPy gives their product."""
+    dtype = np.result_type(x, y) if bias is None else np.result_type(x, y, bias)
+    return x.astype(dtype, copy=False), y.astype(dtype, copy=False), None if bias is None else bias.astype(dtype, copy=False)
+
+
+def _is_real(x: Array, y: Array) -> bool:
+    """Whether the fast loops can run: on float32 or float64, and on something."""
+    return x.dtype in REAL and x.size > 0 and y.size > 0
 
 
 def _pixels(x: Array) -> Array:
@@ -189,6 +197,8 @@ def _weight(x: Array, g: Array, w: Array, n: int, out: int, geometry: Any, threa
     for t in numba.prange(threads):
         top, bottom = (0, tiles) if by_columns else (tiles * t // threads, tiles * (t + 1) // threads)
         first, last = (panels * t // threads, panels * (t + 1) // threads) if by_columns else (0, panels)
+        if top == bottom:
+            continue
         group = max(1, min(last - first, BLOCK // width))  # panels of a block
         most = CACHE // (group * width)  # positions of a block
         block = np.zeros(group * width * most, x.dtype)  # so that in columns beyond the last no odd number slows the processor
