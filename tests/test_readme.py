@@ -1,0 +1,21 @@
+"""What the README points to is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LINKS = [
+    (page, target)
+    for page in ("README.md", "benchmarks/README.md")
+    for target in re.findall(r'(?:\]\(|src=")([^)"]+)', (ROOT / page).read_text(encoding="utf-8"))
+    if "://" not in target
+]
+
+
+@pytest.mark.parametrize(("page", "target"), LINKS)
+def test_a_link_leads_to_a_file_or_folder(page: str, target: str) -> None:
+    assert (ROOT / page).parent.joinpath(target).exists()
