@@ -15,6 +15,7 @@ import numpy as np
 import minigrad as mg
 from gans.data.batches import Batches
 from gans.data.errors import DataError
+from gans.data.mnist import SYNTHETIC
 from gans.training.config import ConfigError, RunConfig, check_saved, parse
 from gans.training.loop import Loop, TrainingError
 from gans.training.run_folder import RunFolder
@@ -97,7 +98,7 @@ def _resumed(config: RunConfig, given: set[str], folder: RunFolder, trainer_clas
 
 def _absolute(data: str | None) -> str | None:
     """A folder's full path, so that the run can be resumed from anywhere."""
-    return str(Path(data).absolute()) if data and Path(data).exists() else data
+    return data if data in (None, SYNTHETIC) else str(Path(data).absolute())
 
 
 def _check_batch_size(trainer: Trainer) -> None:

@@ -138,6 +138,22 @@ def test_groups_that_do_not_divide_the_channels_are_refused(
         make(*channels, 3, groups=groups)
 
 
+@KINDS
+@pytest.mark.parametrize(("arguments", "message"), [
+    ((-3, 4, 3), "in_channels is -3; it must be a whole number, 1 or more"),
+    ((3, 0, 3), "out_channels is 0; it must be a whole number, 1 or more"),
+    (("3", 4, 3), "in_channels is '3'; it must be a whole number"),
+    ((3, 4, "3"), "kernel_size is '3'; it must be one whole number, or two"),
+    ((3, 4, 0), r"kernel_size is \(0, 0\); it must be 1 or more"),
+    ((3, 4, 3, 1.5), r"stride is 1\.5; it must be one whole number, or two"),
+    ((3, 4, 3, (1, 0)), r"stride is \(1, 0\); it must be 1 or more"),
+    ((3, 4, 3, 1, -1), r"padding is \(-1, -1\); it must be 0 or more"),
+])  # fmt: skip
+def test_numbers_that_make_no_layer_are_refused(kind: Any, arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{kind.__name__}: {message}"):
+        kind(*arguments)
+
+
 def layers() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(3, 8, 4, 2, 1), nn.LeakyReLU(0.2), nn.ConvTranspose2d(8, 3, 4, 2, 1, bias=False))
 

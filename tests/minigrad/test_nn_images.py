@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import numpy as np
 import pytest
 from drawn_windows import images
@@ -43,3 +46,21 @@ def test_a_network_of_them_stays_channels_last_and_trains() -> None:
     assert y.shape == (2, 3, 5, 4)
     for out in (y, dx):
         assert out.data.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+@pytest.mark.parametrize("layer", [nn.ZeroPad2d, nn.ReflectionPad2d])
+def test_borders_are_one_whole_number_or_four(layer: Any) -> None:
+    assert layer(np.int64(1)).padding == (1, 1, 1, 1)
+    assert layer([1, 0, np.int64(2), 0]).padding == (1, 0, 2, 0)
+    for wrong in ((1, 2), (1,) * 6, "a", ()):
+        with pytest.raises(
+            ValueError, match=rf"^{layer.__name__}: padding is {re.escape(repr(wrong))}; .* one whole number, or"
+        ):
+            layer(wrong)
+    for wrong in (1.5, -1, (1, 1, 1, 0.5), None):
+        with pytest.raises(ValueError, match=rf"^{layer.__name__}: padding is .*; it must be a whole number, 0 or more"):
+            layer(wrong)
+    with pytest.raises(
+        ValueError, match=rf"^{layer.__name__}: x is \(4, 4\); it must be images \(n, channels, height, width\)"
+    ):
+        layer(1)(Tensor(np.ones((4, 4))))

@@ -134,6 +134,24 @@ class TestBatchNorm:
             nn.InstanceNorm2d(3)(Tensor(normal(1, 2, 4, 4)))
 
     @pytest.mark.parametrize("layer", [nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.LayerNorm])
+    def test_numbers_that_make_no_layer(self, layer: Any) -> None:
+        name = "normalized_shape" if layer is nn.LayerNorm else "num_features"
+        for wrong in (0, -3, 1.5, "3"):
+            with pytest.raises(
+                ValueError, match=rf"^{layer.__name__}: {name} is {wrong!r}; it must be a whole number, 1 or more"
+            ):
+                layer(wrong)
+        with pytest.raises(ValueError, match=rf"^{layer.__name__}: eps is -1; it must be a finite number, 0 or more"):
+            layer(3, eps=-1)
+        assert layer(np.int64(3)).shape == (3,)
+
+    def test_no_momentum_and_no_axes(self) -> None:
+        with pytest.raises(ValueError, match="^BatchNorm2d: momentum is None; it must be a finite number"):
+            nn.BatchNorm2d(3, momentum=None)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=r"^LayerNorm: normalized_shape is \(\); it must have one axis or more"):
+            nn.LayerNorm(())
+
+    @pytest.mark.parametrize("layer", [nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.LayerNorm])
     def test_eps_goes_by_name_only(self, layer: Any) -> None:
         with pytest.raises(TypeError):
             layer(3, 0.8)  # a well-known mistake: meant as momentum, taken as eps

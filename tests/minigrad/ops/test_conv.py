@@ -341,11 +341,17 @@ ERRORS: dict[str, tuple[Callable[[], Tensor], str]] = {
         r"conv_transpose2d: output_padding \(1, 2\) must be 0 or more, and less than stride \(2, 2\) or dilation \(1, 1\)",
     ),
     "negative output padding": (
-        lambda: F.conv_transpose2d(X, zeros(4, 6, 3, 3), output_padding=-1), r"conv_transpose2d: output_padding \(-1, -1\)"
+        lambda: F.conv_transpose2d(X, zeros(4, 6, 3, 3), output_padding=-1), r"conv_transpose2d: output_padding is \(-1, -1\)"
     ),
     "three strides": (lambda: F.conv2d(X, W, stride=(1, 1, 1)), r"conv2d: .*\(1, 1, 1\)"),  # type: ignore[arg-type]
-    "nothing is left": (lambda: F.conv_transpose2d(zeros(1, 1, 1, 2), zeros(1, 1, 2, 2), padding=1), r"conv_transpose2d: .*0"),
-    "less than nothing": (lambda: F.conv_transpose2d(zeros(1, 1, 1, 2), zeros(1, 1, 1, 1), padding=1), r"conv_transpose2d: "),
+    "half a stride": (lambda: F.conv2d(X, W, stride=1.5), r"^conv2d: stride is 1\.5; it"),  # type: ignore[arg-type]
+    "nothing is left": (
+        lambda: F.conv_transpose2d(zeros(1, 1, 1, 2), zeros(1, 1, 2, 2), padding=1),
+        r"conv_transpose2d: x \(1, 1, 1, 2\), weight \(1, 1, 2, 2\) and padding \(1, 1\) .* 0 x 1 pixels; lower padding",
+    ),
+    "less than nothing": (
+        lambda: F.conv_transpose2d(zeros(1, 1, 1, 1), zeros(1, 1, 1, 1), padding=2), r"images of -3 x -3 pixels; lower padding"
+    ),
 }  # fmt: skip
 
 
@@ -353,3 +359,15 @@ ERRORS: dict[str, tuple[Callable[[], Tensor], str]] = {
 def test_errors_name_the_function_the_shapes_and_what_is_wrong(call: Callable[[], Tensor], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@names
+def test_what_is_no_tensor_is_named(name: str) -> None:
+    function = getattr(F, name)
+    for arguments, message in (
+        ((X, None), "weight must be a Tensor, not NoneType"),
+        ((X.data, W), "x must be a Tensor, not ndarray"),
+        ((X, W, W.data), "bias must be a Tensor, not ndarray"),
+    ):
+        with pytest.raises(TypeError, match=f"^{name}: {message}"):
+            function(*arguments)

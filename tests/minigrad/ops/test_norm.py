@@ -274,13 +274,39 @@ class TestErrors:
                 in_training(Tensor(normal(*shape)))
         with pytest.raises(ValueError, match=r"instance_norm: x \(2, 3\) must be"):
             F.instance_norm(Tensor(normal(2, 3)))
-        for wrong in ((), (4,), (2, 3, 4)):
+        with pytest.raises(
+            ValueError, match=r"layer_norm: normalized_shape is \(\); it must have one or more of the last axes"
+        ):
+            F.layer_norm(Tensor(normal(2, 3)), ())
+        for wrong in (4, (4,), (2, 3, 4)):
             with pytest.raises(ValueError, match=r"the last axes of x \(2, 3\) must be normalized_shape"):
                 F.layer_norm(Tensor(normal(2, 3)), wrong)
 
     def test_evaluation_without_statistics(self) -> None:
         with pytest.raises(ValueError, match="evaluation needs running_mean and running_var"):
             F.batch_norm(Tensor(normal(2, 3)), None, None)
+
+    @pytest.mark.parametrize("f", [in_training, F.instance_norm, over_the_last_axis])
+    def test_arrays_where_tensors_are_needed(self, f: Any) -> None:
+        x = normal(2, 3, 4, 4)
+        with pytest.raises(TypeError, match=r"_norm: x must be a Tensor, not ndarray"):
+            f(x)
+        with pytest.raises(TypeError, match=r"_norm: weight must be a Tensor, not ndarray"):
+            f(Tensor(x), np.ones(3))
+        with pytest.raises(TypeError, match=r"batch_norm: running_mean must be a Tensor, not ndarray"):
+            F.batch_norm(Tensor(x), np.zeros(3), np.ones(3), training=True)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("eps", [-1e-5, np.nan, None, "1"])
+    def test_eps_and_momentum_are_numbers(self, eps: Any) -> None:
+        x = Tensor(normal(2, 3, 4, 4))
+        for name, f in {
+            "batch_norm: eps": lambda: F.batch_norm(x, None, None, training=True, eps=eps),
+            "batch_norm: momentum": lambda: F.batch_norm(x, None, None, training=True, momentum=eps),
+            "instance_norm: eps": lambda: F.instance_norm(x, eps=eps),
+            "layer_norm: eps": lambda: F.layer_norm(x, 4, eps=eps),
+        }.items():
+            with pytest.raises(ValueError, match=rf"^{name} is {eps!r}; it must be a finite number, 0 or more"):
+                f()
 
     def test_eps_goes_by_name_only(self) -> None:
         with pytest.raises(TypeError):
@@ -293,6 +319,18 @@ def test_a_constant_channel_gives_the_bias_and_finite_gradients() -> None:
     y = in_training(*xs)
     np.testing.assert_array_equal(y.data, 3)
     assert all(np.isfinite(g.data).all() for g in mg.grad((y * y).sum(), xs))
+
+
+def test_images_without_channels() -> None:
+    for f in (in_training, F.instance_norm):
+        x = Tensor(normal(2, 0, 3, 4), requires_grad=True)
+        y = f(x)
+        assert y.shape == mg.grad(y.sum(), [x])[0].shape == (2, 0, 3, 4)
+
+
+def test_layer_norm_takes_one_length_too() -> None:
+    x = Tensor(normal(2, 3))
+    np.testing.assert_array_equal(F.layer_norm(x, 3).data, F.layer_norm(x, (3,)).data)
 
 
 def test_two_precisions_at_once() -> None:

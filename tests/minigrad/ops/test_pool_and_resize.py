@@ -131,7 +131,7 @@ def test_interpolate_to_a_size_is_pytorchs(
 
 
 @MODES
-@pytest.mark.parametrize("factor", [1, 2, 3.0, 0.5, 1.5, (2, 3), (1.3, 0.7)])
+@pytest.mark.parametrize("factor", [1, 2, 3.0, 0.5, 1.5, 1.1, (2, 3), (1.3, 0.7), (1.19, 2.3)])
 def test_interpolate_by_a_factor_is_pytorchs(torch: Any, mode: str, factor: Any) -> None:
     x = images(2, 3, Size(5, 8), np.float64)
     theirs = torch.nn.functional.interpolate
@@ -141,6 +141,20 @@ def test_interpolate_by_a_factor_is_pytorchs(torch: Any, mode: str, factor: Any)
         lambda x: theirs(x, scale_factor=factor, mode=mode),
         x,
     )
+
+
+@MODES
+def test_an_axis_that_keeps_its_size_is_copied(mode: str) -> None:
+    """1.1 times 8 pixels are 8, the factor's last fifth of a pixel cut off."""
+    x = images(2, 3, Size(8, 8), np.float32)
+    np.testing.assert_array_equal(F.interpolate(Tensor(x), scale_factor=1.1, mode=mode).data, x)
+
+
+def test_factors_may_be_numpys_numbers() -> None:
+    x = Tensor(images(1, 2, Size(3, 4), np.float32))
+    expected = F.interpolate(x, scale_factor=(2, 3)).data
+    np.testing.assert_array_equal(F.interpolate(x, scale_factor=(np.float32(2), np.int64(3))).data, expected)  # type: ignore[arg-type]
+    assert F.interpolate(x, scale_factor=np.float32(2)).shape == (1, 2, 6, 8)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", [49, 98])
@@ -205,6 +219,28 @@ def test_borders_of_truth_values_and_integers() -> None:
     assert F.pad(Tensor(np.array([1, 2, 3])), (2, 1), "reflect").data.tolist() == [3, 2, 1, 2, 3, 2]
 
 
+@pytest.mark.parametrize(
+    ("dtype", "value"), [(np.int64, 7.0), (np.uint8, 255), (bool, 1), (np.float32, 0.1), (np.float32, np.nan)]
+)
+def test_a_border_of_a_value_that_the_type_holds(dtype: Any, value: float) -> None:
+    x = np.zeros(2, dtype)
+    np.testing.assert_array_equal(F.pad(Tensor(x), (1, 0), value=value).data, np.array([value, 0, 0], dtype))
+
+
+@pytest.mark.parametrize(("dtype", "value"), [
+    (np.int64, 0.5), (np.int64, np.nan), (np.int64, np.inf), (np.uint8, 256), (np.uint8, -1), (bool, 2),
+])  # fmt: skip
+def test_a_value_that_the_type_does_not_hold_is_refused(dtype: Any, value: float) -> None:
+    with pytest.raises(
+        ValueError, match=rf"^pad: value is {value}, which is no {np.dtype(dtype)}; the border has the type of x"
+    ):
+        F.pad(Tensor(np.zeros(2, dtype)), (1, 0), value=value)
+
+
+def test_widths_of_borders_may_be_numpys_numbers() -> None:
+    assert F.pad(Tensor(np.zeros(2)), np.array([1, 2])).shape == (5,)  # type: ignore[arg-type]
+
+
 def test_second_derivatives_through_a_max_pool() -> None:
     """Of sum y^2 / 2 for y = max_pool2d(x): the Hessian-vector product is v at the maxima, the others' rows are zero."""
     x = leaf(np.array([[1.0, 4.0, 3.0, 2.0]]).reshape(1, 1, 1, 4))
@@ -241,7 +277,12 @@ def image(*shape: int) -> Tensor:
     return Tensor(np.ones(shape))
 
 
-BAD_CALLS = {
+def wrongly(function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+    """With an image, and arguments that the annotations would refuse."""
+    return function(image(1, 1, 4, 4), *arguments)
+
+
+BAD_CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "three axes": (lambda: F.max_pool2d(image(3, 4, 4), 2), r"^max_pool2d: x is \(3, 4, 4\); it must be images \(n, channels"),
     "wide padding": (
         lambda: F.max_pool2d(image(1, 1, 4, 4), 3, padding=2),
@@ -257,7 +298,7 @@ BAD_CALLS = {
     "no size": (lambda: F.interpolate(image(1, 1, 4, 4)), "^interpolate: give either size or scale_factor"),
     "two sizes": (lambda: F.interpolate(image(1, 1, 4, 4), 2, 2), "^interpolate: give either size or scale_factor"),
     "mode": (lambda: F.interpolate(image(1, 1, 4, 4), 2, mode="cubic"), "^interpolate: mode is 'cubic'; choose 'nearest' or"),
-    "no pixels": (lambda: F.interpolate(image(1, 1, 4, 4), (0, 2)), r"^interpolate: images of \(4, 4\) pixels .* \(0, 2\)"),
+    "no pixels": (lambda: F.interpolate(image(1, 1, 4, 4), (0, 2)), r"^interpolate: size is \(0, 2\); it must be 1 or more"),
     "little": (lambda: F.interpolate(image(1, 1, 4, 4), scale_factor=0.2), r"^interpolate: images of \(4, 4\) .* \(0, 0\)"),
     "nothing": (lambda: F.interpolate(image(1, 1, 0, 4), (2, 2)), r"^interpolate: images of \(0, 4\) pixels cannot become"),
     "axes": (lambda: F.interpolate(image(4, 4), 2), r"^interpolate: x is \(4, 4\); it must be images"),
@@ -266,6 +307,22 @@ BAD_CALLS = {
         r"^pad: x is \(1, 1, 4, 3\); .* \(3, 0\), each axis must be",
     ),
     "pad mode": (lambda: F.pad(image(2), (1, 0), "circle"), "^pad: mode is 'circle'; choose 'constant' or 'reflect'"),
+    "kernel": (lambda: wrongly(F.max_pool2d, "a"), "^max_pool2d: kernel_size is 'a'; it must be one whole number"),
+    "stride": (lambda: wrongly(F.avg_pool2d, 2, 1.5), r"^avg_pool2d: stride is 1\.5; it must be one whole number"),
+    "padding": (lambda: wrongly(F.avg_pool2d, 2, 1, (1, 1, 1)), r"^avg_pool2d: padding is \(1, 1, 1\); it must be one whole"),
+    "size 1.5": (lambda: wrongly(F.interpolate, 1.5), r"^interpolate: size is 1\.5; it must be one whole number"),
+    "factor nan": (lambda: wrongly(F.interpolate, None, np.nan), "^interpolate: scale_factor is nan; it must be a finite"),
+    "factor inf": (lambda: wrongly(F.interpolate, None, (2, np.inf)), "^interpolate: scale_factor is inf; it must be a finite"),
+    "factor -1": (lambda: wrongly(F.interpolate, None, -1), "^interpolate: scale_factor is -1; it must be a finite number, 0"),
+    "factor '2'": (lambda: wrongly(F.interpolate, None, "2"), "^interpolate: scale_factor is '2'; it must be one number, or"),
+    "three factors": (
+        lambda: wrongly(F.interpolate, None, (1, 2, 3)),
+        r"^interpolate: scale_factor is \(1, 2, 3\); it must be one number, or two",
+    ),
+    "one width": (lambda: wrongly(F.pad, 3), "^pad: 3 must hold two whole numbers, 0 or more, for each of up to 4 axes"),
+    "half a pixel": (lambda: wrongly(F.pad, (1.5, 1)), r"^pad: \(1\.5, 1\) must hold two whole numbers"),
+    "letters": (lambda: wrongly(F.pad, "ab"), "^pad: 'ab' must hold two whole numbers"),
+    "negative width": (lambda: wrongly(F.pad, (1, -1)), r"^pad: \(1, -1\) must hold two whole numbers"),
     "value": (lambda: F.pad(image(2), (1, 0), "reflect", 1.0), "^pad: mode 'reflect' takes no value, and value is 1.0"),
 }
 
