@@ -27,6 +27,7 @@ import numpy as np
 import minigrad as mg
 import minigrad.functional as F
 from gans.data.pictures import load_pictures
+from gans.losses import CAPTIONS
 from gans.networks import ARCHITECTURES
 from gans.training.average import follow
 from gans.training.cli import main
@@ -55,12 +56,7 @@ class DCGAN(Trainer):
 
     name = "dcgan"
     config_class = Config
-    captions = {
-        "d_loss": "discriminator loss, -log D(x) - log(1 - D(G(z))): 2 log 2 = 1.39 when it can only guess, lower when it wins",
-        "g_loss": "generator loss, -log D(G(z)): log 2 = 0.69 when the discriminator can only guess, lower when G wins",
-        "D(x)": "mean probability that D gives real images: 0.5 when it can only guess",
-        "D(G(z))": "mean probability that D gives generated images: 0.5 when it can only guess",
-    }
+    captions = CAPTIONS
 
     def __init__(self, config: Config, dtype: Any = np.float32) -> None:
         super().__init__(config, dtype)

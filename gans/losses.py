@@ -9,6 +9,13 @@ import numpy as np
 
 import minigrad as mg
 
+CAPTIONS = {  # what the curves of the original game mean
+    "d_loss": "discriminator loss, -log D(x) - log(1 - D(G(z))): 2 log 2 = 1.39 when it can only guess, lower when it wins",
+    "g_loss": "generator loss, -log D(G(z)): log 2 = 0.69 when the discriminator can only guess, lower when G wins",
+    "D(x)": "mean probability that D gives real images: 0.5 when it can only guess",
+    "D(G(z))": "mean probability that D gives generated images: 0.5 when it can only guess",
+}
+
 
 @functools.lru_cache(maxsize=8)
 def real_then_fake(n: int, backend: str, dtype: Any) -> mg.Tensor:

@@ -27,7 +27,7 @@ import numpy as np
 import minigrad as mg
 import minigrad.functional as F
 from gans.data.mnist import load_mnist
-from gans.losses import real_then_fake
+from gans.losses import CAPTIONS, real_then_fake
 from gans.training.cli import main
 from gans.training.config import RunConfig, option
 from gans.training.trainer import Metrics, Trainer
@@ -73,12 +73,7 @@ class MnistGAN(Trainer):
     name = "mnist_gan"
     config_class = Config
     latent_size = 100
-    captions = {
-        "d_loss": "discriminator loss, -log D(x) - log(1 - D(G(z))): 2 log 2 = 1.39 when it can only guess, lower when it wins",
-        "g_loss": "generator loss, -log D(G(z)): log 2 = 0.69 when the discriminator can only guess, lower when G wins",
-        "D(x)": "mean probability that D gives real images: 0.5 when it can only guess",
-        "D(G(z))": "mean probability that D gives generated images: 0.5 when it can only guess",
-    }
+    captions = CAPTIONS
 
     def __init__(self, config: Config, dtype: Any = np.float32) -> None:
         super().__init__(config, dtype)

@@ -1,10 +1,15 @@
-"""`Geometry`: how a window slides over an image. Convolutions, their gradients and pooling share one."""
+"""`Geometry`: how a window slides over an image. Convolutions, their gradients and pooling share one.
+
+Below it are the checks of numbers that a user gives, each with the sentence that refuses all others.
+"""
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import NamedTuple
 
 Pair = tuple[int, int]  # along the height, along the width
@@ -63,10 +68,27 @@ class Geometry:
         return free // self.stride[axis] + 1
 
 
-def pair(value: int | Sequence[int]) -> Pair:
-    """A number for both directions, or one for each."""
+def pair(value: int | Sequence[int], name: str, least: int = 1) -> Pair:
+    """A number for both directions, or one for each; `name` says in errors whose it is, "conv2d: stride"."""
     try:
         height, width = value if isinstance(value, Sequence) else (value, value)
-        return operator.index(height), operator.index(width)
+        numbers = operator.index(height), operator.index(width)
     except (TypeError, ValueError):
-        raise ValueError(f"{value} must be one whole number, or two: along the height and the width") from None
+        raise ValueError(f"{name} is {value!r}; it must be one whole number, or two: along the height and the width") from None
+    if min(numbers) < least:
+        raise ValueError(f"{name} is {numbers}; it must be {least} or more")
+    return numbers
+
+
+def whole(value: int, name: str, least: int = 1) -> int:
+    """The number, if it is a whole one and not less than `least`."""
+    if not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} is {value!r}; it must be a whole number, {least} or more")
+    return int(value)
+
+
+def real(value: float, name: str) -> float:
+    """The number, if it is finite and not negative."""
+    if not isinstance(value, Real) or not 0 <= value < math.inf:
+        raise ValueError(f"{name} is {value!r}; it must be a finite number, 0 or more")
+    return float(value)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import minigrad.functional as F
-from minigrad.kernels.geometry import Pair, pair
+from minigrad.kernels.geometry import Pair, pair, whole
 from minigrad.layout import channels_last
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
@@ -16,26 +16,31 @@ from minigrad.tensor import Tensor
 class _Convolution(Module):
     """What the two layers share: parameters and settings."""
 
+    transposed: bool
+
     def __init__(
-        self, channels: Pair, weight_channels: Pair, kernel_size: int | Pair, stride: int | Pair, padding: int | Pair,
+        self, in_channels: int, out_channels: int, kernel_size: int | Pair, stride: int | Pair, padding: int | Pair,
         dilation: int | Pair, groups: int, bias: bool,
     ) -> None:  # fmt: skip
-        if groups < 1 or channels[0] % groups or channels[1] % groups:
-            raise ValueError(
-                f"{type(self).__name__}: {groups} groups must divide the channels, {channels[0]} and {channels[1]}"
-            )
-        shape = (*weight_channels, *pair(kernel_size))
+        kind = type(self).__name__
+        whole(in_channels, f"{kind}: in_channels")
+        whole(out_channels, f"{kind}: out_channels")
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise ValueError(f"{kind}: {groups} groups must divide the channels, {in_channels} and {out_channels}")
+        outer, inner = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
+        shape = (outer, inner // groups, *pair(kernel_size, f"{kind}: kernel_size"))
         fan_in = math.prod(shape[1:])
         self.weight = Parameter(channels_last(init.fan_in_uniform(shape, fan_in).data))
-        self.bias = Parameter(init.fan_in_uniform((channels[1],), fan_in)) if bias else None
-        self.stride, self.padding, self.dilation, self.groups = pair(stride), pair(padding), pair(dilation), groups
+        self.bias = Parameter(init.fan_in_uniform((out_channels,), fan_in)) if bias else None
+        self.stride, self.dilation = pair(stride, f"{kind}: stride"), pair(dilation, f"{kind}: dilation")
+        self.padding, self.groups = pair(padding, f"{kind}: padding", least=0), groups
 
     def _settings(self, in_channels: int, out_channels: int, **others: Pair) -> str:
         """The settings that are not the defaults, after the channels and the kernel."""
         defaults = {"stride": 1, "padding": 0, "dilation": 1}
         values = {name: getattr(self, name) for name in defaults} | others
         shown = [str(in_channels), str(out_channels), f"kernel_size={_short(self.weight.shape[2:])}"]
-        shown += [f"{name}={_short(value)}" for name, value in values.items() if value != pair(defaults.get(name, 0))]
+        shown += [f"{name}={_short(value)}" for name, value in values.items() if value != (defaults.get(name, 0),) * 2]
         shown += [f"groups={self.groups}"] * (self.groups != 1) + ["bias=False"] * (self.bias is None)
         return ", ".join(shown)
 
@@ -43,12 +48,13 @@ class _Convolution(Module):
 class Conv2d(_Convolution):
     """Images (n, in_channels, h, w) to (n, out_channels, rows, columns). `weight` (out, in / groups, kh, kw), `bias` (out,)."""
 
+    transposed = False
+
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int | Pair, stride: int | Pair = 1, padding: int | Pair = 0,
         dilation: int | Pair = 1, groups: int = 1, bias: bool = True,
     ) -> None:  # fmt: skip
-        weight_channels = (out_channels, in_channels // max(groups, 1))
-        super().__init__((in_channels, out_channels), weight_channels, kernel_size, stride, padding, dilation, groups, bias)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
@@ -60,13 +66,14 @@ class Conv2d(_Convolution):
 class ConvTranspose2d(_Convolution):
     """Images (n, in_channels, h, w) to larger ones, (n, out_channels, rows, columns). `weight` (in, out / groups, kh, kw)."""
 
+    transposed = True
+
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int | Pair, stride: int | Pair = 1, padding: int | Pair = 0,
         output_padding: int | Pair = 0, groups: int = 1, bias: bool = True, dilation: int | Pair = 1,
     ) -> None:  # fmt: skip
-        weight_channels = (in_channels, out_channels // max(groups, 1))
-        super().__init__((in_channels, out_channels), weight_channels, kernel_size, stride, padding, dilation, groups, bias)
-        self.output_padding = pair(output_padding)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias)
+        self.output_padding = pair(output_padding, f"{type(self).__name__}: output_padding", least=0)
 
     def forward(self, x: Tensor) -> Tensor:
         numbers = (self.stride, self.padding, self.output_padding, self.groups, self.dilation)

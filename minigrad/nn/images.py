@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import minigrad.functional as F
-from minigrad.kernels.geometry import Pair
+from minigrad.kernels.geometry import Pair, whole
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
@@ -60,8 +62,19 @@ class Upsample(Module):
 class _Pad(Module):
     """A border of padding pixels: (left, right, top, bottom), or one number for all sides."""
 
+    mode: str
+
     def __init__(self, padding: Borders) -> None:
-        self.padding = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
+        name = f"{type(self).__name__}: padding"
+        numbers = padding if isinstance(padding, Sequence) else (padding,) * 4
+        if len(numbers) != 4:
+            raise ValueError(f"{name} is {padding!r}; it must be one whole number, or four: left, right, top and bottom")
+        self.padding = tuple(whole(n, name, least=0) for n in numbers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 4:
+            raise ValueError(f"{type(self).__name__}: x is {x.shape}; it must be images (n, channels, height, width)")
+        return F.pad(x, self.padding, self.mode)
 
     def describe(self) -> str:
         return f"{self.padding}"
@@ -70,12 +83,10 @@ class _Pad(Module):
 class ZeroPad2d(_Pad):
     """Images with a border of zeros."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.pad(x, self.padding)
+    mode = "constant"
 
 
 class ReflectionPad2d(_Pad):
     """Images with a border that mirrors them."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.pad(x, self.padding, mode="reflect")
+    mode = "reflect"

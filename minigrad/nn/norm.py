@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 import minigrad.functional as F
 from minigrad import backend, random
 from minigrad.engine import no_grad
+from minigrad.kernels.geometry import real, whole
 from minigrad.nn.conv import ConvTranspose2d
 from minigrad.nn.module import Buffer, Module, Parameter
 from minigrad.tensor import Shape, Tensor
@@ -21,8 +23,9 @@ class _Norm(Module):
     weight: Parameter | None
     bias: Parameter | None
 
-    def __init__(self, shape: Shape, eps: float, affine: bool) -> None:
-        self.shape, self.eps = shape, eps
+    def __init__(self, name: str, shape: Shape, eps: float, affine: bool) -> None:
+        shape = tuple(whole(n, f"{type(self).__name__}: {name}") for n in shape)
+        self.shape, self.eps = shape, real(eps, f"{type(self).__name__}: eps")
         self.weight = Parameter(np.ones(shape, np.float32)) if affine else None
         self.bias = Parameter(np.zeros(shape, np.float32)) if affine else None
 
@@ -34,8 +37,8 @@ class _BatchNorm(_Norm):
     ndim: int
 
     def __init__(self, num_features: int, *, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) -> None:
-        super().__init__((num_features,), eps, affine)
-        self.momentum = momentum
+        super().__init__("num_features", (num_features,), eps, affine)
+        self.momentum = real(momentum, f"{type(self).__name__}: momentum")
         self.running_mean = Buffer(np.zeros(num_features, np.float32))
         self.running_var = Buffer(np.ones(num_features, np.float32))
         self.num_batches_tracked = Buffer(np.zeros((), np.int64))
@@ -69,7 +72,7 @@ class InstanceNorm2d(_Norm):
     """Each channel of each image of x (n, num_features, height, width) normalised over its pixels, training or not."""
 
     def __init__(self, num_features: int, *, eps: float = 1e-5, affine: bool = False) -> None:
-        super().__init__((num_features,), eps, affine)
+        super().__init__("num_features", (num_features,), eps, affine)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim == 4 and x.shape[1:2] != self.shape:
@@ -81,8 +84,10 @@ class LayerNorm(_Norm):
     """Each sample of x (..., *normalized_shape) normalised over its last axes; weight and bias have their shape."""
 
     def __init__(self, normalized_shape: int | Shape, *, eps: float = 1e-5, elementwise_affine: bool = True) -> None:
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-        super().__init__(shape, eps, elementwise_affine)
+        shape = tuple(normalized_shape) if isinstance(normalized_shape, Sequence) else (normalized_shape,)
+        if not shape:
+            raise ValueError("LayerNorm: normalized_shape is (); it must have one axis or more")
+        super().__init__("normalized_shape", shape, eps, elementwise_affine)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.layer_norm(x, self.shape, self.weight, self.bias, eps=self.eps)

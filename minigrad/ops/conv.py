@@ -97,14 +97,18 @@ def conv2d(
     -------
     (n, out, rows, columns) with rows = (height + 2 padding - dilation (kernel height - 1) - 1) // stride + 1, columns likewise
     """
-    _check("conv2d", x, weight, bias, weight.shape[0] if weight.ndim else 0, groups)
+    _check("conv2d", x, weight, bias, groups)
+    settings = (
+        pair(weight.shape[2:], "conv2d: the kernel of weight"), pair(stride, "conv2d: stride"),
+        pair(padding, "conv2d: padding", least=0), pair(dilation, "conv2d: dilation"),
+    )  # fmt: skip
     if x.shape[1] != weight.shape[1] * groups:
         expects = f"{weight.shape[1]}" if groups == 1 else f"{weight.shape[1]} x {groups} groups"
         raise ValueError(
             f"conv2d: x has {x.shape[1]} channels but weight expects {expects} (x {x.shape}, weight {weight.shape})"
         )
     try:
-        geometry = Geometry(Size(*x.shape[2:]), pair(weight.shape[2:]), pair(stride), pair(padding), pair(dilation))
+        geometry = Geometry(Size(*x.shape[2:]), *settings)
     except ValueError as error:
         raise ValueError(f"conv2d: {error} (x {x.shape}, weight {weight.shape})") from None
     return _in_groups(lambda: Conv2d(geometry), x, weight, bias, groups)
@@ -137,22 +141,29 @@ def conv_transpose2d(
     -------
     (n, out, rows, columns) with rows = (height - 1) stride - 2 padding + dilation (kernel height - 1) + output_padding + 1
     """
-    _check("conv_transpose2d", x, weight, bias, weight.shape[1] * groups if weight.ndim > 1 else 0, groups)
+    _check("conv_transpose2d", x, weight, bias, groups, transposed=True)
     if x.shape[1] != weight.shape[0]:
         raise ValueError(
             f"conv_transpose2d: x has {x.shape[1]} channels but weight expects {weight.shape[0]} "
             f"(x {x.shape}, weight {weight.shape})"
         )
-    steps, border, extra, spread = pair(stride), pair(padding), pair(output_padding), pair(dilation)
+    steps, spread = pair(stride, "conv_transpose2d: stride"), pair(dilation, "conv_transpose2d: dilation")
+    border = pair(padding, "conv_transpose2d: padding", least=0)
+    extra = pair(output_padding, "conv_transpose2d: output_padding", least=0)
     for i in (0, 1):
-        if not 0 <= extra[i] < max(steps[i], spread[i]):
+        if not extra[i] < max(steps[i], spread[i]):
             raise ValueError(
                 f"conv_transpose2d: output_padding {extra} must be 0 or more, and less than stride {steps} or dilation {spread}"
             )
-    kernel = pair(weight.shape[2:])
+    kernel = pair(weight.shape[2:], "conv_transpose2d: the kernel of weight")
     image = Size(
         *((x.shape[i + 2] - 1) * steps[i] - 2 * border[i] + spread[i] * (kernel[i] - 1) + extra[i] + 1 for i in (0, 1))
     )
+    if min(image) < 1:
+        raise ValueError(
+            f"conv_transpose2d: x {x.shape}, weight {weight.shape} and padding {border} would make images of "
+            f"{image.height} x {image.width} pixels; lower padding"
+        )
     try:
         geometry = Geometry(image, kernel, steps, border, spread, Size(*x.shape[2:]))
     except ValueError as error:
@@ -160,7 +171,10 @@ def conv_transpose2d(
     return _in_groups(lambda: ConvTranspose2d(geometry), x, weight, bias, groups)
 
 
-def _check(caller: str, x: Tensor, weight: Tensor, bias: Tensor | None, out: int, groups: int) -> None:
+def _check(caller: str, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int, transposed: bool = False) -> None:
+    for name, t in (("x", x), ("weight", weight), ("bias", bias)):
+        if not isinstance(t, Tensor) and (name != "bias" or t is not None):
+            raise TypeError(f"{caller}: {name} must be a Tensor, not {type(t).__name__}")
     if x.ndim != 4 or weight.ndim != 4:
         raise ValueError(
             f"{caller}: x must be (n, channels, height, width), and weight have four axes, too; they are {x.shape} "
@@ -170,6 +184,7 @@ def _check(caller: str, x: Tensor, weight: Tensor, bias: Tensor | None, out: int
         raise ValueError(
             f"{caller}: {groups} groups must divide the channels of x {x.shape} and the first axis of weight {weight.shape}"
         )
+    out = weight.shape[1] * groups if transposed else weight.shape[0]
     if bias is not None and bias.shape != (out,):
         raise ValueError(f"{caller}: bias {bias.shape} should be ({out},) for weight {weight.shape}")
 

@@ -11,9 +11,11 @@ In training mean and variance depend on x as well, which makes derivatives of hi
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from minigrad.backend import kernels
 from minigrad.engine import Op, is_recording
+from minigrad.kernels.geometry import real
 from minigrad.ops.elementwise import sqrt
 from minigrad.ops.reduce import mean, sum_to
 from minigrad.ops.shape import reshape, transpose
@@ -130,8 +132,11 @@ def batch_norm(
 
     Raises
     ------
+    TypeError : if one of them is no Tensor
     ValueError : if the shapes do not fit, or while training if a channel has a single value, whose variance says nothing
     """
+    _check("batch_norm", x, eps, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    real(momentum, "batch_norm: momentum")
     if x.ndim not in (2, 4):
         raise ValueError(f"batch_norm: x {x.shape} must be (n, channels) or (n, channels, height, width)")
     _check_channels("batch_norm", x, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
@@ -161,6 +166,7 @@ def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None =
 
     Source: Ulyanov, Vedaldi and Lempitsky, "Instance normalization" (2016).
     """
+    _check("instance_norm", x, eps, weight=weight, bias=bias)
     if x.ndim != 4:
         raise ValueError(f"instance_norm: x {x.shape} must be (n, channels, height, width)")
     n, channels, height, width = x.shape
@@ -172,14 +178,19 @@ def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None =
 
 
 def layer_norm(
-    x: Tensor, normalized_shape: Shape, weight: Tensor | None = None, bias: Tensor | None = None, *, eps: float = 1e-5
+    x: Tensor, normalized_shape: int | Shape, weight: Tensor | None = None, bias: Tensor | None = None, *, eps: float = 1e-5
 ) -> Tensor:
     """x (..., *normalized_shape) normalised over its last axes, those of normalized_shape; weight and bias have that shape.
 
+    One number is the length of the last axis.
+
     Source: Ba, Kiros and Hinton, "Layer normalization" (2016).
     """
-    shape = tuple(normalized_shape)
-    if not shape or x.shape[-len(shape) :] != shape:
+    _check("layer_norm", x, eps, weight=weight, bias=bias)
+    shape = tuple(normalized_shape) if isinstance(normalized_shape, Sequence) else (normalized_shape,)
+    if not shape:
+        raise ValueError(f"layer_norm: normalized_shape is (); it must have one or more of the last axes of x {x.shape}")
+    if x.shape[-len(shape) :] != shape:
         raise ValueError(f"layer_norm: the last axes of x {x.shape} must be normalized_shape {shape}")
     for name, t in (("weight", weight), ("bias", bias)):
         if t is not None and t.shape != shape:
@@ -192,6 +203,13 @@ def layer_norm(
     return y if bias is None else y + bias
 
 
+def _check(caller: str, x: Tensor, eps: float, **optional: Tensor | None) -> None:
+    for name, t in {"x": x, **optional}.items():
+        if not isinstance(t, Tensor) and (name == "x" or t is not None):
+            raise TypeError(f"{caller}: {name} must be a Tensor, not {type(t).__name__}")
+    real(eps, f"{caller}: eps")
+
+
 def _check_channels(caller: str, x: Tensor, **given: Tensor | None) -> None:
     for name, t in given.items():
         if t is not None and t.shape != x.shape[1:2]:
@@ -202,7 +220,10 @@ def _check_channels(caller: str, x: Tensor, **given: Tensor | None) -> None:
 
 def _channels_to_rows(x: Tensor) -> Tensor:
     """(rows, channels): of an image every pixel is a row, which in channels-last memory is a view."""
-    return x if x.ndim == 2 else reshape(transpose(x, 0, 2, 3, 1), (-1, x.shape[1]))
+    if x.ndim == 2:
+        return x
+    n, channels, height, width = x.shape
+    return reshape(transpose(x, 0, 2, 3, 1), (n * height * width, channels))
 
 
 def _rows_to_channels(rows: Tensor, shape: Shape) -> Tensor:

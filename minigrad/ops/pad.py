@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from minigrad.backend import array_module
 from minigrad.engine import Op
@@ -108,15 +111,12 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.
     """x with a border. `pad` is (left, right, top, bottom, ...): from the last axis backwards, as in PyTorch.
 
     The border holds `value`, or in mode "reflect" the elements next to it in mirrored order, without the outermost one; there
-    must be as many.
+    must be as many. Integers and truth values have borders of such values only.
     """
-    if len(pad) % 2 or len(pad) > 2 * x.ndim or any(n < 0 for n in pad):
-        raise ValueError(
-            f"pad: {tuple(pad)} must hold two numbers, 0 or more, for each of up to {x.ndim} axes, the last axis first"
-        )
-    pairs = list(zip(pad[0::2], pad[1::2], strict=True))[::-1]
-    widths = (*[(0, 0)] * (x.ndim - len(pairs)), *pairs)
+    widths = _widths(x, pad)
     if mode == "constant":
+        if not _holds(x, value):
+            raise ValueError(f"pad: value is {value}, which is no {x.dtype}; the border has the type of x")
         return Pad(widths, value)(x)
     if mode != "reflect":
         raise ValueError(f"pad: mode is {mode!r}; choose 'constant' or 'reflect'")
@@ -125,3 +125,25 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.
     if any(max(width) >= max(size, 1) for width, size in zip(widths, x.shape, strict=True)):
         raise ValueError(f"pad: x is {x.shape}; to be reflected by {tuple(pad)}, each axis must be longer than its borders")
     return ReflectionPad(widths)(x)
+
+
+def _widths(x: Tensor, pad: Sequence[int]) -> Widths:
+    """For each axis of x its two numbers of `pad`, or zeros."""
+    try:
+        numbers = [operator.index(n) for n in pad]
+    except TypeError:  # no sequence, or not of whole numbers
+        numbers = [-1]
+    if len(numbers) % 2 or len(numbers) > 2 * x.ndim or any(n < 0 for n in numbers):
+        raise ValueError(
+            f"pad: {pad!r} must hold two numbers, whole and 0 or more, for each of up to {x.ndim} axes, the last axis first"
+        )
+    pairs = list(zip(numbers[0::2], numbers[1::2], strict=True))[::-1]
+    return (*[(0, 0)] * (x.ndim - len(pairs)), *pairs)
+
+
+def _holds(x: Tensor, value: float) -> bool:
+    """Whether the type of x has this value, apart from rounding."""
+    if x.dtype.kind == "f":
+        return True
+    low, high = (0, 1) if x.dtype.kind == "b" else (np.iinfo(x.dtype).min, np.iinfo(x.dtype).max)
+    return low <= value <= high and value == int(value)

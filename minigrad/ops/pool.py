@@ -132,10 +132,11 @@ def avg_pool2d(x: Tensor, kernel_size: int | Pair, stride: int | Pair | None = N
 def _windows(caller: str, x: Tensor, kernel_size: int | Pair, stride: int | Pair | None, padding: int | Pair) -> Geometry:
     if x.ndim != 4:
         raise ValueError(f"{caller}: x is {x.shape}; it must be images (n, channels, height, width)")
-    kernel, pads = pair(kernel_size), pair(padding)
+    kernel, pads = pair(kernel_size, f"{caller}: kernel_size"), pair(padding, f"{caller}: padding", least=0)
+    steps = kernel if stride is None else pair(stride, f"{caller}: stride")
     if 2 * pads[0] > kernel[0] or 2 * pads[1] > kernel[1]:
         raise ValueError(f"{caller}: padding {pads} is more than half the kernel {kernel}; some windows would see no pixel")
     try:
-        return Geometry(Size(*x.shape[2:]), kernel, pair(kernel_size if stride is None else stride), pads)
+        return Geometry(Size(*x.shape[2:]), kernel, steps, pads)
     except ValueError as error:
         raise ValueError(f"{caller}: {error}") from error

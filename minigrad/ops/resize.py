@@ -7,12 +7,13 @@ ops that are: windows of copies where pixels become blocks, else a product with 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigrad.backend import move, name_of
-from minigrad.kernels.geometry import Geometry, Pair, Size, pair
+from minigrad.kernels.geometry import Geometry, Pair, Size, pair, real
 from minigrad.ops.linear import matmul
 from minigrad.ops.pool import SpreadWindows
 from minigrad.ops.shape import reshape, transpose
@@ -72,16 +73,25 @@ def _scales(x: Tensor, size: int | Pair | None, scale_factor: float | tuple[floa
     if (size is None) == (scale_factor is None):
         raise ValueError(f"interpolate: give either size or scale_factor, not size {size} and scale_factor {scale_factor}")
     if size is not None:
-        down, across = (Scale(before, after, before, after) for before, after in zip(x.shape[2:], pair(size), strict=True))
+        after = pair(size, "interpolate: size")
+        down, across = (Scale(n, m, n, m) for n, m in zip(x.shape[2:], after, strict=True))
     else:
         assert scale_factor is not None
-        factors = (scale_factor, scale_factor) if isinstance(scale_factor, int | float) else scale_factor
-        down, across = (Scale(n, int(n * factor), 1, factor) for n, factor in zip(x.shape[2:], factors, strict=True))
+        factors = scale_factor if isinstance(scale_factor, Sequence) else (scale_factor, scale_factor)
+        if len(factors) != 2:
+            raise ValueError(f"interpolate: scale_factor is {scale_factor!r}; it must be one number, or two")
+        down, across = (_by_factor(n, real(f, "interpolate: scale_factor")) for n, f in zip(x.shape[2:], factors, strict=True))
     if min(down[:2] + across[:2]) < 1:
         raise ValueError(
             f"interpolate: images of {x.shape[2:]} pixels cannot become {(down.after, across.after)}; both need at least one"
         )
     return down, across
+
+
+def _by_factor(n: int, factor: float) -> Scale:
+    """An axis that keeps its size is copied, as in PyTorch, whatever fraction of a pixel the factor would add."""
+    after = int(n * factor)
+    return Scale(n, n, n, n) if after == n else Scale(n, after, 1, factor)
 
 
 def _nearest(scale: Scale) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,18 +24,6 @@ LAYERS: dict[str, tuple[str, tuple[Any, ...]]] = {
 }
 each_layer = pytest.mark.parametrize(("name", "arguments"), LAYERS.values(), ids=LAYERS)
 KINDS = pytest.mark.parametrize("kind", [nn.Conv2d, nn.ConvTranspose2d])
-
-
-@pytest.fixture
-def torch() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own, while it is imported
-        return pytest.importorskip("torch")
-
-
-@pytest.fixture(autouse=True)
-def seed() -> None:
-    mg.manual_seed(0)
 
 
 def is_channels_last(x: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,6 @@ import minigrad.functional as F
 from minigrad import Tensor, nn
 from minigrad.layout import is_dense
 from minigrad.nn import Buffer, Module, Parameter
-
-
-@pytest.fixture
-def torch() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own, while it is imported
-        return pytest.importorskip("torch")
-
-
-@pytest.fixture(autouse=True)
-def seed() -> None:
-    mg.manual_seed(0)
 
 
 class Counting(Module):

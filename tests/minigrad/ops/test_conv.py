@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -24,13 +23,6 @@ from minigrad.ops.conv import Conv2d, Conv2dWeight, ConvTranspose2d
 
 drawn = settings(max_examples=40, deadline=None)
 DCGAN = Geometry(Size(6, 8), (4, 4), (2, 2), (1, 1))
-
-
-@pytest.fixture(scope="module")
-def torch() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own, while it is imported
-        return pytest.importorskip("torch")
 
 
 @dataclass(frozen=True)

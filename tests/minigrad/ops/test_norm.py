@@ -274,9 +274,7 @@ class TestErrors:
                 in_training(Tensor(normal(*shape)))
         with pytest.raises(ValueError, match=r"instance_norm: x \(2, 3\) must be"):
             F.instance_norm(Tensor(normal(2, 3)))
-        with pytest.raises(
-            ValueError, match=r"layer_norm: normalized_shape is \(\); it must have one or more of the last axes"
-        ):
+        with pytest.raises(ValueError, match=r"layer_norm: normalized_shape is \(\); it must have one or more of the last"):
             F.layer_norm(Tensor(normal(2, 3)), ())
         for wrong in (4, (4,), (2, 3, 4)):
             with pytest.raises(ValueError, match=r"the last axes of x \(2, 3\) must be normalized_shape"):
