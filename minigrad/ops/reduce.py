@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from minigrad.backend import array_module
+from minigrad.backend import array_module, kernels
 from minigrad.engine import Op
 from minigrad.ops.shape import positive_axis, reshape
 from minigrad.tensor import Array, Axis, Shape, Tensor
@@ -42,10 +42,25 @@ class Sum(Reduction):
     """Sum over axes.    Every element gets the cotangent of the sum it went into."""
 
     def forward(self, x: Array) -> Array:
+        rows = None if self.keepdims else _as_rows(x, self.axis)
+        if rows is not None:
+            return kernels(x).sum_rows(rows)
         return x.sum(axis=self.axis, keepdims=self.keepdims, dtype=x.dtype if x.dtype.kind == "f" else None)
 
     def backward_x(self, g: Tensor) -> Tensor:
         return broadcast_to(self.with_axes(g), self.shapes[0])
+
+
+def _as_rows(x: Array, axis: Axis) -> Array | None:
+    """x as a matrix whose rows are to be summed, if the one axis that stays is the innermost in memory: a bias's gradient."""
+    if axis is None or x.ndim < 2 or x.dtype.kind != "f":
+        return None
+    stay = set(range(x.ndim)) - set(reduced_axes(axis, x.ndim))
+    if len(stay) != 1:
+        return None
+    (last,) = stay
+    inside_out = x.transpose(*[i for i in range(x.ndim) if i != last], last)
+    return inside_out.reshape(-1, x.shape[last]) if inside_out.flags.c_contiguous and x.size else None
 
 
 class Mean(Reduction):

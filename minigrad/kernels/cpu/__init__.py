@@ -11,9 +11,10 @@ from minigrad.kernels.cpu.norm import affine, normalize, normalize_backward, nor
 from minigrad.kernels.cpu.optimizer import adam, rmsprop, sgd
 from minigrad.kernels.cpu.pool import max_pool_pick, max_pool_place
 from minigrad.kernels.cpu.random import philox
+from minigrad.kernels.cpu.reduce import sum_rows
 
 __all__ = [
     "adam", "affine", "conv2d", "conv2d_weight", "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "linear", "matmul",
     "max_pool_pick", "max_pool_place", "normalize", "normalize_backward", "normalize_sums", "philox", "rmsprop", "sgd",
-    "tanh_backward",
+    "sum_rows", "tanh_backward",
 ]  # fmt: skip

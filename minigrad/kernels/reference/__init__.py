@@ -10,9 +10,10 @@ from minigrad.kernels.reference.norm import affine, normalize, normalize_backwar
 from minigrad.kernels.reference.optimizer import adam, rmsprop, sgd
 from minigrad.kernels.reference.pool import max_pool_pick, max_pool_place
 from minigrad.kernels.reference.random import philox
+from minigrad.kernels.reference.reduce import sum_rows
 
 __all__ = [
     "adam", "affine", "conv2d", "conv2d_weight", "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "linear", "matmul",
     "max_pool_pick", "max_pool_place", "normalize", "normalize_backward", "normalize_sums", "philox", "rmsprop", "sgd",
-    "tanh_backward",
+    "sum_rows", "tanh_backward",
 ]  # fmt: skip

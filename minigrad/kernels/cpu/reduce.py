@@ -1,0 +1,31 @@
+"""Sums on the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from minigrad.kernels.cpu.loops import PARALLEL_FROM, POOL, REAL
+
+Array = Any
+
+ROWS = 256  # of a block: blocks are summed side by side, and their sums one after another, whatever the number of threads
+
+
+def sum_rows(x: Array) -> Array:
+    if x.dtype not in REAL or x.size < PARALLEL_FROM:
+        return x.sum(axis=0)
+    sums = np.zeros((-(-len(x) // ROWS), x.shape[1]), x.dtype)
+    with POOL:
+        _sum_blocks(np.ascontiguousarray(x), sums)
+    return sums.sum(axis=0)
+
+
+@numba.njit(cache=True, parallel=True)
+def _sum_blocks(x: Array, sums: Array) -> None:
+    for block in numba.prange(len(sums)):
+        for row in range(block * ROWS, min((block + 1) * ROWS, len(x))):
+            for column in range(x.shape[1]):
+                sums[block, column] += x[row, column]
