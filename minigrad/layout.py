@@ -44,9 +44,12 @@ def keeping_layout(convert: Callable[[Array], Array], x: Array) -> Array:
     return convert(x.transpose(axes)).transpose(sorted(range(x.ndim), key=axes.__getitem__))
 
 
+def by_pixel(x: Array) -> Array:
+    """An (n, channels, height, width) array as (n, height, width, channels), in C order: a view if it lies so, else a copy."""
+    pixels = x.transpose(0, 2, 3, 1)
+    return pixels if pixels.flags.c_contiguous else pixels.copy(order="C")
+
+
 def channels_last(x: Array) -> Array:
-    """The same (n, channels, height, width) array in channels-last memory: itself if it lies so, else a copy."""
-    by_pixel = x.transpose(0, 2, 3, 1)
-    if not by_pixel.flags.c_contiguous:
-        by_pixel = by_pixel.copy(order="C")
-    return by_pixel.transpose(0, 3, 1, 2)
+    """The same (n, channels, height, width) array in channels-last memory: a view if it lies so, else a copy."""
+    return by_pixel(x).transpose(0, 3, 1, 2)

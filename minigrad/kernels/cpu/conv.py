@@ -25,7 +25,7 @@ from minigrad.kernels.cpu.gemm import BLOCK, pack_columns, pack_rows
 from minigrad.kernels.cpu.loops import POOL, REAL
 from minigrad.kernels.cpu.vectors import ROWS, VECTOR_BYTES, VECTORS, add_row, copy_row, multiply_tile
 from minigrad.kernels.geometry import Geometry
-from minigrad.layout import channels_last
+from minigrad.layout import by_pixel, channels_last
 
 Array = Any
 
@@ -81,7 +81,7 @@ def _is_real(x: Array, y: Array) -> bool:
 
 def _pixels(x: Array) -> Array:
     """The flat memory of images or weights, channels-last."""
-    return channels_last(x).transpose(0, 2, 3, 1).reshape(-1)
+    return by_pixel(x).reshape(-1)
 
 
 def _row(bias: Array | None, size: int, like: Array) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.kernels import reference
 from minigrad.kernels.cpu.loops import POOL, REAL
 from minigrad.kernels.geometry import Geometry, Pair
-from minigrad.layout import channels_last
+from minigrad.layout import by_pixel
 
 Array = Any
 
@@ -22,9 +22,9 @@ def max_pool_pick(h: Array, x: Array, geometry: Geometry) -> Array:
     window = geometry.kernel, geometry.stride, geometry.padding
     with POOL:
         if h is x:
-            _maximum(_pixels(x), y, *window)
+            _maximum(by_pixel(x), y, *window)
         else:
-            _pick(_pixels(h), _pixels(x), y, *window)
+            _pick(by_pixel(h), by_pixel(x), y, *window)
     return y.transpose(0, 3, 1, 2)
 
 
@@ -33,13 +33,8 @@ def max_pool_place(g: Array, x: Array, geometry: Geometry) -> Array:
         return reference.max_pool_place(g, x, geometry)
     y = np.empty((len(x), *geometry.image, x.shape[1]), g.dtype)
     with POOL:
-        _place(_pixels(g), _pixels(x), y, geometry.kernel, geometry.stride, geometry.padding)
+        _place(by_pixel(g), by_pixel(x), y, geometry.kernel, geometry.stride, geometry.padding)
     return y.transpose(0, 3, 1, 2)
-
-
-def _pixels(x: Array) -> Array:
-    """Images as they lie in memory: (n, height, width, channels)."""
-    return channels_last(x).transpose(0, 2, 3, 1)
 
 
 @numba.njit(cache=True, error_model="numpy", parallel=True)

@@ -21,7 +21,7 @@ import numpy as np
 from minigrad.kernels.geometry import Geometry, Size
 from minigrad.kernels.gpu.cublas import gemm
 from minigrad.kernels.gpu.launch import C_TYPES, THREADS, blocks, kernel, of_one_type
-from minigrad.layout import channels_last
+from minigrad.layout import by_pixel
 
 Array = Any
 
@@ -62,7 +62,7 @@ def conv2d_weight(x: Array, g: Array, geometry: Geometry) -> Array:
 def _prepared(*arrays: Array | None) -> list[Array]:
     """The arrays that are not None in one type; those with four axes as (n, height, width, channels), in C order."""
     one_type = of_one_type([a for a in arrays if a is not None])
-    return [channels_last(a).transpose(0, 2, 3, 1) if a.ndim == 4 else a for a in one_type]
+    return [by_pixel(a) if a.ndim == 4 else a for a in one_type]
 
 
 def _pixels(x: Array) -> Array:
