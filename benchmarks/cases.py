@@ -26,18 +26,18 @@ class Case:
     network: Mapping[str, Any] = field(default_factory=dict)  # settings of the trainer that say what its networks are
     tolerance: float = 1e-5  # how far the losses of the first steps may be apart in float32, relative
 
-    def trainer(self, dtype: Any = np.float32) -> Trainer:
-        """Our trainer, on the CPU, with the weights of seed 0."""
+    def trainer(self, dtype: Any = np.float32, backend: str = "numpy") -> Trainer:
+        """Our trainer with the weights of seed 0."""
         import minigrad as mg
-        from gans.generate import TRAINERS
+        from gans.trainers import trainer_named
 
-        trainer_class = getattr(importlib.import_module(f"gans.{self.module}"), TRAINERS[self.module])
-        config = trainer_class.config_class(backend="numpy", batch_size=self.batch_size, **self.network)
+        trainer_class = trainer_named(self.module)
+        config = trainer_class.config_class(backend=backend, batch_size=self.batch_size, **self.network)
         mg.manual_seed(0)
         return trainer_class(config, dtype)
 
     def twin(self, state: Mapping[str, np.ndarray], lr: float, variant: str) -> Twin:
-        """The twin of a trainer with this state and learning rate."""
+        """The twin of a trainer with this state and learning rate, on PyTorch's current default device."""
         return importlib.import_module(f"benchmarks.twins.{self.module}").Twin(state, lr, variant, **self.network)
 
 

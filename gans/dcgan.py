@@ -32,7 +32,7 @@ from gans.networks import ARCHITECTURES
 from gans.training.average import follow
 from gans.training.cli import main
 from gans.training.config import ConfigError, RunConfig, option
-from gans.training.trainer import Metrics, Trainer
+from gans.training.trainer import LatentTrainer, Metrics
 from minigrad import nn, optim
 
 
@@ -51,7 +51,7 @@ class Config(RunConfig):
     )
 
 
-class DCGAN(Trainer):
+class DCGAN(LatentTrainer):
     """The two networks, and the step that trains them."""
 
     name = "dcgan"
@@ -67,6 +67,7 @@ class DCGAN(Trainer):
         architecture = ARCHITECTURES[config.arch]
         self.latent_size = architecture.latent_size
         self.image_size = 28 if config.arch == "28" else config.image_size or 64
+        self.image_shape = (1 if config.arch == "28" else 3, self.image_size, self.image_size)
         self.generator: nn.Module = architecture.make_generator(self.latent_size, self.image_size).to(config.backend, dtype)
         self.discriminator: nn.Module = architecture.make_discriminator(self.image_size).to(config.backend, dtype)
         lr = architecture.lr if config.lr is None else config.lr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,20 +10,13 @@ from pathlib import Path
 import numpy as np
 
 import minigrad as mg
+from gans.trainers import load_run
 from gans.training.cli import USER_ERRORS
-from gans.training.config import ConfigError, OneLineParser, check_saved
+from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import grid, save_gif, save_png
-from gans.training.run_folder import RunFolder
-from gans.training.trainer import Trainer, load_generator
+from gans.training.trainer import LatentTrainer
 from minigrad import backend
 
-TRAINERS = {
-    "mnist_gan": "MnistGAN",
-    "dcgan": "DCGAN",
-    "lsgan": "LSGAN",
-    "wgan": "WGAN",
-    "wgan_gp": "WGANGP",
-}  # module in gans -> its class
 MOST = 10_000  # images in one picture
 STOPS = 5  # latent points that a walk visits
 FRAMES = 16  # from one of them to the next
@@ -47,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _run(arguments: argparse.Namespace) -> Path:
     trainer = load_run(arguments.run, backend.resolve(arguments.backend))
+    if not isinstance(trainer, LatentTrainer):
+        raise ConfigError(f"{arguments.run} is a run of gans.{trainer.name}, which translates pictures: use gans.translate")
     suffix = ".gif" if arguments.interpolate else ".png"
     out = arguments.out or arguments.run / f"generated{suffix}"
     if out.suffix.lower() != suffix:
@@ -61,22 +55,6 @@ def _run(arguments: argparse.Namespace) -> Path:
     else:
         save_png(out, grid(trainer.generate(generator.randn(shape, trainer.backend))))
     return out
-
-
-def load_run(path: Path, backend_name: str) -> Trainer:
-    """The trainer of a run, with the generator's last saved weights."""
-    folder = RunFolder(path)
-    settings = folder.settings()
-    name = settings["trainer"]
-    if name not in TRAINERS:
-        raise ConfigError(f"{path} is a run of {name!r}, which this program does not know")
-    trainer_class: type[Trainer] = getattr(importlib.import_module(f"gans.{name}"), TRAINERS[name])
-    saved = check_saved(trainer_class.config_class, settings["config"])
-    trainer = trainer_class(trainer_class.config_class(**{**saved, "backend": backend_name}))
-    if not folder.generator.exists():
-        raise ConfigError(f"{path} has no {folder.generator.name} yet; it appears with the first checkpoint")
-    load_generator(trainer, folder.generator)
-    return trainer
 
 
 def walk(stops: Sequence[np.ndarray], frames: int) -> list[np.ndarray]:

@@ -30,7 +30,7 @@ from gans.data.mnist import load_mnist
 from gans.losses import CAPTIONS, real_then_fake
 from gans.training.cli import main
 from gans.training.config import RunConfig, option
-from gans.training.trainer import Metrics, Trainer
+from gans.training.trainer import LatentTrainer, Metrics
 from minigrad import nn, optim
 
 
@@ -67,12 +67,13 @@ def make_discriminator() -> nn.Sequential:
     )
 
 
-class MnistGAN(Trainer):
+class MnistGAN(LatentTrainer):
     """The two networks, and the step that trains them."""
 
     name = "mnist_gan"
     config_class = Config
     latent_size = 100
+    image_shape = (1, 28, 28)
     captions = CAPTIONS
 
     def __init__(self, config: Config, dtype: Any = np.float32) -> None:

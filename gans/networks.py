@@ -11,6 +11,8 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
+
 from minigrad import nn
 
 
@@ -33,7 +35,7 @@ def k4_generator(latent_size: int, image_size: int) -> nn.Sequential:
     layers += [nn.ConvTranspose2d(latent_size, widths[0], 4, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
     for before, after in pairwise(widths):
         layers += [nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-    return _from_narrow_normal(nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], 3, 4, 2, 1, bias=False), nn.Tanh()))
+    return from_narrow_normal(nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], 3, 4, 2, 1, bias=False), nn.Tanh()))
 
 
 def k4_discriminator(image_size: int) -> nn.Sequential:
@@ -42,7 +44,7 @@ def k4_discriminator(image_size: int) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
     for before, after in pairwise(widths):
         layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
-    return _from_narrow_normal(nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, bias=False), nn.Flatten()))
+    return from_narrow_normal(nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, bias=False), nn.Flatten()))
 
 
 def k5_generator(latent_size: int, image_size: int) -> nn.Sequential:
@@ -100,11 +102,13 @@ def _widths(first: int, image_size: int) -> list[int]:
     return [first * 2**i for i in range(int(math.log2(image_size)) - 2)]
 
 
-def _from_narrow_normal(network: nn.Sequential) -> nn.Sequential:
-    """The paper's initial values: weights from N(0, 0.02), the gains of batch normalisation from N(1, 0.02)."""
-    for layer in network:
+def from_narrow_normal(network: nn.Sequential) -> nn.Sequential:
+    """The paper's initial values: weights from N(0, 0.02), biases 0, the gains of batch normalisation from N(1, 0.02)."""
+    for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             layer.weight.assign(nn.init.normal(layer.weight.shape, 0.0, 0.02).data)
+            if layer.bias is not None:
+                layer.bias.assign(np.zeros(layer.bias.shape, np.float32))
         elif isinstance(layer, nn.BatchNorm2d) and layer.weight is not None:
             layer.weight.assign(nn.init.normal(layer.weight.shape, 1.0, 0.02).data)
     return network

@@ -32,7 +32,7 @@ from gans.critics import LATENT_SIZE, PAIRS
 from gans.data.pictures import load_pictures
 from gans.training.cli import main
 from gans.training.config import ConfigError, RunConfig, option
-from gans.training.trainer import Metrics, Trainer
+from gans.training.trainer import LatentTrainer, Metrics
 from minigrad import nn, optim
 
 
@@ -54,7 +54,7 @@ class Config(CriticConfig):
     clip: float = option(0.01, "the critic's weights are kept between -X and X")
 
 
-class WGAN(Trainer):
+class WGAN(LatentTrainer):
     """The two networks, and the step that trains them: several of the critic, one of the generator."""
 
     name = "wgan"
@@ -75,6 +75,7 @@ class WGAN(Trainer):
         pair = PAIRS[config.arch, config.image_size]
         self.generator: nn.Module = pair.make_generator().to(config.backend, dtype)
         self.critic: nn.Module = pair.make_critic().to(config.backend, dtype)
+        self.image_shape = (1 if config.image_size == 28 else 3, config.image_size, config.image_size)
         self.images_per_step = config.critic_steps * config.batch_size
         self.make_optimizers()
 

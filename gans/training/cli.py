@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import shlex
 import sys
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from gans.data.batches import Batches
+from gans.data.batches import Stream
 from gans.data.errors import DataError
 from gans.data.mnist import SYNTHETIC
 from gans.training.config import ConfigError, RunConfig, check_saved, parse
@@ -55,11 +54,9 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
     mg.manual_seed(config.seed)
     trainer = trainer_class(config)
     _check_batch_size(trainer)
-    images, source = trainer.load_images()
-    batches = Batches(images, trainer.images_per_step, config.seed, config.backend)
-    settings = _settings(trainer, images, source)
-    _introduce(trainer, source, len(images))
-    del images  # the batches have them
+    batches = trainer.load_batches()
+    settings = _settings(trainer, batches)
+    _introduce(trainer, batches)
     if config.dry_run:
         return _dry_run(trainer, batches)
     with folder.locked():
@@ -78,8 +75,16 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
             return True
         finished = loop.run()
     if finished:
+        _report(trainer, folder)
         print(f"Done: {folder.samples}, {folder.gif.name}, {folder.losses.name} and the weights are in {folder.path}")
     return finished
+
+
+def _report(trainer: Trainer, folder: RunFolder) -> None:
+    """Say and keep how good the result is, where that can be measured."""
+    if text := trainer.report():
+        folder.save_report(text)
+        print(text)
 
 
 def _resumed(config: RunConfig, given: set[str], folder: RunFolder, trainer_class: type[Trainer]) -> RunConfig:
@@ -108,17 +113,15 @@ def _check_batch_size(trainer: Trainer) -> None:
         raise ConfigError("--batch-size 1 is too small: the batch normalisation of these networks needs 2 images or more")
 
 
-def _settings(trainer: Trainer, images: np.ndarray, source: str) -> dict[str, Any]:
+def _settings(trainer: Trainer, batches: Stream) -> dict[str, Any]:
     """What config.json says: enough to repeat the run, and to find its generator again."""
     left_out = {"out", "resume", "overwrite", "dry_run"}
     config = {name: value for name, value in dataclasses.asdict(trainer.config).items() if name not in left_out}
-    digest = hashlib.blake2b(np.ascontiguousarray(images).data, digest_size=8).hexdigest()
-    sampler = "generator" if trainer.average is None else "running average of the generator"
     return {
         "trainer": trainer.name,
         "config": config,
-        "data": {"source": source, "images": len(images), "hash": digest},
-        "samples": f"fixed noise, {sampler} in evaluation mode",
+        "data": {"source": batches.source, "images": batches.count, "hash": batches.digest},
+        "samples": trainer.samples_are,
         "minigrad": mg.__version__,
     }
 
@@ -133,14 +136,14 @@ def _check_same_data(before: dict[str, Any], now: dict[str, Any]) -> None:
         )
 
 
-def _introduce(trainer: Trainer, source: str, count: int) -> None:
+def _introduce(trainer: Trainer, batches: Stream) -> None:
     sizes = ", ".join(f"{name} {sum(p.size for p in net.parameters()):,}" for name, net in trainer.networks().items())
-    print(f"{trainer.name} on {trainer.backend}: {count:,} images ({source}); parameters: {sizes}")
+    print(f"{trainer.name} on {trainer.backend}: {batches.count:,} images ({batches.source}); parameters: {sizes}")
     if trainer.backend == "numpy" and not backend.kernels_are_compiled():
         print("The first run compiles its kernels, which takes some seconds; they are kept for the next.", file=sys.stderr)
 
 
-def _dry_run(trainer: Trainer, batches: Batches) -> bool:
+def _dry_run(trainer: Trainer, batches: Stream) -> bool:
     for name, network in trainer.networks().items():
         print(f"{name}: {network}")
     with np.errstate(all="ignore"):

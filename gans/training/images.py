@@ -15,10 +15,13 @@ GAP = 2  # pixels between images
 SMALL = 48  # images smaller than this are enlarged twice: 28 pixels are little on a screen
 
 
-def grid(images: np.ndarray) -> np.ndarray:
-    """Images uint8 (n, channels, height, width) side by side, as near a square as can be: uint8 (rows, columns, 3)."""
+def grid(images: np.ndarray, across: int | None = None) -> np.ndarray:
+    """Images uint8 (n, channels, height, width) side by side: uint8 (rows, columns, 3).
+
+    So many beside each other, by default as near a square as can be.
+    """
     n, _, height, width = images.shape
-    across = math.ceil(math.sqrt(n))
+    across = across or math.ceil(math.sqrt(n))
     down = math.ceil(n / across)
     sheet = np.full((down * (height + GAP) + GAP, across * (width + GAP) + GAP, 3), 255, np.uint8)
     for i, image in enumerate(images):

@@ -14,15 +14,13 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from gans.data.batches import Batches
-from gans.training.images import grid
+from gans.data.batches import Stream
 from gans.training.metrics import ROW_EVERY
 from gans.training.run_folder import RunFolder
 from gans.training.trainer import Metrics, Trainer
 from minigrad import backend, random
 from minigrad.optim import BadGradient
 
-SAMPLES = 64  # images in a grid
 OVERVIEW_SECONDS = 60  # losses.png and training.gif are drawn anew no more often than this
 CURE = "A lower --lr is the usual cure"
 
@@ -41,7 +39,7 @@ class Loop:
     folder : where everything goes, or None to write nothing
     """
 
-    def __init__(self, trainer: Trainer, batches: Batches, folder: RunFolder | None) -> None:
+    def __init__(self, trainer: Trainer, batches: Stream, folder: RunFolder | None) -> None:
         self.trainer, self.batches, self.folder = trainer, batches, folder
         self.step = 0
         self.saved_step = -1
@@ -79,7 +77,7 @@ class Loop:
         """One step; one that meets a NaN or an infinity is repeated to find the op that made it, and ends the run."""
         before = random.default_generator.counter
         try:
-            return self.trainer.step(self.batches[self.step])
+            return self.trainer.step(*self.batches[self.step])
         except FloatingPointError as error:
             random.default_generator.counter = before
             raise self.failure(self.step, error) from error
@@ -91,7 +89,7 @@ class Loop:
             cause = f"the gradient of {self.trainer.parameter_name(symptom.parameter)} is not finite"
         try:
             with mg.detect_anomaly():
-                self.trainer.step(self.batches[step])
+                self.trainer.step(*self.batches[step])
         except BadGradient:
             pass
         except FloatingPointError as error:
@@ -146,10 +144,9 @@ class Loop:
             raise self.error(self.step - 1, f"{name} has {backend.describe_bad_values(array)}")
 
     def sample(self, epoch: int) -> None:
-        """Write the grid of an epoch that has just ended, from the noise that depends on nothing but the seed."""
+        """Write the samples of an epoch that has just ended."""
         if self.folder and self.step == epoch * self.batches.per_epoch:
-            latent = self.trainer.fixed_noise(SAMPLES, self.trainer.config.seed)
-            self.folder.save_samples(epoch, grid(self.trainer.generate(latent)))
+            self.folder.save_samples(epoch, self.trainer.sample_sheet())
 
     def save(self) -> None:
         """Write the checkpoint, unless the one on disk is of this step. Its callers have looked for bad values."""
@@ -158,7 +155,7 @@ class Loop:
             pending = {f"pending.{i:02}.{name}": values for i, (name, values) in metrics}
             counter = {"random.counter": np.array(random.default_generator.counter)}
             arrays = {**self.trainer.state_dict(), **counter, **pending}
-            self.folder.save_checkpoint(arrays, self.step, self.trainer.sampler.state_dict())
+            self.folder.save_checkpoint(arrays, self.step, self.trainer.weights())
             self.saved_step = self.step
 
     def restore(self) -> None:

@@ -3,10 +3,11 @@
 config.json               settings, data source and minigrad's version
 metrics.csv               one row every few steps: the means since the row before
 losses.png                the curves, with what they mean
-samples/epoch-0001.png    a grid from the same noise each time
-training.gif              these grids, one after another
+samples/epoch-0001.png    what the networks make of the same noise, or the same pictures, each time
+training.gif              these pictures, one after another
+report.md                 how good the result is, where that can be measured, when training is over
 checkpoint.safetensors    all that the next step depends on
-generator.safetensors     the generator's weights alone, under PyTorch's names
+generator.safetensors     the generator's weights alone (CycleGAN: both generators'), under PyTorch's names
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class RunFolder:
         self.losses = path / "losses.png"
         self.samples = path / "samples"
         self.gif = path / "training.gif"
+        self.report = path / "report.md"
         self.checkpoint = path / "checkpoint.safetensors"
         self.generator = path / "generator.safetensors"
         self.lock = path / ".lock"
@@ -76,7 +78,15 @@ class RunFolder:
         """Clear away the files of an older run, and write config.json."""
         with _usable(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            for file in [self.checkpoint, self.generator, self.metrics.path, self.losses, self.gif, *self.sample_paths()]:
+            for file in [
+                self.checkpoint,
+                self.generator,
+                self.metrics.path,
+                self.losses,
+                self.gif,
+                self.report,
+                *self.sample_paths(),
+            ]:
                 file.unlink(missing_ok=True)
         self.save_settings(settings)
         with _usable(self.path):
@@ -97,9 +107,9 @@ class RunFolder:
         except (ValueError, KeyError, TypeError) as error:
             raise FileError(f"{self.config} is damaged ({type(error).__name__}: {error})") from error
 
-    def save_checkpoint(self, arrays: Mapping[str, Any], step: int, generator: Mapping[str, Any]) -> None:
-        """The generator first: whoever finds a checkpoint finds weights at least as new beside it."""
-        mg.save(self.generator, generator)
+    def save_checkpoint(self, arrays: Mapping[str, Any], step: int, weights: Mapping[str, Any]) -> None:
+        """The weights first: whoever finds a checkpoint finds weights at least as new beside it."""
+        mg.save(self.generator, weights)
         mg.save(self.checkpoint, arrays, {"step": str(step)})
 
     def load_checkpoint(self) -> tuple[dict[str, np.ndarray], int]:
@@ -111,6 +121,9 @@ class RunFolder:
         if not step.isdecimal():
             raise FileError(f"{self.checkpoint} is damaged or another program's: it does not tell its step")
         return arrays, int(step)
+
+    def save_report(self, text: str) -> None:
+        write_atomically(self.report, text.encode())
 
     def sample_paths(self) -> list[Path]:
         return sorted(self.samples.glob("epoch-*.png"), key=lambda path: (len(path.name), path.name))

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 import minigrad as mg
-from gans.generate import load_run, walk
+from gans.generate import walk
+from gans.trainers import load_run
 from gans.training.images import GAP, read_png
 from gans.training.run_folder import RunFolder
 

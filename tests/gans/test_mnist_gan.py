@@ -25,8 +25,9 @@ from gans.data.batches import Batches
 from gans.data.idx import write_idx
 from gans.mnist_gan import Config, MnistGAN
 from gans.training import loop
+from gans.training import trainer as base
 from gans.training.loop import Loop
-from gans.training.trainer import Trainer
+from gans.training.trainer import LatentTrainer
 from minigrad import random
 from minigrad.kernels import cpu
 
@@ -106,7 +107,7 @@ def trainer(config: Config) -> MnistGAN:
 
 @pytest.fixture
 def real(trainer: MnistGAN) -> mg.Tensor:
-    return Batches(trainer.load_images()[0], 16, seed=0)[0]
+    return Batches(trainer.load_images()[0], 16, seed=0)[0][0]
 
 
 # --- what a run writes
@@ -300,7 +301,7 @@ def test_metrics_of_an_interrupted_run_equal_those_of_a_whole_one(
 def test_a_signal_from_outside_in_the_middle_of_training_loses_nothing(
     number: signal.Signals, start: Start, train: Train, digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "SAMPLES", 64)  # what the other process shows
+    monkeypatch.setattr(base, "SAMPLES", 64)  # what the other process shows
     folder, endless = tmp_path / "run", ("--epochs", 100_000, "--sample-every", 5)
     process = start("gans.mnist_gan", "--data", digits, "--batch-size", 16, *endless, "--out", folder)
     deadline = time.monotonic() + 60
@@ -626,11 +627,11 @@ def test_nan_in_the_data_ends_the_run_with_the_op_and_the_step_and_keeps_the_che
 ) -> None:
     folder, plain = tmp_path / "run", Batches.__getitem__
 
-    def spoiled(self: Batches, step: int) -> mg.Tensor:
-        batch = plain(self, step)
+    def spoiled(self: Batches, step: int) -> tuple[mg.Tensor]:
+        (batch,) = plain(self, step)
         if step == 5:
             batch.data[3, 0, 14, 14] = np.nan
-        return batch
+        return (batch,)
 
     with monkeypatch.context() as patch:
         patch.setattr(Batches, "__getitem__", spoiled)
@@ -745,20 +746,20 @@ def test_samples_come_from_the_same_noise_each_time_and_only_the_seed_changes_it
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[np.ndarray] = []
-    plain = Trainer.generate
+    plain = LatentTrainer.generate
 
-    def generate(self: Trainer, latent: mg.Tensor) -> np.ndarray:
+    def generate(self: LatentTrainer, latent: mg.Tensor) -> np.ndarray:
         shown.append(latent.numpy().copy())
         return plain(self, latent)
 
-    monkeypatch.setattr(Trainer, "generate", generate)
+    monkeypatch.setattr(LatentTrainer, "generate", generate)
     train("--epochs", 3, "--out", tmp_path / "a")
     train("--epochs", 3, "--steps", 6, "--sample-every", 2, "--out", tmp_path / "b")
     train("--resume", "--epochs", 4, "--steps", 16, "--out", tmp_path / "b")
     assert len(shown) == 4 + 1 + 2  # epochs 0-3; 0; 2 and 4
     assert all(np.array_equal(latent, shown[0]) for latent in shown)
-    assert shown[0].shape == (loop.SAMPLES, 100)
-    assert len(set(map(bytes, shown[0]))) == loop.SAMPLES
+    assert shown[0].shape == (base.SAMPLES, 100)
+    assert len(set(map(bytes, shown[0]))) == base.SAMPLES
     train("--steps", 1, "--seed", 1, "--out", tmp_path / "c")
     assert not set(map(bytes, shown[-1])) & set(map(bytes, shown[0]))
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,9 @@ LR = 2e-4  # with the small networks' own 1e-3, rounding errors of 1e-16 grow to
 
 @dataclass(frozen=True)
 class Run:
-    """So many steps of a trainer on images of this shape."""
+    """So many steps of a trainer on images."""
 
     case: Case
-    image: tuple[int, int, int]
     steps: int
 
     def trainer(self) -> Trainer:
@@ -43,21 +43,21 @@ class Run:
             _draw_again(ours)
         return ours
 
-    def images(self, count: int, steps: int) -> Iterator[np.ndarray]:
-        """Blobs and noise in [-1, 1], so many a step, others each step."""
+    def batches(self, shapes: tuple[tuple[int, ...], ...]) -> Iterator[tuple[np.ndarray, ...]]:
+        """Blobs and noise in [-1, 1], tensors of these shapes for every step."""
         rng = np.random.default_rng(1)
-        for _ in range(steps):
-            yield rng.uniform(-1, 1, (count, 1, 1, 1)) * rng.uniform(0, 1, (count, *self.image))
+        for _ in range(self.steps):
+            yield tuple(rng.uniform(-1, 1, (shape[0], 1, 1, 1)) * rng.uniform(0, 1, shape) for shape in shapes)
 
 
 RUNS = {
-    "mnist_gan": Run(Case("mnist_gan", 16), (1, 28, 28), steps=200),
-    "dcgan_28": Run(Case("dcgan", 8, {"arch": "28"}), (1, 28, 28), steps=50),
-    "dcgan_64": Run(Case("dcgan", 4, {"arch": "k4", "image_size": 64}), (3, 64, 64), steps=50),
-    "lsgan": Run(Case("lsgan", 8, {"arch": "28"}), (1, 28, 28), steps=50),
-    "wgan_mlp": Run(Case("wgan", 4), (1, 28, 28), steps=50),  # of the generator, and 250 of the critic
-    "wgan_gp_mlp": Run(Case("wgan_gp", 4), (1, 28, 28), steps=50),
-    "wgan_gp_conv": Run(Case("wgan_gp", 4, {"arch": "conv"}), (1, 28, 28), steps=50),
+    "mnist_gan": Run(Case("mnist_gan", 16), steps=200),
+    "dcgan_28": Run(Case("dcgan", 8, {"arch": "28"}), steps=50),
+    "dcgan_64": Run(Case("dcgan", 4, {"arch": "k4", "image_size": 64}), steps=50),
+    "lsgan": Run(Case("lsgan", 8, {"arch": "28"}), steps=50),
+    "wgan_mlp": Run(Case("wgan", 4), steps=50),  # of the generator, and 250 of the critic
+    "wgan_gp_mlp": Run(Case("wgan_gp", 4), steps=50),
+    "wgan_gp_conv": Run(Case("wgan_gp", 4, {"arch": "conv"}), steps=50),
 }
 
 
@@ -74,7 +74,8 @@ def _draw_again(trainer: Trainer) -> None:
 def replay_randomness(side: Any, tensor: Callable[[np.ndarray], Any]) -> None:
     """Have a trainer or twin take its latent vectors and its uniform numbers from NumPy, each from a stream of its own."""
     normal, uniform = np.random.default_rng(2), np.random.default_rng(5)
-    side.noise = lambda count: tensor(normal.standard_normal((count, side.latent_size)))
+    if hasattr(side, "latent_size"):
+        side.noise = lambda count: tensor(normal.standard_normal((count, side.latent_size)))
     side.uniform = lambda shape: tensor(uniform.random(shape))
 
 
@@ -82,8 +83,8 @@ def run_minigrad(run: Run, steps: int) -> Arrays:
     """Metrics of each step, (steps, metrics), under "metrics", and the networks' final state by name."""
     ours = run.trainer()
     replay_randomness(ours, mg.Tensor)
-    images = run.images(ours.images_per_step, steps)
-    metrics = [[value.item() for value in ours.step(mg.Tensor(x)).values()] for x in images]
+    batches = islice(run.batches(ours.batch_shapes), steps)
+    metrics = [[value.item() for value in ours.step(*map(mg.Tensor, batch)).values()] for batch in batches]
     return {"metrics": np.array(metrics), **network_state(ours)}
 
 
@@ -108,7 +109,7 @@ def run_torch(run: Run, steps: int, variant: str = "eager") -> Arrays:
     ours = run.trainer()
     twin: Any = run.case.twin(network_state(ours), learning_rate(ours), variant)
     replay_randomness(twin, torch.from_numpy)
-    metrics = [twin.step(twin.images(x)) for x in run.images(ours.images_per_step, steps)]
+    metrics = [twin.step(*map(twin.images, batch)) for batch in islice(run.batches(ours.batch_shapes), steps)]
     return {"metrics": np.array(metrics), **twin.state()}
 
 

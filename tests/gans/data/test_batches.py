@@ -11,7 +11,7 @@ IMAGES = np.arange(70, dtype=np.uint8).reshape(70, 1, 1, 1).repeat(3, axis=2)  #
 
 def numbers(batches: Batches, step: int) -> list[int]:
     """Which images batch number `step` holds."""
-    pixels = np.rint((batches[step].numpy() + 1) * 127.5).astype(int)
+    pixels = np.rint((batches[step][0].numpy() + 1) * 127.5).astype(int)
     assert (pixels == pixels[:, :, :1]).all()
     return pixels[:, 0, 0, 0].tolist()
 
@@ -45,10 +45,10 @@ def test_the_order_differs_by_epoch_and_by_seed_and_is_shuffled() -> None:
 
 def test_a_batch_depends_on_its_number_and_the_seed_alone() -> None:
     forwards = Batches(IMAGES, 16, seed=3)
-    expected = {step: forwards[step].numpy() for step in range(20)}
+    expected = {step: forwards[step][0].numpy() for step in range(20)}
     jumping = Batches(IMAGES, 16, seed=3)
     for step in (19, 0, 7, 7, 4, 3, 12, 11, 19):
-        np.testing.assert_array_equal(jumping[step].numpy(), expected[step])
+        np.testing.assert_array_equal(jumping[step][0].numpy(), expected[step])
 
 
 def test_taking_a_batch_leaves_global_random_streams_alone() -> None:
@@ -64,7 +64,7 @@ def test_taking_a_batch_leaves_global_random_streams_alone() -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_bytes_become_numbers_from_minus_one_to_one(dtype: type) -> None:
     every_byte = np.arange(256, dtype=np.uint8).reshape(256, 1, 1, 1)
-    batch = Batches(every_byte, 256, seed=0, dtype=dtype)[0]
+    batch = Batches(every_byte, 256, seed=0, dtype=dtype)[0][0]
     values = np.sort(batch.numpy().ravel())
     assert values.dtype == dtype
     assert not batch.requires_grad
@@ -74,13 +74,13 @@ def test_bytes_become_numbers_from_minus_one_to_one(dtype: type) -> None:
 
 
 def test_batches_keep_the_shape_of_colour_images() -> None:
-    assert Batches(np.zeros((5, 3, 8, 6), np.uint8), 2, seed=0)[1].shape == (2, 3, 8, 6)
+    assert Batches(np.zeros((5, 3, 8, 6), np.uint8), 2, seed=0)[1][0].shape == (2, 3, 8, 6)
 
 
 def test_the_data_is_not_changed() -> None:
     images = IMAGES.copy()
     batches = Batches(images, 16, seed=0)
-    batches[0].data[...] = 9
+    batches[0][0].data[...] = 9
     np.testing.assert_array_equal(images, IMAGES)
 
 

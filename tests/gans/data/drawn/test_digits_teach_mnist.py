@@ -23,8 +23,9 @@ def test_a_classifier_taught_by_synthetic_digits_reads_85_percent_of_mnist() -> 
     adam = optim.Adam(net.parameters(), lr=1e-3)
     pictures, answers = Batches(images[:, None], 128, seed=0), Batches(labels[:, None, None, None], 128, seed=0)
     for step in range(2 * pictures.per_epoch):
-        numbers = np.rint((answers[step].numpy()[:, 0, 0, 0] + 1) * 127.5).astype(np.int64)  # the same order of the same epoch
-        adam.step(mg.grad(F.cross_entropy(net(pictures[step]), mg.Tensor(numbers)), net.parameters()))
+        (answer,) = answers[step]  # in the same order in the same epoch
+        numbers = np.rint((answer.numpy()[:, 0, 0, 0] + 1) * 127.5).astype(np.int64)
+        adam.step(mg.grad(F.cross_entropy(net(*pictures[step]), mg.Tensor(numbers)), net.parameters()))
     real = load_mnist(REAL, "test", labels=True)
     with mg.no_grad():
         scores = net(mg.Tensor(real.images.astype(np.float32) / np.float32(127.5) - np.float32(1))).numpy()

@@ -1,0 +1,106 @@
+"""The networks of CycleGAN: generators that turn pictures into pictures, and a discriminator that judges patches of them.
+
+Generators keep the size of their images, (n, 3, height, width) in (-1, 1). Every convolution but the first and last ones of a
+network is followed by a normalisation, over the pixels of each image by itself ("instance") or over the batch ("batch").
+
+Source: Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial networks", ICCV 2017, section 7.2,
+with the borders and initial weights of its published code; the U-Net is that of Isola et al., "Image-to-image translation with
+conditional adversarial networks", CVPR 2017, section 6.1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import minigrad as mg
+import minigrad.functional as F
+from gans.networks import from_narrow_normal
+from minigrad import nn
+
+Norm = Callable[[int], nn.Module]  # a normalisation of so many channels
+NORMS: dict[str, Norm] = {"instance": nn.InstanceNorm2d, "batch": nn.BatchNorm2d}
+
+DEPTH = 8  # halvings of an image by the U-Net, at most
+MOST_WIDER = 8  # times the first convolution's channels that any layer of a U-Net or a discriminator has
+
+
+class ResidualBlock(nn.Module):
+    """x + body(x): two convolutions that keep the size, and a way around them."""
+
+    def __init__(self, channels: int, norm: Norm) -> None:
+        self.body = nn.Sequential(
+            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), norm(channels), nn.ReLU(),
+            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), norm(channels),
+        )  # fmt: skip
+
+    def forward(self, x: mg.Tensor) -> mg.Tensor:
+        return x + self.body(x)
+
+
+def resnet_generator(blocks: int, width: int, norm: Norm, upsample: str) -> nn.Sequential:
+    """Two convolutions halve the image, residual blocks change it, two steps up bring back its size.
+
+    Height and width must be multiples of 4, and at least 8.
+    """
+    layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7), norm(width), nn.ReLU()]
+    for channels in (width, 2 * width):
+        layers += [nn.Conv2d(channels, 2 * channels, 3, 2, 1), norm(2 * channels), nn.ReLU()]
+    layers += [ResidualBlock(4 * width, norm) for _ in range(blocks)]
+    for channels in (4 * width, 2 * width):
+        layers += [*_twice_as_large(channels, channels // 2, 3, upsample), norm(channels // 2), nn.ReLU()]
+    return from_narrow_normal(nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()))
+
+
+class UNetLevel(nn.Module):
+    """x, and beside it what a smaller U-Net makes of x at half its size, (n, c, h, w) to (n, 2c, h, w)."""
+
+    def __init__(self, down: nn.Sequential, inside: nn.Module, up: nn.Sequential) -> None:
+        self.down, self.inside, self.up = down, inside, up
+
+    def forward(self, x: mg.Tensor) -> mg.Tensor:
+        return F.concatenate([x, self.up(self.inside(self.down(x)))], axis=1)
+
+
+def unet_generator(halvings: int, width: int, norm: Norm, upsample: str) -> nn.Sequential:
+    """Convolutions halve the image again and again, and as many steps up see beside it what it was on the way down.
+
+    Height and width must be multiples of 2 ** halvings.
+    """
+    channels = [width * min(2**i, MOST_WIDER) for i in range(halvings)]
+    level: nn.Module = nn.Sequential()  # below the innermost one
+    for i in reversed(range(1, halvings)):
+        outer, inner = channels[i - 1], channels[i]
+        innermost = i == halvings - 1  # perhaps a single pixel, which cannot be normalised
+        down = nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(outer, inner, 4, 2, 1), *([] if innermost else [norm(inner)]))
+        up = nn.Sequential(nn.ReLU(), *_twice_as_large(inner if innermost else 2 * inner, outer, 4, upsample), norm(outer))
+        level = UNetLevel(down, level, up)
+    first, last = nn.Conv2d(3, width, 4, 2, 1), _twice_as_large(2 * width, 3, 4, upsample)
+    return from_narrow_normal(nn.Sequential(first, level, nn.ReLU(), *last, nn.Tanh()))
+
+
+def patch_discriminator(width: int, norm: Norm) -> nn.Sequential:
+    """Pictures to a map of logits, (n, 1, rows, columns), each of which has seen a patch of 70 x 70 pixels."""
+    layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(0.2)]
+    for channels, stride in ((width, 2), (2 * width, 2), (4 * width, 1)):
+        layers += [nn.Conv2d(channels, 2 * channels, 4, stride, 1), norm(2 * channels), nn.LeakyReLU(0.2)]
+    return from_narrow_normal(nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 4, 1, 1)))
+
+
+class MeanOfPatches(nn.Module):
+    """A map of scores to one score an image, (n, 1)."""
+
+    def forward(self, x: mg.Tensor) -> mg.Tensor:
+        return F.flatten(x).mean(axis=1, keepdims=True)
+
+
+def unet_halvings(image_size: int) -> int:
+    """How often an image of this size is halved: down to a pixel, if its size is a power of 2 of at most 256."""
+    return min(DEPTH, int(math.log2(image_size & -image_size)))
+
+
+def _twice_as_large(before: int, after: int, kernel: int, upsample: str) -> list[nn.Module]:
+    """A transposed convolution; or the nearest pixel repeated and a convolution, which leaves no checkerboard behind."""
+    if upsample == "resize":
+        return [nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), nn.Conv2d(before, after, 3)]
+    return [nn.ConvTranspose2d(before, after, kernel, 2, 1, output_padding=kernel % 2)]
