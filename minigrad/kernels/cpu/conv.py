@@ -11,6 +11,10 @@ out a block of them that fits its cache, multiplies it by the tiles of `gemm`, a
 channels-last, so that a row of the kernel, kernel width x channels numbers, is one run in the image. Where there is padding,
 the image is first copied into a frame of zeros, so that at every position the same runs are copied from one place to another.
 Every number is summed in an order that does not depend on how many threads there are.
+
+A tile of the product is many channels wide, and would be nearly empty where a network ends in an image of three, or in a
+single logit. But if the kernel moves by one pixel at a time, what x is to g in a convolution is what g is to x in another one,
+with the kernel turned round: the images change places and the few channels become part of a patch. See `_turn`.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from minigrad.layout import by_pixel, channels_last
 Array = Any
 
 CACHE = 1 << 17  # numbers in a block of patches: half a megabyte of float32 stays in the second-level cache
+FEW = 16  # output channels: with fewer, half of a tile's width would be empty
 UNITS = 8  # of work that a transposed convolution is cut into, at least, where it can be
 
 
@@ -37,6 +42,8 @@ def conv2d(x: Array, weight: Array, bias: Array | None, geometry: Geometry) -> A
     x, weight, bias = _of_one_type(x, weight, bias)
     if not _is_real(x, weight):
         return channels_last(reference.conv2d(x, weight, bias, geometry))
+    if _has_few(*weight.shape[:2], geometry):
+        return conv_transpose2d(x, _turn(weight), bias, _turned(geometry))
     n, out = len(x), len(weight)
     y = np.empty((n, *geometry.positions, out), x.dtype)
     with POOL:
@@ -49,6 +56,8 @@ def conv_transpose2d(g: Array, weight: Array, bias: Array | None, geometry: Geom
     g, weight, bias = _of_one_type(g, weight, bias)
     if not _is_real(g, weight):
         return channels_last(reference.conv_transpose2d(g, weight, bias, geometry))
+    if _has_few(*weight.shape[:2], geometry):
+        return conv2d(g, _turn(weight), bias, _turned(geometry))
     n, (out, channels) = len(g), weight.shape[:2]
     x = np.empty((n, *geometry.image, channels), g.dtype)
     with POOL:
@@ -62,10 +71,41 @@ def conv2d_weight(x: Array, g: Array, geometry: Geometry) -> Array:
     if not _is_real(x, g):
         return channels_last(reference.conv2d_weight(x, g, geometry))
     out, channels = g.shape[1], x.shape[1]
-    w = np.zeros((out, *geometry.kernel, channels), x.dtype)
+    if _has_few(out, channels, geometry):
+        return channels_last(_turn(conv2d_weight(g, x, _turned(geometry))))
+    w = np.empty((out, *geometry.kernel, channels), x.dtype)
     with POOL:
         _weight(_pixels(x), _pixels(g), w.reshape(-1), len(x), out, _numbers(x, geometry), numba.get_num_threads())
     return w.transpose(0, 3, 1, 2)
+
+
+def _has_few(out: int, channels: int, geometry: Geometry) -> bool:
+    """Whether there are few output channels, and turning the convolution round helps."""
+    if out >= min(FEW, channels) or geometry.stride != (1, 1):
+        return False
+    turned = zip(geometry.image, geometry.positions, geometry.padding, _spans(geometry), strict=True)
+    return all(p <= span and positions == image + 2 * p - span for image, positions, p, span in turned)
+
+
+def _turn(weight: Array) -> Array:
+    """(out, channels, kh, kw) to (channels, out, kh, kw), each kernel turned by half a turn."""
+    return weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
+
+
+def _turned(geometry: Geometry) -> Geometry:
+    """The geometry in which the image and the positions of a kernel that moves by one pixel have changed places.
+
+    With y[q] = sum over t of x[q + d t - p] w[t], x[i] meets y[i + d (k - 1 - t) - (d (k - 1) - p)].
+    """
+    spans, (ph, pw) = _spans(geometry), geometry.padding
+    padding = spans[0] - ph, spans[1] - pw
+    return Geometry(geometry.positions, geometry.kernel, geometry.stride, padding, geometry.dilation)
+
+
+def _spans(geometry: Geometry) -> tuple[int, int]:
+    """Pixels from the first to the last tap of a kernel."""
+    (kh, kw), (dh, dw) = geometry.kernel, geometry.dilation
+    return dh * (kh - 1), dw * (kw - 1)
 
 
 def _of_one_type(x: Array, y: Array, bias: Array | None) -> tuple[Array, Array, Array | None]:
