@@ -145,6 +145,11 @@ class CycleGAN(Trainer):
         order = (config.batch_size, (config.seed, kind), self.backend, self.dtype)
         return Crops(images, config.image_size, not config.no_mirror, *order)
 
+    @property
+    def granularity(self) -> int:
+        """Height and width of what the generators take are multiples of this."""
+        return 2 ** unet_halvings(self.config.image_size) if self.config.generator == "unet" else 8
+
     def translate(self, images: np.ndarray, direction: str) -> np.ndarray:
         """Pictures uint8 (n, 3, height, width), sizes that the network can take, as the other kind; direction AtoB or BtoA."""
         network = self.a_to_b if direction == "AtoB" else self.b_to_a

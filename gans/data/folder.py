@@ -8,7 +8,7 @@ import os
 import stat
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,12 +42,12 @@ def load_folder(path: Path | str, image_size: int, fewest: int | None = None) ->
     if not isinstance(image_size, int | np.integer) or image_size < 1:
         raise ValueError(f"image_size must be a whole number of pixels, 1 or more, but it is {image_size!r}")
     folder = Path(path)
-    files = _image_files(folder)
+    files = image_files(folder)
     if not files:
         raise DataError(f"{folder} has no images ({', '.join(SUFFIXES)}); it must be a folder of images.")
     images, failures = _read_all(files, image_size)
     if failures:
-        _warn(folder, failures, len(files))
+        warn_of(failures, folder, len(files))
     fewest = FEWEST if fewest is None else fewest
     if len(images) < fewest:
         what = "images that can be read" if failures else "images"
@@ -55,8 +55,11 @@ def load_folder(path: Path | str, image_size: int, fewest: int | None = None) ->
     return images, str(folder)
 
 
-def _image_files(folder: Path) -> list[Path]:
-    """Sorted by their paths with "/" in between, which is the same order on every system."""
+def image_files(folder: Path) -> list[Path]:
+    """The pictures in a folder and its subfolders, by their suffix; DataError if it is none or cannot be opened.
+
+    Sorted by their paths with "/" in between, which is the same order on every system.
+    """
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise DataError(f"{folder} is a file, not a folder; it must be a folder of images.")
     files = (file for file in _visible_files(folder) if file.suffix.lower() in SUFFIXES)
@@ -90,9 +93,9 @@ def _read_all(files: list[Path], size: int) -> tuple[npt.NDArray[np.uint8], dict
         chunk = files[begin : begin + _CHUNK]
         for i, file in enumerate(chunk, begin):
             try:
-                images[i] = _read_image(file, size)
+                images[i] = read_image(file, lambda picture: _square(picture, size), 2 * size)
             except Exception as error:  # of many kinds: Pillow passes on whatever a damaged file makes its decoders raise
-                failures[file] = _reason(error)
+                failures[file] = reason(error)
         return len(chunk)
 
     threads = min(8, os.cpu_count() or 1)  # each holds one decoded picture
@@ -119,20 +122,27 @@ def _room_for(count: int, size: int) -> npt.NDArray[np.uint8]:
         ) from error
 
 
-def _read_image(path: Path, size: int) -> npt.NDArray[np.uint8]:
-    """One picture, as `load_folder` makes it: (3, size, size). Raises what Pillow raises."""
+def read_image(path: Path, prepare: Callable[[Image], Image], enough: int | None = None) -> npt.NDArray[np.uint8]:
+    """One picture, upright, in colour, on white where it is transparent: (3, height, width) uint8. Raises what Pillow raises.
+
+    Parameters
+    ----------
+    prepare : done to the picture, which may have transparent parts, before it is put on white
+    enough : so many pixels a side are needed, if it is known; a large JPEG is then read faster
+    """
     from PIL import Image, ImageOps
 
     if not stat.S_ISREG(path.stat().st_mode):  # opening a named pipe would wait for ever
         raise OSError(errno.EINVAL, "not a regular file")
     with Image.open(path, formats=_FORMATS) as picture:
-        picture.draft(None, (2 * size, 2 * size))  # a JPEG is decoded at a half, a quarter or an eighth, if that is enough
+        if enough is not None:
+            picture.draft(None, (enough, enough))  # a JPEG is decoded at a half, a quarter or an eighth
         with contextlib.suppress(Exception):  # what raises is damaged EXIF data, of many kinds; the picture is not
             ImageOps.exif_transpose(picture, in_place=True)
-        square = _square(_in_colour(picture), size)
-    if square.mode == "RGBA":
-        square = Image.alpha_composite(Image.new("RGBA", square.size, "white"), square).convert("RGB")
-    return np.asarray(square).transpose(2, 0, 1)
+        prepared = prepare(_in_colour(picture))
+    if prepared.mode == "RGBA":
+        prepared = Image.alpha_composite(Image.new("RGBA", prepared.size, "white"), prepared).convert("RGB")
+    return np.asarray(prepared).transpose(2, 0, 1)
 
 
 def _in_colour(picture: Image) -> Image:
@@ -156,7 +166,8 @@ def _square(picture: Image, size: int) -> Image:
     return picture.resize((size, size), Resampling.BICUBIC, (left, top, left + side, top + side), reducing_gap=3)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why a picture cannot be read, in a few words."""
     from PIL import Image
 
     if isinstance(error, Image.UnidentifiedImageError):
@@ -166,7 +177,8 @@ def _reason(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or "damaged"
 
 
-def _warn(folder: Path, failures: dict[Path, str], count: int) -> None:
+def warn_of(failures: dict[Path, str], folder: Path, count: int) -> None:
+    """Name, on stderr, some of the pictures that cannot be read, with the reasons."""
     named = [f"{file.relative_to(folder)} ({failures[file]})" for file in sorted(failures)[:_NAMED]]
     more = f" and {len(failures) - len(named):,} more" if len(failures) > len(named) else ""
     names = ", ".join(named)

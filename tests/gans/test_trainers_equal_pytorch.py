@@ -1,4 +1,7 @@
-"""Many training steps give PyTorch's losses, weights and running statistics, to 1e-9 relative in float64."""
+"""Many training steps give PyTorch's losses, weights and running statistics, to 1e-9 relative in float64.
+
+Left out are the biases before an instance normalisation, which takes them out again: nothing depends on them.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,9 @@ def test_losses_weights_and_statistics_equal_those_of_a_live_run(name: str) -> N
 @pytest.mark.parametrize("name", RUNS)
 def test_the_run_is_long_enough_to_tell(name: str) -> None:
     """Weights that had hardly moved would agree whatever the step does. No loss depends on the critics' last bias."""
-    for owner, network in RUNS[name].trainer().networks().items():
-        for key, parameter in network.named_parameters().items():
-            moved = np.abs(ours(name)[f"{owner}.{key}"] - parameter.data).max()
-            assert moved > 1e-3 or (owner, key) == ("critic", "5.bias"), f"{owner}.{key} moved by {moved}"
+    trainer = RUNS[name].trainer()
+    start = gan_runs.network_state(trainer)
+    parameters = {f"{owner}.{key}" for owner, network in trainer.networks().items() for key in network.named_parameters()}
+    for key in parameters - gan_runs.without_effect(trainer) - {"critic.5.bias"}:
+        moved = np.abs(ours(name)[key] - start[key]).max()
+        assert moved > 5e-4, f"{key} moved by {moved}"

@@ -1,0 +1,138 @@
+"""Pictures translated by a CycleGAN: `python -m gans.translate runs/cyclegan --direction AtoB --input photos --out there`.
+
+Pictures keep their size: to fit the network they are continued beyond their borders by mirror images, which are cut off again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gans.cyclegan import CycleGAN
+from gans.data.folder import image_files, read_image, reason, warn_of
+from gans.trainers import load_run
+from gans.training.cli import USER_ERRORS
+from gans.training.config import ConfigError, OneLineParser
+from gans.training.images import save_png
+from minigrad import backend
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MOST_PIXELS = 8192  # of --size
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = OneLineParser("python -m gans.translate", description=__doc__)
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder, such as runs/cyclegan")
+    parser.add_argument("--direction", choices=("AtoB", "BtoA"), required=True, help="from which kind to which")
+    parser.add_argument("--input", type=Path, metavar="PATH", required=True, help="a picture, or a folder of pictures")
+    parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder for the translations, as PNG")
+    parser.add_argument("--size", type=_size, metavar="N", help="resize first, the shorter side to N pixels")
+    parser.add_argument("--overwrite", action="store_true", help="replace translations that are there already")
+    parser.add_argument("--backend", choices=("auto", "numpy", "cupy"), default="numpy", help="what computes (default: numpy)")
+    arguments = parser.parse_args(argv)
+    try:
+        print(_run(arguments))
+    except USER_ERRORS as error:
+        sys.exit(f"{parser.prog}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _run(arguments: argparse.Namespace) -> str:
+    from tqdm import tqdm
+
+    trainer = load_run(arguments.run, backend.resolve(arguments.backend))
+    if not isinstance(trainer, CycleGAN):
+        raise ConfigError(f"{arguments.run} is a run of gans.{trainer.name}, which makes new pictures: use gans.generate")
+    folder, targets = _targets(arguments.input, arguments.out)
+    _check_free(targets, arguments.overwrite)
+    failures: dict[Path, str] = {}
+    for source, target in tqdm(targets.items(), desc="translating", unit="", delay=1, disable=None):  # None: not into a log
+        try:
+            image = read_image(source, functools.partial(_resized, side=arguments.size))
+        except Exception as error:  # of many kinds: Pillow passes on whatever a damaged file makes its decoders raise
+            failures[source] = reason(error)
+            continue
+        try:
+            translated = translate(trainer, image, arguments.direction)
+        except MemoryError:
+            failures[source] = f"{image.shape[2]} x {image.shape[1]} pixels are too many for the memory there is; try --size"
+            continue
+        _save(target, translated)
+    if failures:
+        warn_of(failures, folder, len(targets))
+    if len(failures) == len(targets):
+        raise ConfigError(f"nothing in {arguments.input} could be translated")
+    return f"{len(targets) - len(failures)} in {arguments.out}"
+
+
+def _targets(source: Path, out: Path) -> tuple[Path, dict[Path, Path]]:
+    """The folder of the pictures, and for each of them where its translation goes: same place, same name, but PNG."""
+    if not source.exists():
+        raise ConfigError(f"--input {source} does not exist")
+    folder, files = (source, image_files(source)) if source.is_dir() else (source.parent, [source])
+    if not files:
+        raise ConfigError(f"--input {source} has no pictures")
+    names = Counter(file.with_suffix("") for file in files)
+    targets = {}
+    for file in files:
+        alone = names[file.with_suffix("")] == 1  # else the old suffix tells a.jpg and a.png apart
+        targets[file] = out / file.relative_to(folder).with_name(f"{file.stem if alone else file.name}.png")
+    return folder, targets
+
+
+def _check_free(targets: dict[Path, Path], overwrite: bool) -> None:
+    """ConfigError if something would be lost."""
+    if lost := {target.resolve() for target in targets.values()} & {source.resolve() for source in targets}:
+        raise ConfigError(f"the translation would replace the picture itself, {min(lost)}: choose another --out")
+    there = [target for target in targets.values() if target.exists()]
+    if there and not overwrite:
+        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+        raise ConfigError(f"{there[0]}{more} exist already: choose another --out, or replace them (--overwrite)")
+
+
+def translate(trainer: CycleGAN, image: np.ndarray, direction: str) -> np.ndarray:
+    """One picture (3, height, width) uint8 of any size."""
+    height, width = image.shape[1:]
+    missing = [-length % trainer.granularity for length in (height, width)]
+    top, left = (n // 2 for n in missing)
+    borders = (0, 0), (top, missing[0] - top), (left, missing[1] - left)
+    translated = trainer.translate(np.pad(image, borders, mode="symmetric")[None], direction)[0]
+    return translated[:, top : top + height, left : left + width]
+
+
+def _save(path: Path, image: np.ndarray) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot use the folder {path.parent}: {error.strerror or error}") from error
+    save_png(path, np.ascontiguousarray(image.transpose(1, 2, 0)))
+
+
+def _resized(picture: Image, side: int | None) -> Image:
+    """The shorter side that long, if there is a wish."""
+    from PIL.Image import Resampling
+
+    if side is None:
+        return picture
+    scale = side / min(picture.size)
+    return picture.resize([max(1, round(length * scale)) for length in picture.size], Resampling.BICUBIC, reducing_gap=3)
+
+
+def _size(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_PIXELS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MOST_PIXELS}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    main()
