@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from benchmarks.twins import twin
-from benchmarks.twins.twin import Loss
+from benchmarks.twins.twin import Loss, piece
 
 
 def k4_networks(image_size: int) -> tuple[nn.Sequential, nn.Sequential]:
@@ -74,25 +74,35 @@ class Twin(twin.Twin):
         return self.probability(judgement)
 
     def step(self, real: torch.Tensor) -> list[float]:
-        D, G = self.discriminator, self.generator
         n = len(real)
-        ones, zeros = torch.ones(n, 1, dtype=self.dtype), torch.zeros(n, 1, dtype=self.dtype)
+        ones, zeros = self.labels(n, 1), self.labels(n, 0)
 
         self.d_optimizer.zero_grad()
-        d_real = D(real)
-        real_loss = self.loss(d_real, ones)
+        real_loss, d_real = self.judge(real, ones)
         real_loss.backward()
-        fake = G(self.noise(n))
-        d_fake = D(fake.detach())
-        fake_loss = self.loss(d_fake, zeros)
+        fake = self.generate(self.noise(n))
+        fake_loss, d_fake = self.judge(fake.detach(), zeros)
         fake_loss.backward()
         self.d_optimizer.step()
 
         self.g_optimizer.zero_grad()
-        with self.frozen(D):
-            g_loss = self.loss(D(fake), ones)
+        with self.frozen(self.discriminator):
+            g_loss = self.fool(fake, ones)
             g_loss.backward()
         self.g_optimizer.step()
+        return [value.item() for value in (real_loss + fake_loss, g_loss, d_real, d_fake)]
 
-        d_loss = real_loss + fake_loss
-        return [d_loss.item(), g_loss.item(), self.shown(d_real).mean().item(), self.shown(d_fake).mean().item()]
+    @piece
+    def generate(self, z: torch.Tensor) -> torch.Tensor:
+        return self.generator(z)
+
+    @piece
+    def judge(self, x: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The discriminator's loss on one kind of images, and what is plotted of what it says."""
+        judgement = self.discriminator(x)
+        return self.loss(judgement, target), self.shown(judgement).detach().mean()
+
+    @piece
+    def fool(self, fake: torch.Tensor, ones: torch.Tensor) -> torch.Tensor:
+        """The generator's loss."""
+        return self.loss(self.discriminator(fake), ones)

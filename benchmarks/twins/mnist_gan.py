@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from benchmarks.twins import twin
+from benchmarks.twins.twin import piece
 
 
 def make_generator(latent_size: int) -> nn.Sequential:
@@ -50,27 +51,40 @@ class Twin(twin.Twin):
         self.g_optimizer, self.d_optimizer = self.adam(generator, lr), self.adam(logits, lr)
 
     def step(self, real: torch.Tensor) -> list[float]:
-        D, G = self.discriminator, self.generator
         n = len(real)
-        ones, zeros = torch.ones(n, 1, dtype=self.dtype), torch.zeros(n, 1, dtype=self.dtype)
-        fake = G(self.noise(n))
+        fake = self.generate(self.noise(n))
 
-        if self.tuned:
-            d_both = D(torch.cat([real, fake.detach()]))
-            d_real, d_fake = d_both[:n], d_both[n:]
-            d_loss = 2 * self.loss(d_both, torch.cat([ones, zeros]))  # the mean over twice as many
-        else:
-            d_real, d_fake = D(real), D(fake.detach())
-            d_loss = self.loss(d_real, ones) + self.loss(d_fake, zeros)
+        d_loss, d_real, d_fake = self.judge(real, fake.detach(), self.labels(n, 1), self.labels(n, 0))
         self.d_optimizer.zero_grad()
         d_loss.backward()
         self.d_optimizer.step()
 
         self.g_optimizer.zero_grad()
-        with self.frozen(D):
-            g_loss = self.loss(D(fake), ones)
+        with self.frozen(self.discriminator):
+            g_loss = self.fool(fake, self.labels(n, 1))
             g_loss.backward()
         self.g_optimizer.step()
+        return [value.item() for value in (d_loss, g_loss, d_real, d_fake)]
 
-        d_real, d_fake = self.probability(d_real), self.probability(d_fake)
-        return [d_loss.item(), g_loss.item(), d_real.mean().item(), d_fake.mean().item()]
+    @piece
+    def generate(self, z: torch.Tensor) -> torch.Tensor:
+        return self.generator(z)
+
+    @piece
+    def judge(
+        self, real: torch.Tensor, fake: torch.Tensor, ones: torch.Tensor, zeros: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        """The discriminator's loss, and how likely it takes both kinds of images to be real."""
+        if self.tuned:
+            d_both = self.discriminator(torch.cat([real, fake]))
+            d_real, d_fake = d_both[: len(real)], d_both[len(real) :]
+            loss = 2 * self.loss(d_both, torch.cat([ones, zeros]))  # the mean over twice as many
+        else:
+            d_real, d_fake = self.discriminator(real), self.discriminator(fake)
+            loss = self.loss(d_real, ones) + self.loss(d_fake, zeros)
+        return loss, self.probability(d_real).detach().mean(), self.probability(d_fake).detach().mean()
+
+    @piece
+    def fool(self, fake: torch.Tensor, ones: torch.Tensor) -> torch.Tensor:
+        """The generator's loss."""
+        return self.loss(self.discriminator(fake), ones)

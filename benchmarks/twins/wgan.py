@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from benchmarks.twins import dcgan, twin
+from benchmarks.twins.twin import piece
 
 
 def dense_networks() -> tuple[nn.Sequential, nn.Sequential]:
@@ -74,14 +75,13 @@ class Twin(twin.Twin):
         return torch.optim.RMSprop(network.parameters(), lr=lr)
 
     def step(self, real: torch.Tensor) -> list[float]:
-        f, G = self.critic, self.generator
         n = len(real) // self.critic_steps
         for x in real.split(n):
             metrics = self.critic_step(x)
 
         self.g_optimizer.zero_grad()
-        with self.frozen(f):
-            g_loss = -f(G(self.noise(n))).mean()
+        with self.frozen(self.critic):
+            g_loss = self.fool(self.noise(n))
             g_loss.backward()
         self.g_optimizer.step()
         return [value.item() for value in (*metrics, g_loss)]
@@ -98,8 +98,18 @@ class Twin(twin.Twin):
     def fake(self, count: int) -> torch.Tensor:
         """Generated images, for the critic."""
         with torch.set_grad_enabled(not self.tuned):
-            return self.generator(self.noise(count)).detach()
+            return self.generate(self.noise(count)).detach()
 
+    @piece
+    def generate(self, z: torch.Tensor) -> torch.Tensor:
+        return self.generator(z)
+
+    @piece
+    def fool(self, z: torch.Tensor) -> torch.Tensor:
+        """The generator's loss."""
+        return -self.critic(self.generator(z)).mean()
+
+    @piece
     def estimate(self, x: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
         """Of the Wasserstein distance."""
         if not self.tuned:

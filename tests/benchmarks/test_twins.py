@@ -18,20 +18,18 @@ TWINS = {  # with those that are not timed
     "wgan": Case("wgan"),
     "wgan_64": Case("wgan", network={"arch": "conv", "image_size": 64}),
 }
-PARAMETERS = {  # generator's and discriminator's or critic's, without running statistics
-    "mnist_gan": (293_136, 267_009),
-    "dcgan_28": (6_675_009, 1_102_721),
-    "dcgan_64": (3_576_704, 2_765_568),  # as published
-    "lsgan": (6_675_009, 1_102_721),
-    "wgan_gp_mlp": (247_440, 233_985),
-    "wgan_gp_conv": (771_969, 138_561),
-    "wgan": (247_440, 233_985),
-    "wgan_64": (3_576_704, 2_764_737),
+PARAMETERS = {  # of each network, without running statistics
+    "mnist_gan": [293_136, 267_009],
+    "dcgan_28": [6_675_009, 1_102_721],
+    "dcgan_64": [3_576_704, 2_765_568],  # as published
+    "lsgan": [6_675_009, 1_102_721],
+    "wgan_gp_mlp": [247_440, 233_985],
+    "wgan_gp_conv": [771_969, 138_561],
+    "cyclegan_64": [7_837_699, 7_837_699, 2_764_737, 2_764_737],
+    "wgan": [247_440, 233_985],
+    "wgan_64": [3_576_704, 2_764_737],
 }
-
-
-def image_of(case: str) -> tuple[int, int, int]:
-    return (3, 64, 64) if case.endswith("_64") else (1, 28, 28)
+JUDGES = ("discriminator", "critic", "d_a", "d_b")
 
 
 def twin_of(case: str, variant: str) -> Any:
@@ -39,19 +37,19 @@ def twin_of(case: str, variant: str) -> Any:
     return TWINS[case].twin(network_state(trainer), learning_rate(trainer), variant)
 
 
-def judge_of(twin: Any) -> Any:
-    """The discriminator or critic, as the twin's steps call it."""
-    return twin.critic if "critic" in twin.networks else twin.discriminator
+def judges_of(twin: Any) -> list[Any]:
+    """The discriminators or the critic, as the twin's steps call them."""
+    return [getattr(twin, name, network) for name, network in twin.networks.items() if name in JUDGES]
 
 
 def optimizers_of(twin: Any) -> list[Any]:
-    return [twin.g_optimizer, twin.critic_optimizer if "critic" in twin.networks else twin.d_optimizer]
+    return [value for value in vars(twin).values() if isinstance(value, torch.optim.Optimizer)]
 
 
 @pytest.mark.parametrize("case", TWINS)
 def test_a_twin_has_as_many_parameters_as_are_known(case: str) -> None:
     twin = twin_of(case, "eager")
-    counts = tuple(sum(p.numel() for p in network.parameters()) for network in twin.networks.values())
+    counts = [sum(p.numel() for p in network.parameters()) for network in twin.networks.values()]
     assert counts == PARAMETERS[case]
 
 
@@ -59,7 +57,9 @@ def test_a_twin_has_as_many_parameters_as_are_known(case: str) -> None:
 @pytest.mark.parametrize("case", TWINS)
 def test_a_twin_makes_the_trainers_steps(case: str, variant: str) -> None:
     """Two steps with the case's own settings, but of few images; of the largest one, which has six updates and takes long."""
-    run = gan_runs.Run(replace(TWINS[case], batch_size=4), image_of(case), steps=1 if case == "wgan_64" else 2)
+    network = {**TWINS[case].network, "width": 16} if case == "cyclegan_64" else TWINS[case].network
+    small = replace(TWINS[case], batch_size=min(4, TWINS[case].batch_size), network=network)
+    run = gan_runs.Run(small, steps=1 if case == "wgan_64" else 2)
     ours, theirs = gan_runs.run_minigrad(run, run.steps), gan_runs.run_torch(run, run.steps, variant)
     assert ours.keys() == theirs.keys()
     for name, array in theirs.items():
@@ -70,27 +70,67 @@ def test_a_twin_makes_the_trainers_steps(case: str, variant: str) -> None:
 def test_the_eager_variant_is_plain(case: str) -> None:
     """As the tutorials write it: default Adam, D not frozen, weights in PyTorch's own order, a sigmoid for cross-entropy."""
     twin = twin_of(case, "eager")
-    judge = judge_of(twin)
     assert not any(optimizer.defaults["fused"] for optimizer in optimizers_of(twin))
-    with twin.frozen(judge):
-        assert all(p.requires_grad for p in judge.parameters())
     assert all(p.is_contiguous() for network in twin.networks.values() for p in network.parameters())
-    assert twin.images(np.zeros((2, *image_of(case)))).is_contiguous()
-    last = type(list(judge)[-1])
-    assert (last is torch.nn.Sigmoid) == (case in ("mnist_gan", "dcgan_28", "dcgan_64"))
+    assert twin.images(np.zeros((2, 3, 8, 8))).is_contiguous()
+    for judge in judges_of(twin):
+        with twin.frozen(judge):
+            assert all(p.requires_grad for p in judge.parameters())
+        last = type(list(judge)[-1])
+        assert (last is torch.nn.Sigmoid) == (case in ("mnist_gan", "dcgan_28", "dcgan_64"))
 
 
+@pytest.mark.parametrize("variant", ["tuned", "compiled"])
 @pytest.mark.parametrize("case", CASES)
-def test_the_tuned_variant_is_tuned(case: str) -> None:
-    """Fused Adam, convolutions channels-last, no gradient of D's weights in G's step, no sigmoid in D."""
-    twin = twin_of(case, "tuned")
-    judge = judge_of(twin)
+def test_the_tuned_variant_is_tuned_and_the_compiled_one_as_well(case: str, variant: str) -> None:
+    """Fused Adam, memory channels-last (but for CycleGAN), no gradient of D's weights in G's step, no sigmoid in D."""
+    twin = twin_of(case, variant)
+    assert len(optimizers_of(twin)) == 2
     assert all(optimizer.defaults["fused"] for optimizer in optimizers_of(twin))
     kernels = [p for network in twin.networks.values() for p in network.parameters() if p.ndim == 4]
-    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)
+    order = torch.channels_last if twin.channels_last else torch.contiguous_format
+    assert all(p.is_contiguous(memory_format=order) for p in kernels)
     assert bool(kernels) == (case not in ("mnist_gan", "wgan_gp_mlp"))
-    assert twin.images(np.zeros((2, *image_of(case)))).is_contiguous(memory_format=torch.channels_last)
-    with twin.frozen(judge):
-        assert not any(p.requires_grad for p in judge.parameters())
-    assert all(p.requires_grad for p in judge.parameters())
-    assert not any(isinstance(layer, torch.nn.Sigmoid) for layer in judge)
+    assert twin.images(np.zeros((2, 3, 8, 8))).is_contiguous(memory_format=order)
+    for judge in judges_of(twin):
+        with twin.frozen(judge):
+            assert not any(p.requires_grad for p in judge.parameters())
+        assert all(p.requires_grad for p in judge.parameters())
+        assert not any(isinstance(layer, torch.nn.Sigmoid) for layer in judge)
+
+
+GRAPHS: list[Any] = []
+
+
+def note(graph: Any, inputs: Any) -> Any:
+    """A backend of torch.compile that runs the graph as it is."""
+    GRAPHS.append(graph)
+    return graph.forward
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch.compile looks at it
+@pytest.mark.parametrize("case", CASES)
+def test_the_pieces_of_the_compiled_variant_can_be_traced_whole(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No piece falls apart in what torch.compile cannot follow, and the step stays the same. (Without generating code.)"""
+    torch_compile = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda method, **_: torch_compile(method, backend=note, fullgraph=True))
+    torch.compiler.reset()
+    GRAPHS.clear()
+    network = {**CASES[case].network, "width": 8} if case == "cyclegan_64" else CASES[case].network
+    run = gan_runs.Run(replace(CASES[case], batch_size=min(2, CASES[case].batch_size), network=network), steps=1)
+    plain, whole = (gan_runs.run_torch(run, 1, variant) for variant in ("tuned", "compiled"))
+    assert len(GRAPHS) >= 3  # of G, of the judge's loss, of G's loss
+    for name, array in plain.items():
+        np.testing.assert_allclose(whole[name], array, rtol=0, atol=1e-9 * np.abs(array).max(), err_msg=name)
+
+
+@pytest.mark.filterwarnings("ignore:for .* copying from a non-meta parameter")  # a device that computes nothing
+@pytest.mark.parametrize("case", CASES)
+def test_what_a_twin_makes_is_on_the_device_of_its_networks(case: str) -> None:
+    with torch.device("meta"):
+        twin = twin_of(case, "tuned")
+    made = [twin.images(np.zeros((2, 3, 8, 8))), twin.uniform((2, 1)), twin.labels(2, 1.0)]
+    made += [twin.noise(2)] if hasattr(twin, "latent_size") else []
+    made += [p for network in twin.networks.values() for p in network.parameters()]
+    assert {x.device.type for x in made} == {"meta"}
+    assert twin.mode == "default"  # "reduce-overhead" makes CUDA graphs, and is for CUDA

@@ -112,6 +112,15 @@ REDUCTIONS = [
     Case("sum", "kept", (real(2, 3),), lambda x: F.sum(x, 1, keepdims=True), lambda t, x: t.sum(x, 1, keepdim=True)),
     Case("mean", "all", (real(3, 4),), F.mean, lambda t, x: t.mean(x)),
     Case("mean", "two axes", (real(2, 3, 4),), lambda x: F.mean(x, (0, 2)), lambda t, x: t.mean(x, (0, 2))),
+    Case("norm", "all", (real(3, 4),), F.norm, lambda t, x: t.linalg.vector_norm(x)),
+    Case("norm", "one axis", (real(3, 4),), lambda x: F.norm(x, 1), lambda t, x: t.linalg.vector_norm(x, dim=1)),
+    Case(
+        "norm",
+        "two axes, kept, over an eps",
+        (real(2, 3, 4),),
+        lambda x: F.norm(x, (0, -1), keepdims=True, eps=0.5),
+        lambda t, x: (x.square().sum((0, -1), keepdim=True) + 0.5).sqrt(),
+    ),
     Case("var", "all", (real(3, 4),), F.var, lambda t, x: t.var(x, correction=0)),
     Case("var", "unbiased", (real(3, 4),), lambda x: F.var(x, 0, ddof=1), lambda t, x: t.var(x, 0, correction=1)),
     Case(

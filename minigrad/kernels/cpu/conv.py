@@ -42,7 +42,7 @@ def conv2d(x: Array, weight: Array, bias: Array | None, geometry: Geometry) -> A
     x, weight, bias = _of_one_type(x, weight, bias)
     if not _is_real(x, weight):
         return channels_last(reference.conv2d(x, weight, bias, geometry))
-    if _has_few(*weight.shape[:2], geometry):
+    if _has_few(weight.shape, geometry):
         return conv_transpose2d(x, _turn(weight), bias, _turned(geometry))
     n, out = len(x), len(weight)
     y = np.empty((n, *geometry.positions, out), x.dtype)
@@ -56,7 +56,7 @@ def conv_transpose2d(g: Array, weight: Array, bias: Array | None, geometry: Geom
     g, weight, bias = _of_one_type(g, weight, bias)
     if not _is_real(g, weight):
         return channels_last(reference.conv_transpose2d(g, weight, bias, geometry))
-    if _has_few(*weight.shape[:2], geometry):
+    if _has_few(weight.shape, geometry):
         return conv2d(g, _turn(weight), bias, _turned(geometry))
     n, (out, channels) = len(g), weight.shape[:2]
     x = np.empty((n, *geometry.image, channels), g.dtype)
@@ -71,7 +71,7 @@ def conv2d_weight(x: Array, g: Array, geometry: Geometry) -> Array:
     if not _is_real(x, g):
         return channels_last(reference.conv2d_weight(x, g, geometry))
     out, channels = g.shape[1], x.shape[1]
-    if _has_few(out, channels, geometry):
+    if _has_few((out, channels), geometry):
         return channels_last(_turn(conv2d_weight(g, x, _turned(geometry))))
     w = np.empty((out, *geometry.kernel, channels), x.dtype)
     with POOL:
@@ -79,8 +79,9 @@ def conv2d_weight(x: Array, g: Array, geometry: Geometry) -> Array:
     return w.transpose(0, 3, 1, 2)
 
 
-def _has_few(out: int, channels: int, geometry: Geometry) -> bool:
-    """Whether there are few output channels, and turning the convolution round helps."""
+def _has_few(shape: tuple[int, ...], geometry: Geometry) -> bool:
+    """Whether weights of this shape, (out, channels, ...), have few output channels, and turning the kernel round helps."""
+    out, channels, *_ = shape
     if out >= min(FEW, channels) or geometry.stride != (1, 1):
         return False
     turned = zip(geometry.image, geometry.positions, geometry.padding, _spans(geometry), strict=True)

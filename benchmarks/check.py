@@ -1,0 +1,36 @@
+"""What `--check` does before the tables: the tests that need a GPU, so that a short time on such a machine suffices for all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TEST_SECONDS = 240  # for the tests, at most
+STOP_AFTER = 400.0  # seconds; no measurement is begun later, so that everything takes less than eight minutes
+
+
+def run_checks(folder: Path) -> dict[str, str]:
+    """Title -> what came out, a sentence or two. What the tests print is written to the folder."""
+    return {"GPU tests": run_gpu_tests(folder / "pytest.txt"), "Capture": check_capture()}
+
+
+def run_gpu_tests(log: Path) -> str:
+    """`python -m pytest -m gpu`; the last line that it prints."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-rs"]
+    start = time.perf_counter()
+    with log.open("w") as file:
+        try:
+            subprocess.run(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, timeout=TEST_SECONDS)
+            end = (log.read_text().strip().splitlines() or ["nothing was printed"])[-1]
+        except subprocess.TimeoutExpired:
+            end = f"stopped after {TEST_SECONDS} seconds"
+    return f"`python -m pytest -m gpu`: {end} ({time.perf_counter() - start:.0f} s; all of it in {log.name})"
+
+
+def check_capture() -> str:
+    """Captured steps against steps that are not: nothing yet, for the engine cannot capture its steps yet."""
+    return "Not checked: the engine does not capture steps as CUDA graphs yet."

@@ -1,0 +1,115 @@
+"""minigrad and PyTorch as the measurements see them: where arrays go, when work is done, how much memory it took.
+
+Each is imported when its class is made, in a process that has no use for the other.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.settings import Settings
+
+
+class Library:
+    """What both have; by itself, NumPy."""
+
+    about = f"NumPy {np.__version__}"  # versions and settings
+    gpu = False
+
+    def array(self, a: np.ndarray) -> Any:
+        """The numbers of `a` as this library's kernels take them, on the device, in the order in which they lie in memory."""
+        return a
+
+    def wait(self) -> None:
+        """Until the GPU has done all it was asked for; only then does a clock tell what that took."""
+
+    def gpu_mib(self) -> float:
+        """What the library's pool of GPU memory has grown to, in MiB; both pools keep what is freed."""
+        raise NotImplementedError
+
+    def memory(self) -> dict[str, float]:
+        """The most memory so far in MiB: of this process, and on the GPU."""
+        return {"resident": resident_mib()} | ({"gpu": self.gpu_mib()} if self.gpu else {})
+
+    def seconds(self, action: Callable[[], Any], count: int) -> float:
+        """Seconds an action takes, over `count` of them."""
+        self.wait()
+        start = time.perf_counter()
+        for _ in range(count):
+            action()
+        self.wait()
+        return (time.perf_counter() - start) / count
+
+
+class Minigrad(Library):
+    def __init__(self, settings: Settings) -> None:
+        import minigrad as mg
+        from minigrad import backend
+
+        self.gpu = settings.backend == "cupy"
+        self.backend = settings.backend
+        self.kernels = backend.kernels_named(backend.resolve(settings.backend))
+        self._move = backend.move
+        backend.allow_tf32(settings.tf32)
+        self.about = f"minigrad {mg.__version__}, NumPy {np.__version__}, {settings.threads} threads"
+        if self.gpu:
+            self.cupy = backend.cupy_module()
+            version = self.cupy.cuda.runtime.runtimeGetVersion()
+            self.about += f", CuPy {self.cupy.__version__}, CUDA {version}, TF32 {'on' if settings.tf32 else 'off'}"
+
+    def array(self, a: np.ndarray) -> Any:
+        return self._move(a, self.backend)
+
+    def wait(self) -> None:
+        if self.gpu:
+            self.cupy.cuda.get_current_stream().synchronize()
+
+    def gpu_mib(self) -> float:
+        return self.cupy.get_default_memory_pool().total_bytes() / (1 << 20)
+
+
+class PyTorch(Library):
+    """
+    Parameters
+    ----------
+    variant : a name in `settings.PYTORCH`; who tunes lets cuDNN find its fastest algorithms
+    """
+
+    def __init__(self, settings: Settings, variant: str = "tuned") -> None:
+        import torch
+
+        self.torch, self.device = torch, settings.device
+        self.gpu = settings.device == "cuda"
+        torch.set_num_threads(settings.threads)
+        torch.backends.cuda.matmul.allow_tf32 = settings.tf32
+        torch.backends.cudnn.allow_tf32 = settings.tf32  # on by default
+        torch.backends.cudnn.benchmark = variant != "eager"
+        self.about = f"PyTorch {torch.__version__}, {variant}, {torch.get_num_threads()} threads"
+        if self.gpu:
+            flags = f"TF32 {'on' if settings.tf32 else 'off'}, cudnn.benchmark {'on' if variant != 'eager' else 'off'}"
+            self.about += f", CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}, {flags}"
+
+    def array(self, a: np.ndarray) -> Any:
+        return self.torch.from_numpy(a).to(self.device)
+
+    def wait(self) -> None:
+        if self.gpu:
+            self.torch.cuda.synchronize()
+
+    def gpu_mib(self) -> float:
+        return self.torch.cuda.max_memory_reserved() / (1 << 20)
+
+
+def resident_mib() -> float:
+    """The most memory this process has had, in MiB; 0 where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

@@ -1,0 +1,116 @@
+"""What was measured as tables: Markdown, which a terminal shows well enough."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Data = Mapping[str, Any]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]], texts: int = 1) -> str:
+    """A table whose first `texts` columns are words, and the others numbers."""
+    marks = ["---"] * texts + ["--:"] * (len(head) - texts)
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in (head, marks, *rows))
+
+
+def side_name(side: str, note: str = "") -> str:
+    name = "minigrad" if side == "ours" else f"PyTorch {side}"
+    return f"{name}, {note}" if note else name
+
+
+def summary(result: Data, rate: float | None = None) -> list[dict[str, Any]]:
+    """One row a side: least and median time of a step, PyTorch's time over ours pair by pair, peak memory.
+
+    `rate` is in multiplications and additions a second; with it comes how close a side is to the arithmetic floor.
+    """
+    ours = result["seconds"]["ours"]
+    rows = []
+    for side, times in result["seconds"].items():
+        row = {
+            "case": result["case"],
+            "side": side_name(side, result["notes"].get(side, "")),
+            "min_ms": min(times) * 1e3,
+            "median_ms": statistics.median(times) * 1e3,
+            "ratio": statistics.median(theirs / mine for theirs, mine in zip(times, ours, strict=True)),
+            "mib": result["memory"][side].get("gpu", result["memory"][side]["resident"]),
+        }
+        if rate:
+            row["of_floor"] = result["flops"] / rate / min(times)
+        rows.append(row)
+    return rows
+
+
+def steps(data: Data) -> str:
+    rate = max(data["rates"].values()) if "rates" in data else None
+    rows = []
+    for result in data["results"]:
+        for row in summary(result, rate):
+            floor = f"{row['of_floor']:.0%}" if rate else ""
+            numbers = [f"{row[key]:.2f}" for key in ("min_ms", "median_ms", "ratio")]
+            rows.append([row["case"], row["side"], *numbers, floor, f"{row['mib']:.0f}"])
+        for variant, reason in result["missing"].items():
+            rows.append([result["case"], side_name(variant), reason, *[""] * 4])
+    return table(["step of", "side", "min ms", "median ms", "time / minigrad's", "floor / min", "peak MiB"], rows, texts=2)
+
+
+def floor(data: Data) -> str:
+    """The rate of each library's matrix products."""
+    best = max(data["rates"].values())
+    rows = [[name, f"{rate / 1e9:.0f}", f"{rate / best:.2f}"] for name, rate in data["rates"].items()]
+    return table(["product of large matrices by", "GFLOP/s", "of the best"], rows)
+
+
+def arithmetic(data: Data) -> str:
+    """The floor of each case's step."""
+    best = max(data["rates"].values())
+    found = {r["case"]: [r["batch_size"], f"{r['flops'] / 1e9:.2f}", f"{r['flops'] / best * 1e3:.2f}"] for r in data["results"]}
+    rows = [[case, *numbers] for case, numbers in found.items()]
+    return table(["step of", "batch", "GFLOP", "floor ms"], rows)
+
+
+def kernels(data: Data) -> str:
+    """Microseconds of each kernel call, and how many a second the arithmetic of products amounts to."""
+    rows = []
+    for row in data["kernels"]:
+        cases = ", ".join(f"{case} {count}" for case, count in row["cases"].items())
+        what = " ".join(filter(None, (row["layer"], row["task"])))
+        rows.append([row["kernel"], what, row["shapes"], *_pair(row, row["flops"]), cases])
+    head = ["kernel", "layer", "shapes", "minigrad us", "PyTorch us", "ratio", "minigrad GFLOP/s", "PyTorch GFLOP/s"]
+    return table([*head, "calls in a step of"], rows, texts=3)
+
+
+def _pair(row: Data, flops: int) -> list[str]:
+    times = [row["ours"], row["theirs"]]
+    ratio = f"{times[1] / times[0]:.2f}" if None not in times else ""
+    speeds = [f"{flops / t / 1e9:.0f}" if flops and t else "" for t in times]
+    return [*(f"{t * 1e6:.1f}" if t else "" for t in times), ratio, *speeds]
+
+
+def overhead(data: Data) -> str:
+    rows = [
+        [row["operation"], *(f"{row[side][i]:.1f}" for i in (0, 1) for side in ("ours", "theirs"))] for row in data["overhead"]
+    ]
+    head = ["operation", "minigrad forward us", "PyTorch forward us", "minigrad and back us", "PyTorch and back us"]
+    return table(head, rows)
+
+
+def sizes(data: Data) -> str:
+    rows = []
+    for row in data["sizes"]:
+        if "missing" in row:
+            numbers = [row["missing"], "", ""]
+        else:
+            numbers = [f"{row['ours'] * 1e3:.2f}", f"{row['tuned'] * 1e3:.2f}", f"{row['tuned'] / row['ours']:.2f}"]
+        rows.append([row["series"], row["size"], *numbers])
+    return table(["step", "size", "minigrad ms", "PyTorch tuned ms", "ratio"], rows)
+
+
+def start(data: Data) -> str:
+    imports = table(["import of", "seconds"], [[name, f"{s:.2f}"] for name, s in data["imports"].items()])
+    rows = []
+    for row in data["first_steps"]:
+        times = [f"{row[key]:.1f}" if key in row else row.get("missing", "") for key in ("cold", "warm")]
+        rows.append([row["case"], side_name(row["side"]), *times])
+    return imports + "\n\n" + table(["first step of", "side", "cold s", "warm s"], rows, texts=2)

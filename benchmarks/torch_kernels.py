@@ -1,0 +1,125 @@
+"""What PyTorch has for each of our kernels: the function that its own networks call, forward or backward.
+
+Arguments come as our kernels take them, images and weights channels-last, which is how the tuned twins keep them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Geometry = Mapping[str, Sequence[int]]
+aten = torch.ops.aten
+
+
+def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+    return F.conv2d(x, weight, bias, *_window(geometry))
+
+
+def conv_transpose2d(g: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+    stride, padding, dilation = _window(geometry)
+    extra = [
+        geometry["image"][i]
+        - ((geometry["positions"][i] - 1) * stride[i] - 2 * padding[i] + dilation[i] * (geometry["kernel"][i] - 1) + 1)
+        for i in (0, 1)
+    ]
+    return F.conv_transpose2d(g, weight, bias, stride, padding, extra, 1, dilation)
+
+
+def conv2d_weight(x: Tensor, g: Tensor, geometry: Geometry) -> Tensor:
+    weight = torch.empty(g.shape[1], x.shape[1], *geometry["kernel"], device=x.device)
+    weight = weight.to(memory_format=torch.channels_last)
+    mask = [False, True, False]
+    return aten.convolution_backward(g, x, weight, None, *_window(geometry), False, [0, 0], 1, mask)[1]
+
+
+def _window(geometry: Geometry) -> list[list[int]]:
+    return [list(geometry[name]) for name in ("stride", "padding", "dilation")]
+
+
+def normalize(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Any:
+    """Of x (groups, rows, channels): batch norm of one group, instance norm of more."""
+    if len(x) > 1:
+        return F.instance_norm(_image(x), None, None, weight, bias, True, 0.1, eps)
+    return aten.native_batch_norm(_image(x), weight, bias, None, None, True, 0.1, eps)
+
+
+def normalize_backward(g: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, var: Tensor, eps: float, *_: Tensor) -> Any:
+    """All three gradients: of x, weight and bias. (Instance norm's is the batch norm of images stacked as channels.)"""
+    groups, rows, channels = x.shape
+    stacked = [_image(a).reshape(1, groups * channels, rows, 1) for a in (g, x)]
+    scale = None if weight is None else weight.repeat(groups)
+    invstd = (var.reshape(-1) + eps).rsqrt()
+    mask = [True, weight is not None, weight is not None]
+    return aten.native_batch_norm_backward(*stacked, scale, None, None, mean.reshape(-1), invstd, True, eps, mask)
+
+
+def _image(rows: Tensor) -> Tensor:
+    """(groups, rows, channels) as images (groups, channels, rows, 1), channels-last."""
+    return rows[:, :, None].permute(0, 3, 1, 2)
+
+
+def max_pool_pick(h: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
+    stride, padding, _ = _window(geometry)
+    return F.max_pool2d(x, geometry["kernel"], stride, padding)
+
+
+def max_pool_place(g: Tensor, x: Tensor, geometry: Geometry) -> Callable[[], Tensor]:
+    """The forward has noted the places, and is not timed again."""
+    stride, padding, dilation = _window(geometry)
+    window = list(geometry["kernel"]), stride, padding, dilation, False
+    _, places = aten.max_pool2d_with_indices(x, *window)
+    return lambda: aten.max_pool2d_with_indices_backward(g, x, *window, places)
+
+
+def adam(params: list[Tensor], grads: list[Tensor], *_: Any) -> Callable[[], Any]:
+    return _optimizer(lambda leaves: torch.optim.Adam(leaves, fused=True), params, grads)
+
+
+def rmsprop(params: list[Tensor], grads: list[Tensor], *_: Any) -> Callable[[], Any]:
+    return _optimizer(torch.optim.RMSprop, params, grads)
+
+
+def _optimizer(make: Callable[[list[Tensor]], torch.optim.Optimizer], params: list[Tensor], grads: list[Tensor]) -> Any:
+    leaves = [p.requires_grad_() for p in params]
+    for p, g in zip(leaves, grads, strict=True):
+        p.grad = g
+    return make(leaves).step
+
+
+CALLED: dict[str, Callable[..., Any]] = {  # our kernel -> a function of the same arguments
+    "conv2d": conv2d,
+    "conv_transpose2d": conv_transpose2d,
+    "conv2d_weight": conv2d_weight,
+    "linear": F.linear,
+    "matmul": torch.matmul,
+    "normalize": normalize,
+    "normalize_backward": normalize_backward,
+    "leaky_relu": F.leaky_relu,
+    "leaky_relu_backward": lambda g, y, slope: aten.leaky_relu_backward(g, y, slope, True),
+    "tanh_backward": lambda g, y: aten.tanh_backward(g, y),
+    "max_pool_pick": max_pool_pick,
+    "sum_rows": lambda x: x.sum(0),
+}
+PREPARED: dict[str, Callable[..., Callable[[], Any]]] = {
+    "adam": adam,
+    "rmsprop": rmsprop,
+    "max_pool_place": max_pool_place,
+}  # ... -> one that gives what is to be timed
+
+
+def action(kernel: str, arguments: Sequence[Any]) -> Callable[[], Any]:
+    """What is to be timed."""
+    if kernel in PREPARED:
+        return PREPARED[kernel](*arguments)
+    function = CALLED[kernel]
+
+    def call() -> Any:
+        with torch.no_grad():
+            return function(*arguments)
+
+    return call

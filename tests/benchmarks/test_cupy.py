@@ -1,0 +1,80 @@
+"""Our side on the GPU backend, as far as a machine without a GPU can tell: CuPy's stand-in, kernels in the emulator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import cuda_emulator
+import fake_cupy
+import numpy as np
+import pytest
+
+import minigrad as mg
+from benchmarks import floor, layers, libraries, machine, overhead
+from benchmarks.settings import Settings
+from benchmarks.watch import counted, watching
+from minigrad import backend
+
+SETTINGS = Settings(backend="cupy")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cupy() -> Iterator[Any]:
+    if reason := cuda_emulator.why_not():
+        pytest.skip(reason)
+    with fake_cupy.installed() as module:
+        yield module
+
+
+def test_arrays_go_to_the_gpu_in_their_order_in_memory() -> None:
+    x = np.zeros((2, 3, 4, 5), np.float32).transpose(0, 3, 1, 2)
+    moved = libraries.Minigrad(SETTINGS).array(x)
+    assert backend.is_gpu(moved)
+    assert moved.strides == x.strides
+
+
+def test_the_clock_stops_when_the_gpu_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    library, order = libraries.Minigrad(SETTINGS), []
+    monkeypatch.setattr(fake_cupy.Stream, "synchronize", lambda self: order.append("wait"))
+    library.seconds(lambda: order.append("work"), 2)
+    assert order == ["wait", "work", "work", "wait"]
+
+
+def test_memory_is_what_the_pool_has_grown_to(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = SimpleNamespace(total_bytes=lambda: 3 << 20)
+    monkeypatch.setattr(cupy, "get_default_memory_pool", lambda: pool, raising=False)
+    assert libraries.Minigrad(SETTINGS).memory()["gpu"] == 3
+
+
+def test_tf32_is_as_asked_for_and_told() -> None:
+    try:
+        assert "TF32 on" in libraries.Minigrad(Settings(backend="cupy", tf32=True)).about
+        assert backend.tf32
+        assert "TF32 off" in libraries.Minigrad(SETTINGS).about
+        assert not backend.tf32
+    finally:
+        backend.allow_tf32(False)
+
+
+def test_the_machine_is_told_with_its_gpu(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cupy.cuda.runtime, "getDeviceProperties", lambda i: {"name": b"A GPU"}, raising=False)
+    assert machine.machine("cupy").startswith("A GPU, ")
+
+
+def test_products_operations_and_kernels_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overhead, "REPEATS", 5)
+    assert floor.Ours(SETTINGS).rate(8) > 0
+    assert min(overhead.Ours(SETTINGS).time("linear")) > 0
+    side = layers.Ours(SETTINGS)
+    x, w = (
+        mg.Tensor(side.library.array(np.ones(shape, np.float32)), requires_grad=True) for shape in ((2, 3, 6, 6), (4, 3, 3, 3))
+    )
+    with watching(backend.kernels_named("cupy")) as calls:
+        mg.grad(mg.functional.leaky_relu(mg.functional.conv2d(x, w, None, 1, 1), 0.2).sum(), [x, w])
+    timed = [call for call, _ in counted(calls) if call["kernel"] in layers.TIMED]
+    assert {"conv2d", "conv_transpose2d", "conv2d_weight", "leaky_relu"} <= {call["kernel"] for call in timed}
+    for call in timed:
+        side.prepare(call)
+        assert backend.is_gpu(side.action())

@@ -1,0 +1,31 @@
+"""Tiny tensors: both sides compute the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks import overhead
+from benchmarks.settings import Settings
+
+pytest.importorskip("torch", reason="PyTorch is not installed")
+
+
+@pytest.mark.parametrize("operation", overhead.OPERATIONS)
+def test_both_sides_give_the_same_values_and_gradients(operation: str) -> None:
+    function, shapes = overhead.OPERATIONS[operation]
+    found = []
+    for side in (overhead.Ours(Settings(threads=1)), overhead.Theirs(Settings(threads=1))):
+        rng = np.random.default_rng(0)
+        inputs = [side.tensor(rng.random(shape, np.float32)) for shape in shapes]
+        y = function(side.functional, *inputs)
+        grads = side.grad(y, inputs, side.tensor(np.ones(tuple(y.shape), np.float32)))
+        found.append([np.array(a.detach().numpy()) for a in (y, *grads)])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_times_of_both_directions_come_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overhead, "REPEATS", 5)
+    forward, both = overhead.Ours(Settings()).time("linear")
+    assert 0 < forward < both

@@ -1,0 +1,137 @@
+"""Training steps: both sides are given the same work, must agree on it, and are timed in turn."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import cuda_emulator
+import fake_cupy
+import numpy as np
+import pytest
+
+import minigrad as mg
+from benchmarks import steps
+from benchmarks.cases import CASES, Case, network_state
+from benchmarks.process import WorkerError
+from benchmarks.settings import Settings
+
+LR = {"dcgan_28": 1e-3, "lsgan": 1e-3, "mnist_gan": 3e-4, "wgan_gp_mlp": 1e-4, "wgan_gp_conv": 1e-4}  # 2e-4 for the others
+ROOT = Path(__file__).parents[2]
+SMALL = Case("mnist_gan", batch_size=4)
+
+
+def ours(folder: Path, case: Case = SMALL, settings: Settings | None = None) -> steps.Ours:
+    steps.write_setup(case, folder / "setup", batches=5)
+    return steps.Ours(settings or Settings(), asdict(case), str(folder / "setup"))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_setup_holds_our_weights_and_batches_that_fit(case: str, tmp_path: Path) -> None:
+    steps.write_setup(CASES[case], tmp_path / "setup", batches=3)
+    arrays = mg.load(tmp_path / "setup")
+    trainer = CASES[case].trainer()
+    for name, array in network_state(trainer).items():
+        np.testing.assert_array_equal(arrays[name], array, err_msg=name)
+    for i, shape in enumerate(trainer.batch_shapes):
+        assert arrays[f"batch.{i}"].shape == (3, *shape)
+    assert arrays["lr"] == LR.get(case, 2e-4)
+
+
+def test_our_side_replays_the_same_steps_again(tmp_path: Path) -> None:
+    first = ours(tmp_path).replay()
+    assert first == ours(tmp_path).replay()
+    assert np.shape(first) == (5, 4)
+
+
+def test_our_side_replays_the_same_steps_on_cupy(tmp_path: Path) -> None:
+    if reason := cuda_emulator.why_not():
+        pytest.skip(reason)
+    expected = ours(tmp_path, settings=Settings(replayed=2)).replay()
+    with fake_cupy.installed():
+        actual = ours(tmp_path, settings=Settings(backend="cupy", replayed=2)).replay()
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+def test_both_sides_draw_noise_of_their_own_after_the_replay(tmp_path: Path) -> None:
+    side = ours(tmp_path)
+    side.replay()
+    assert not {"noise", "uniform"} & set(vars(side.trainer))
+    assert side.step() != side.step()
+
+
+def test_the_pytorch_side_imports_nothing_of_ours_but_the_twins(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    steps.write_setup(SMALL, tmp_path / "setup", batches=1)
+    program = (
+        "import sys; from benchmarks import steps; from benchmarks.settings import Settings;"
+        f"steps.Theirs(Settings(replayed=1), {asdict(SMALL)!r}, {str(tmp_path / 'setup')!r}, 'tuned').replay();"
+        "assert not {'minigrad', 'gans', 'numba'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_disagreement_is_relative_to_each_metrics_largest_value() -> None:
+    theirs = np.array([[1.0, 0.0], [4.0, -0.01]])
+    assert steps.disagreement(theirs, theirs) == 0
+    assert steps.disagreement(theirs + np.array([[0.4, 0], [0, 0]]), theirs) == pytest.approx(0.1)
+    assert steps.disagreement(theirs + np.array([[0, 0.005], [0, 0]]), theirs) == pytest.approx(0.5)
+    assert not steps.disagreement(theirs * np.nan, theirs) < 1e9  # as check_agreement asks
+
+
+class Told:
+    """A worker that answers what it was told to, or fails."""
+
+    about = ""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def ask(self, method: str, **arguments: Any) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def test_nothing_is_timed_when_the_losses_differ() -> None:
+    sides: Any = {"ours": Told([[1.0]]), "eager": Told([[1.25]])}
+    with pytest.raises(steps.Disagreement, match=r"PyTorch \(eager\) gives other losses, by 2\.0e-01 relative"):
+        steps.check_agreement(1e-5, sides, {})
+
+
+def test_a_variant_that_fails_is_missing_and_the_others_go_on() -> None:
+    sides: Any = {"ours": Told([[1.0]]), "eager": Told([[1.0]]), "compiled": Told(WorkerError("no C++ compiler"))}
+    missing: dict[str, str] = {}
+    steps.check_agreement(1e-5, sides, missing)
+    assert list(sides) == ["ours", "eager"]
+    assert missing == {"compiled": "no C++ compiler"}
+
+
+@pytest.mark.parametrize("step", [0.001, 0.02, 0.4])
+def test_the_timing_fills_its_time_whatever_a_step_takes(step: float) -> None:
+    sides = [step, 1.5 * step, step]
+    settings = Settings(seconds=30)
+    rounds, count = steps.plan(sides, settings)
+    a_round = sum(steps.PAUSE + (settings.refill + count) * side for side in sides)
+    assert 30 - a_round < rounds * a_round <= 30
+    assert count * step >= steps.TURN
+    assert steps.plan(sides, replace(settings, seconds=0)) == (settings.rounds, count)
+
+
+def test_sides_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    class Side(Told):
+        def ask(self, method: str, **arguments: Any) -> float:
+            order.append(self.answer)
+            return math.inf if arguments["steps"] == Settings.refill else 0.5
+
+    monkeypatch.setattr(steps, "PAUSE", 0)
+    monkeypatch.setattr(steps, "plan", lambda *_: (2, 7))
+    sides: Any = {"ours": Side("a"), "eager": Side("b")}
+    assert steps.time_in_turn(sides, Settings())["seconds"] == {"ours": [0.5, 0.5], "eager": [0.5, 0.5]}
+    assert "".join(order) == "ab" + "aabb" * 2

@@ -1,0 +1,85 @@
+"""What is said of a step's kernels: nothing is changed by watching, and the arithmetic is counted right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minigrad as mg
+import minigrad.functional as F
+from benchmarks import watch
+from benchmarks.cases import Case
+from minigrad.backend import kernels_named
+from minigrad.layout import axes_in_memory
+
+KERNELS = kernels_named("numpy")
+
+
+def watched_flops(*arrays: np.ndarray, **how: int) -> int:
+    x, w = (mg.Tensor(a.astype(np.float32)) for a in arrays)
+    with watch.watching(KERNELS) as calls:
+        F.conv2d(x, w, **how) if x.ndim == 4 else x @ w
+    return sum(map(watch.flops, calls))
+
+
+@given(st.lists(st.integers(1, 9), min_size=3, max_size=3), st.integers(0, 1))
+def test_a_product_counts_each_multiplication_and_addition(sizes: list[int], stacks: int) -> None:
+    m, k, n = sizes
+    a, b = np.zeros((*[2] * stacks, m, k)), np.zeros((k, n))
+    assert watched_flops(a, b) == 2 * 2**stacks * m * k * n
+
+
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.integers(1, 3), st.integers(1, 2), st.integers(0, 1))
+def test_a_convolution_counts_each_tap_of_each_kernel_at_each_position(
+    n: int, channels: int, out: int, size: int, stride: int, padding: int
+) -> None:
+    y = F.conv2d(
+        mg.Tensor(np.zeros((n, channels, 6, 7))), mg.Tensor(np.zeros((out, channels, size, size))), None, stride, padding
+    )
+    found = watched_flops(np.zeros((n, channels, 6, 7)), np.zeros((out, channels, size, size)), stride=stride, padding=padding)
+    assert found == 2 * y.size * channels * size * size
+
+
+def test_gradients_of_a_convolution_count_as_much_as_the_convolution() -> None:
+    x, w = (mg.Tensor(np.zeros(shape, np.float32), requires_grad=True) for shape in ((2, 3, 9, 9), (5, 3, 4, 4)))
+    with watch.watching(KERNELS) as calls:
+        y = F.conv2d(x, w, None, 2, 1)
+        mg.grad(y.sum(), [x, w])
+    counts = {call["kernel"]: watch.flops(call) for call in calls if watch.flops(call)}
+    assert counts == dict.fromkeys(["conv2d", "conv_transpose2d", "conv2d_weight"], 2 * y.size * 3 * 16)
+
+
+def test_the_arithmetic_of_a_step_of_mnist_gan_is_what_its_algorithm_says() -> None:
+    """Forward, weights' gradient and input's gradient cost the same; D's first layer needs no input gradient for D's loss."""
+    n = 8
+    trainer = Case("mnist_gan", n).trainer()
+    with watch.watching(KERNELS) as calls:
+        trainer.step(mg.Tensor(np.zeros((n, 1, 28, 28), np.float32)))
+    g, d = [100 * 256, 256 * 256, 256 * 784], [784 * 256, 256 * 256, 256 * 1]
+    forward = sum(g) + 3 * sum(d)
+    d_step = 2 * (sum(d) + sum(d[1:]))
+    g_step = sum(d) + sum(g) + sum(g[1:])
+    assert sum(map(watch.flops, calls)) == 2 * n * (forward + d_step + g_step)
+
+
+def test_watching_leaves_the_kernels_as_they_were() -> None:
+    before = {name: getattr(KERNELS, name) for name in KERNELS.__all__}
+    with pytest.raises(ValueError, match="mismatch"), watch.watching(KERNELS):
+        KERNELS.matmul(np.zeros((2, 3)), np.zeros((2, 3)))
+    assert {name: getattr(KERNELS, name) for name in KERNELS.__all__} == before
+
+
+@given(st.permutations(range(4)), st.lists(st.integers(1, 3), min_size=4, max_size=4))
+def test_an_array_is_made_again_with_its_shape_and_order_in_memory(axes: list[int], shape: list[int]) -> None:
+    x = np.zeros(shape, np.float32).transpose(axes)
+    again = watch.make(watch.describe(x), np.random.default_rng(0))
+    assert (again.shape, again.dtype) == (x.shape, x.dtype)
+    assert axes_in_memory(again) == axes_in_memory(x)
+
+
+def test_equal_calls_are_counted_and_numbers_that_change_do_not_tell_them_apart() -> None:
+    x = watch.describe(np.zeros((2, 3)))
+    calls = [{"kernel": kernel, "arguments": [x, number]} for kernel, number in (("adam", 1), ("tanh", 1), ("adam", 2))]
+    assert watch.counted(calls) == [(calls[0], 2), (calls[1], 1)]

@@ -1,0 +1,59 @@
+"""Sides in processes of their own: they answer, fail in a word without ending, and get no settings of the other side."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.process import Worker, WorkerError
+from benchmarks.settings import Settings
+from benchmarks.worker import in_a_word
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_worker_answers_and_outlives_an_error() -> None:
+    with Worker("benchmarks.floor:NumPy", Settings(threads=1)) as worker:
+        assert worker.ask("rate", size=8) > 0
+        with pytest.raises(WorkerError, match="has no attribute 'nonsense'"):
+            worker.ask("nonsense")
+        assert worker.ask("rate", size=8) > 0
+
+
+def test_a_worker_that_cannot_start_says_why() -> None:
+    with pytest.raises(WorkerError, match="has no attribute 'Nobody'"):
+        Worker("benchmarks.floor:Nobody", Settings())
+
+
+def test_a_worker_that_dies_is_noticed() -> None:
+    with Worker("benchmarks.floor:NumPy", Settings(threads=1)) as worker:
+        worker.process.kill()
+        with pytest.raises(WorkerError, match="its process ended early, with status -9"):
+            worker.ask("rate", size=8)
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("backend='inductor' raised:\nInvalidCxxCompiler: No working C++ compiler found in config.cpp.cxx", "no C++ compiler"),
+        ("torch.compile with aot_autograd does not currently support double backward", "no gradients of gradients"),
+        ("CUDA out of memory. Tried to allocate 2 GiB", "out of memory"),
+        ("something\nelse", "RuntimeError: something"),
+    ],
+)
+def test_an_error_is_a_word_in_a_table(message: str, words: str) -> None:
+    assert in_a_word(RuntimeError(message)) == words
+
+
+def test_pytorch_does_not_inherit_our_thread_settings() -> None:
+    program = (
+        "from benchmarks import __main__, process; import os; import minigrad;"
+        "assert 'GOMP_SPINCOUNT' in os.environ;"
+        "assert not {'GOMP_SPINCOUNT', 'OPENBLAS_THREAD_TIMEOUT'} & set(process.ENVIRONMENT)"
+    )
+    clean = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OPENBLAS_THREAD_TIMEOUT")}
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, env=clean)
