@@ -6,8 +6,9 @@ Pictures keep their size: to fit the network they are continued beyond their bor
 from __future__ import annotations
 
 import argparse
-import functools
+import os
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,7 +59,7 @@ def _run(arguments: argparse.Namespace) -> str:
     failures: dict[Path, str] = {}
     for source, target in tqdm(targets.items(), desc="translating", unit="", delay=1, disable=None):  # None: not into a log
         try:
-            image = read_image(source, functools.partial(_resized, side=arguments.size))
+            image = _read(source, arguments.size)
         except Exception as error:  # of many kinds: Pillow passes on whatever a damaged file makes its decoders raise
             failures[source] = reason(error)
             continue
@@ -77,24 +78,24 @@ def _run(arguments: argparse.Namespace) -> str:
 
 def _targets(source: Path, out: Path) -> tuple[Path, dict[Path, Path]]:
     """The folder of the pictures, and for each of them where its translation goes: same place, same name, but PNG."""
-    if not source.exists():
+    if not os.path.exists(source):
         raise ConfigError(f"--input {source} does not exist")
-    folder, files = (source, image_files(source)) if source.is_dir() else (source.parent, [source])
+    folder, files = (source, image_files(source)) if os.path.isdir(source) else (source.parent, [source])
     if not files:
         raise ConfigError(f"--input {source} has no pictures")
-    names = Counter(file.with_suffix("") for file in files)
+    names = Counter([*files, *(file.with_suffix("") for file in files)])
     targets = {}
     for file in files:
-        alone = names[file.with_suffix("")] == 1  # else the old suffix tells a.jpg and a.png apart
+        alone = names[file.with_suffix("")] == 1  # else the old suffix tells a.jpg and a.png apart, and a.jpg.png from both
         targets[file] = out / file.relative_to(folder).with_name(f"{file.stem if alone else file.name}.png")
     return folder, targets
 
 
 def _check_free(targets: dict[Path, Path], overwrite: bool) -> None:
     """ConfigError if something would be lost."""
-    if lost := {target.resolve() for target in targets.values()} & {source.resolve() for source in targets}:
+    if lost := {os.path.realpath(target) for target in targets.values()} & {os.path.realpath(source) for source in targets}:
         raise ConfigError(f"the translation would replace the picture itself, {min(lost)}: choose another --out")
-    there = [target for target in targets.values() if target.exists()]
+    there = [target for target in targets.values() if os.path.exists(target)]
     if there and not overwrite:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""
         raise ConfigError(f"{there[0]}{more} exist already: choose another --out, or replace them (--overwrite)")
@@ -116,6 +117,13 @@ def _save(path: Path, image: np.ndarray) -> None:
     except OSError as error:
         raise ConfigError(f"cannot use the folder {path.parent}: {error.strerror or error}") from error
     save_png(path, np.ascontiguousarray(image.transpose(1, 2, 0)))
+
+
+def _read(path: Path, side: int | None) -> np.ndarray:
+    """One picture (3, height, width) uint8, its shorter side that long if there is a wish. Raises what Pillow raises."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of large pictures and odd metadata that it reads all the same
+        return read_image(path, lambda picture: _resized(picture, side))
 
 
 def _resized(picture: Image, side: int | None) -> Image:

@@ -91,7 +91,7 @@ class MeanOfPatches(nn.Module):
     """A map of scores to one score an image, (n, 1)."""
 
     def forward(self, x: mg.Tensor) -> mg.Tensor:
-        return F.flatten(x).mean(axis=1, keepdims=True)
+        return F.flatten(x, 1).mean(axis=1, keepdims=True)
 
 
 def unet_halvings(image_size: int) -> int:

@@ -13,9 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import gans
 from gans.data.idx import write_idx
+
+Train = Callable[..., "Ended"]
+Start = Callable[..., subprocess.Popen[str]]
 
 ROOT = Path(gans.__file__).parents[1]
 TRAIN_IMAGES = "train-images-idx3-ubyte"
@@ -53,6 +57,22 @@ def run_here(main: Callable[[list[str]], None], arguments: tuple[object, ...]) -
     return Ended(code, out.getvalue(), err.getvalue())
 
 
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    """What must not depend on interruptions: weights, optimizer and random state, position, pictures."""
+    kept = files(folder)
+    return {name: kept[name] for name in kept if name.endswith((".safetensors", ".png", ".gif")) and name != "losses.png"}
+
+
+def checkpoint_step(folder: Path) -> int:
+    from minigrad.serialize import load_with_metadata
+
+    return int(load_with_metadata(folder / "checkpoint.safetensors")[1]["step"])
+
+
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with 72 pictures in MNIST's format: with --batch-size 16 an epoch has 4 steps, and 8 pictures sit out."""
@@ -63,6 +83,20 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
         top, left = rng.integers(4, 16, 2)
         image[top : top + 9, left : left + 6] = rng.integers(128, 256, (9, 6))
     write_idx(folder / TRAIN_IMAGES, images)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def two_kinds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 18 reddish pictures A, 26 bluish ones B, and 3 and 2 to test; with --batch-size 4 an epoch has 6 steps."""
+    folder = tmp_path_factory.mktemp("two-kinds")
+    rng = np.random.default_rng(0)
+    for name, count, channel in (("trainA", 18, 0), ("testA", 3, 0), ("trainB", 26, 2), ("testB", 2, 2)):
+        (folder / name).mkdir()
+        for i in range(count):
+            pixels = rng.integers(0, 200, (5, 5, 3), dtype=np.uint8)
+            pixels[..., channel] = 255
+            Image.fromarray(pixels).resize((44, 40)).save(folder / name / f"{i:02}.png")
     return folder
 
 
@@ -88,6 +122,28 @@ def train(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
 def generate() -> Callable[..., Ended]:
     """`python -m gans.generate ...` in this process."""
     from gans.generate import main
+
+    return lambda *arguments: run_here(main, arguments)
+
+
+@pytest.fixture
+def cyclegan(two_kinds: Path) -> Callable[..., Ended]:
+    """`python -m gans.cyclegan --data TWO_KINDS ...` in this process, with tiny networks."""
+    from gans.cyclegan import CycleGAN
+    from gans.training.cli import main
+
+    def run(*arguments: object, data: Path | None = two_kinds) -> Ended:
+        given = ["--data", data] if data else []
+        fresh = ["--image-size", "32", "--width", "2", "--batch-size", "4"]
+        return run_here(lambda argv: main(CycleGAN, argv), (*([] if "--resume" in arguments else given + fresh), *arguments))
+
+    return run
+
+
+@pytest.fixture
+def translate() -> Callable[..., Ended]:
+    """`python -m gans.translate ...` in this process."""
+    from gans.translate import main
 
     return lambda *arguments: run_here(main, arguments)
 

@@ -1,0 +1,163 @@
+"""What `--resume` takes and what it refuses: changed settings, other data, damaged files; nothing is lost."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from gans.data.idx import write_idx
+from tests.gans.conftest import TRAIN_IMAGES, Train, files, state
+
+pytestmark = pytest.mark.usefixtures("plots_stubbed")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "was"), [("--lr", "1e-3", "0.0003"), ("--batch-size", "8", "16"), ("--seed", "1", "0")]
+)
+def test_what_would_make_another_run_cannot_change_when_resuming(
+    flag: str, value: str, was: str, train: Train, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    train("--steps", 2, "--out", folder)
+    before = files(folder)
+    complaint = train("--resume", "--steps", 4, flag, value, "--out", folder).complaint
+    assert flag in complaint
+    assert was in complaint
+    assert files(folder) == before
+    assert train("--resume", "--steps", 4, flag, was, "--out", folder).code == 0, "the same value is no change"
+
+
+def test_resuming_without_a_run_says_so_and_makes_nothing(train: Train, tmp_path: Path) -> None:
+    assert "holds no run" in train("--resume", "--out", tmp_path / "run").complaint
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("how", [["--steps", "2"], ["--epochs", "1"]], ids=["steps", "epochs"])
+def test_resuming_a_finished_run_says_so_and_names_the_flag_that_goes_on(how: list[str], train: Train, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train(*how, "--out", folder)
+    before = files(folder)
+    ended = train("--resume", "--out", folder)
+    assert ended.code == 0
+    assert "is finished" in ended.out
+    assert files(folder) == before
+    assert how[0] in ended.out, "more --epochs do not go on from an end that --steps has set"
+
+
+def test_resuming_and_overwriting_at_once_is_refused_with_both_flags_named(train: Train, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train("--steps", 2, "--out", folder)
+    before = files(folder)
+    ended = train("--resume", "--overwrite", "--out", folder)
+    assert ended.code in (1, 2)
+    assert "--resume" in ended.err
+    assert "--overwrite" in ended.err
+    assert "None" not in ended.err
+    assert files(folder) == before
+
+
+def test_resuming_on_other_data_is_refused(train: Train, digits: Path, tmp_path: Path) -> None:
+    """Such as when the digits were synthetic for want of a network that is there the next day."""
+    folder, other = tmp_path / "run", tmp_path / "other"
+    train("--steps", 2, "--out", folder)
+    before = files(folder)
+    write_idx(other / TRAIN_IMAGES, np.full((40, 28, 28), 9, np.uint8))
+    complaint = train("--resume", "--data", other, "--epochs", 4, "--steps", 7, "--out", folder).complaint
+    assert "72" in complaint or "data" in complaint
+    assert files(folder) == before
+
+
+def test_resuming_follows_the_same_data_to_another_folder(train: Train, digits: Path, whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train("--epochs", 3, "--steps", 5, "--out", folder)
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "moved" / f"{TRAIN_IMAGES}.gz").write_bytes(gzip.compress((digits / TRAIN_IMAGES).read_bytes()))
+    assert train("--resume", "--data", tmp_path / "moved", "--steps", 12, "--out", folder).code == 0
+    assert state(folder) == state(whole)
+    told = json.loads((folder / "config.json").read_text())
+    assert told["data"]["source"] == str(tmp_path / "moved" / f"{TRAIN_IMAGES}.gz")
+    assert told["config"]["data"] == str(tmp_path / "moved")
+    assert told["config"]["steps"] == 12
+
+
+def damaged(good: bytes) -> dict[str, bytes]:
+    return {
+        "empty": b"",
+        "one byte": good[:1],
+        "cut in the header": good[:500],
+        "cut in half": good[: len(good) // 2],
+        "one byte short": good[:-1],
+        "one byte long": good + b"\0",
+        "rubbish": b"rubbish" * 1000,
+        "zeros": bytes(len(good)),
+    }
+
+
+def test_a_damaged_checkpoint_gives_one_sentence_and_nothing_is_lost(train: Train, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train("--steps", 5, "--out", folder)
+    good = (folder / "checkpoint.safetensors").read_bytes()
+    for name, content in damaged(good).items():
+        (folder / "checkpoint.safetensors").write_bytes(content)
+        before = files(folder)
+        complaint = train("--resume", "--epochs", 3, "--out", folder).complaint
+        assert "checkpoint.safetensors" in complaint, name
+        assert files(folder) == before, name
+
+
+FOREIGN: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "other names": lambda saved: {"w": np.ones(3)},
+    "no optimizer": lambda saved: {name: a for name, a in saved.items() if "optimizer" not in name},
+    "no random state": lambda saved: {name: a for name, a in saved.items() if name != "random.counter"},
+    "a random state of four": lambda saved: {**saved, "random.counter": np.zeros(4, np.int64)},
+    "an infinite random state": lambda saved: {**saved, "random.counter": np.array(np.inf)},
+    "other shapes": lambda saved: {**saved, "generator.0.weight": np.zeros((256, 50), np.float32)},
+    "a moment of another shape": lambda saved: {**saved, "g_optimizer.first.0": np.zeros((2, 2), np.float32)},
+    "metrics of unequal numbers of steps": lambda saved: {**saved, "pending.00.d_loss": np.zeros(3)},
+    "steps of another shape": lambda saved: {**saved, "d_optimizer.steps": np.zeros(2, np.int64)},
+}
+
+
+@pytest.mark.parametrize("change", FOREIGN.values(), ids=FOREIGN.keys())
+def test_a_checkpoint_that_does_not_fit_gives_one_sentence(change: Any, train: Train, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train("--steps", 5, "--out", folder)
+    path = folder / "checkpoint.safetensors"
+    mg.save(path, change(mg.load(path)), {"step": "5"})
+    before = files(folder)
+    complaint = train("--resume", "--epochs", 3, "--out", folder).complaint
+    assert "checkpoint.safetensors" in complaint
+    assert files(folder) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"epochs": "many"}, {"epochs": 0}, {"batch_size": 0}, {"batch_size": 16.5}, {"lr": None}, {"lr": -1}, {"seed": -1},
+     {"seed": "x"}, {"steps": []}, {"sample_every": 0}, {"backend": "tpu"}, {"data": 7}],
+    ids=str,
+)  # fmt: skip
+def test_wrong_values_in_config_json_give_one_sentence(change: dict[str, Any], train: Train, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train("--steps", 2, "--out", folder)
+    told = json.loads((folder / "config.json").read_text())
+    told["config"].update(change)
+    (folder / "config.json").write_text(json.dumps(told))
+    before = files(folder)
+    given = [] if "steps" in change else ["--steps", 3]
+    assert train("--resume", *given, "--out", folder).complaint
+    assert files(folder) == before
+
+
+def test_a_run_of_another_trainer_is_not_resumed(train: Train, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train("--steps", 2, "--out", folder)
+    told = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**told, "trainer": "dcgan"}))
+    assert "dcgan" in train("--resume", "--steps", 4, "--out", folder).complaint
