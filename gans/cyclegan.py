@@ -81,8 +81,8 @@ class CycleGAN(Trainer):
         self.g_optimizer = optim.Adam([*self.a_to_b.parameters(), *self.b_to_a.parameters()], config.lr, betas=(0.5, 0.999))
         self.d_optimizer = optim.Adam([*self.d_a.parameters(), *self.d_b.parameters()], config.lr, betas=(0.5, 0.999))
         self.pool_a, self.pool_b = (
-            ImagePool(config.pool, self.image_shape, (config.seed, kind), config.backend, dtype) for kind in range(2)
-        )
+            ImagePool(config.pool, self.image_shape, (config.seed, 2 + kind), config.backend, dtype) for kind in range(2)
+        )  # crops have the seeds with 0 and 1
         self.steps_per_epoch = 0  # as long as there is no data
 
     def step(self, a: mg.Tensor, b: mg.Tensor) -> Metrics:
@@ -127,15 +127,17 @@ class CycleGAN(Trainer):
 
     def rate(self) -> float:
         """The learning rate of this step: constant, then falling to 0 in equal steps."""
-        left = self.config.epochs * self.steps_per_epoch - self.g_optimizer.steps
-        decay = self.config.decay_epochs * self.steps_per_epoch
+        config = self.config
+        left = config.epochs * self.steps_per_epoch - self.g_optimizer.steps
+        decay = (config.epochs // 2 if config.decay_epochs is None else config.decay_epochs) * self.steps_per_epoch
         return self.config.lr * min(1.0, max(left, 0) / decay) if decay else self.config.lr
 
     def load_batches(self) -> Unpaired:
         config, kinds = self.config, load_unpaired(self.config.data, self.config.load_size)
         self.kinds = kinds
         self.test_a, self.test_b = (middle(images, config.image_size) for images in (kinds.test_a, kinds.test_b))
-        batches = Unpaired(self.crops(kinds.train_a, 0), self.crops(kinds.train_b, 1), kinds.source)
+        held_out = (kinds.test_a, kinds.test_b)
+        batches = Unpaired(self.crops(kinds.train_a, 0), self.crops(kinds.train_b, 1), held_out, kinds.source)
         self.steps_per_epoch = batches.per_epoch
         return batches
 

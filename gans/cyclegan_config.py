@@ -50,15 +50,13 @@ def with_defaults(config: Config) -> Config:
         return PRESETS[config.preset].get(name, otherwise) if given is None else given
 
     size = chosen("image_size", 64 if config.data is None else 256)
-    epochs = chosen("epochs", 0)
     full = dataclasses.replace(
         config,
         image_size=size,
         load_size=chosen("load_size", round(size * 286 / 256)),
         width=chosen("width", 0),
         generator=chosen("generator", "resnet6" if size <= 128 else "resnet9"),
-        epochs=epochs,
-        decay_epochs=chosen("decay_epochs", epochs // 2),
+        epochs=chosen("epochs", 0),
     )
     _check(full)
     return full
@@ -69,13 +67,13 @@ def _check(config: Any) -> None:
         raise ConfigError(
             f"--load-size {config.load_size} is less than --image-size {config.image_size}; it must have room for that"
         )
-    if config.decay_epochs > config.epochs:
+    if config.decay_epochs is not None and config.decay_epochs > config.epochs:
         raise ConfigError(f"--decay-epochs {config.decay_epochs} is more than the {config.epochs} of --epochs")
     if config.gan_loss == "wgan-gp" and config.norm == "batch":
         raise ConfigError(
             "--gan-loss wgan-gp needs the slope of a discriminator at each image by itself; --norm batch lets it see the others"
         )
     if config.generator == "unet" and unet_halvings(config.image_size) < 3:
-        raise ConfigError(f"--generator unet needs an --image-size that is a multiple of 8 or more, not {config.image_size}")
+        raise ConfigError(f"--generator unet needs an --image-size that is a multiple of 8, not {config.image_size}")
     if config.image_size % 4:
         raise ConfigError(f"--image-size {config.image_size} is not a multiple of 4, as the generators need it")

@@ -62,7 +62,7 @@ class Pool:
         return torch.cat([self._exchange(image) for image in images.split(1)])
 
     def _exchange(self, image: torch.Tensor) -> torch.Tensor:
-        rng = np.random.default_rng((0, self.kind, self.seen))
+        rng = np.random.default_rng((0, 2 + self.kind, self.seen))
         self.seen += 1
         if len(self.images) < self.size:
             self.images.append(image.clone())  # a compiled step writes the next translations to the same memory

@@ -53,7 +53,7 @@ class Batches:
             raise DataError(f"the data set has {len(images)} images, fewer than the {batch_size} of a step; lower --batch-size")
         self.source = source
         self.count = len(images)
-        self.digest = hashlib.blake2b(np.ascontiguousarray(images).data, digest_size=8).hexdigest()
+        self.digest = digest_of(images)
         self.batch_size = batch_size
         self.per_epoch = self.count // batch_size
         self.seed = (seed,) if isinstance(seed, int) else tuple(seed)
@@ -78,3 +78,11 @@ class Batches:
     def _gather(self, places: Any, step: int) -> Any:
         """The bytes of a batch, (batch_size, height, width, channels)."""
         return self.pixels[places]
+
+
+def digest_of(*parts: np.ndarray | bytes) -> str:
+    """16 letters and digits that change with any byte of the parts."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        digest.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).data)
+    return digest.hexdigest()

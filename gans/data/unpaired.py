@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 import minigrad as mg
-from gans.data.batches import Batches
+from gans.data.batches import Batches, digest_of
 from gans.data.drawn.landscapes import load_landscapes
 from gans.data.pairs import TwoKinds, load_two_folders
 from minigrad import backend
@@ -58,13 +58,16 @@ class Crops(Batches):
 
 
 class Unpaired:
-    """A stream of steps with images of both kinds. A pass ends when the larger data set has been seen once."""
+    """A stream of steps with images of both kinds. A pass ends when the larger data set has been seen once.
 
-    def __init__(self, a: Batches, b: Batches, source: str) -> None:
+    The held-out images are no part of it, but of its digest: a run goes on with the same ones.
+    """
+
+    def __init__(self, a: Batches, b: Batches, held_out: Sequence[np.ndarray], source: str) -> None:
         self.a, self.b = a, b
         self.source = source
         self.count = a.count + b.count
-        self.digest = hashlib.blake2b((a.digest + b.digest).encode(), digest_size=8).hexdigest()
+        self.digest = digest_of(a.digest.encode(), b.digest.encode(), *held_out)
         self.batch_size = a.batch_size
         self.per_epoch = max(a.per_epoch, b.per_epoch)
 

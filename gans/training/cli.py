@@ -35,6 +35,8 @@ def main(trainer_class: type[Trainer], argv: Sequence[str] | None = None) -> Non
         finished = _train(trainer_class, config, given, folder)
     except USER_ERRORS as error:
         sys.exit(f"{prog}: {error}")
+    except MemoryError as error:
+        sys.exit(f"{prog}: there is not enough memory for these settings ({error or 'and nothing says for what'})")
     except KeyboardInterrupt:
         sys.exit(130)
     if not finished:

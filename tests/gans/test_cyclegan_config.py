@@ -14,14 +14,13 @@ from gans.training.config import ConfigError
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, {"image_size": 64, "load_size": 72, "width": 64, "epochs": 200, "decay_epochs": 100, "generator": "resnet6"}),
+        ({}, {"image_size": 64, "load_size": 72, "width": 64, "epochs": 200, "generator": "resnet6"}),
         ({"data": "x"}, {"image_size": 256, "load_size": 286, "width": 64, "epochs": 200, "generator": "resnet9"}),
-        ({"data": "x", "preset": "fast"}, {"image_size": 64, "load_size": 72, "width": 32, "epochs": 16, "decay_epochs": 8}),
-        ({"preset": "fast", "width": 8, "epochs": 3}, {"width": 8, "epochs": 3, "decay_epochs": 1, "generator": "resnet6"}),
+        ({"data": "x", "preset": "fast"}, {"image_size": 64, "load_size": 72, "width": 32, "epochs": 16}),
+        ({"preset": "fast", "width": 8, "epochs": 3}, {"width": 8, "epochs": 3, "generator": "resnet6"}),
         ({"image_size": 128}, {"load_size": 143, "generator": "resnet6"}),
         ({"image_size": 132}, {"generator": "resnet9"}),
         ({"image_size": 128, "load_size": 128, "generator": "unet"}, {"load_size": 128, "generator": "unet"}),
-        ({"epochs": 1}, {"decay_epochs": 0}),
         ({"epochs": 10, "decay_epochs": 0}, {"decay_epochs": 0}),
     ],
     ids=str,

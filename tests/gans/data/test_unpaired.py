@@ -136,7 +136,7 @@ def test_a_batch_larger_than_a_kind_is_refused_in_one_sentence() -> None:
 
 def both(count_a: int, count_b: int, batch_size: int = 2) -> Unpaired:
     a, b = (crops(count, batch_size=batch_size, seed=(0, kind)) for kind, count in enumerate((count_a, count_b)))
-    return Unpaired(a, b, "here")
+    return Unpaired(a, b, (), "here")
 
 
 def numbers(stream: Unpaired, steps: range) -> tuple[list[int], list[int]]:
@@ -180,6 +180,13 @@ def test_the_digest_tells_other_pictures_and_exchanged_kinds_apart() -> None:
     first, same, *others = (stream.digest for stream in streams)
     assert first == same
     assert len({first, *others}) == 3
+
+
+def test_the_digest_tells_other_held_out_pictures_apart() -> None:
+    a, b = crops(12), crops(5)
+    images = np.zeros((2, 3, 8, 8), np.uint8)
+    assert Unpaired(a, b, (images, images), "").digest == Unpaired(a, b, (images, images.copy()), "").digest
+    assert Unpaired(a, b, (images, images), "").digest != Unpaired(a, b, (images, images[:1]), "").digest
 
 
 # --- pictures
