@@ -81,7 +81,7 @@ class WGANGP(wgan.WGAN):
                 fake = G(self.noise(n))
                 points = self.penalised_points(x, fake)
             scores = f(F.concatenate([x, fake]))
-            wasserstein = scores[:n].mean() - scores[n:].mean()
+            wasserstein = (scores[:n] - scores[n:]).mean()
             penalty = gradient_penalty(f, points, self.config.penalty)
             critic_loss = self.config.penalty_weight * penalty - wasserstein
             self.critic_optimizer.step(mg.grad(critic_loss, f.parameters()))
@@ -127,10 +127,10 @@ def gradient_penalty(critic: nn.Module, points: mg.Tensor, kind: str = "two-side
             )
     points = mg.Tensor(points.data, requires_grad=True)
     (slopes,) = mg.grad(critic(points).sum(), [points], create_graph=True)
-    squares = (slopes * slopes).sum(axis=tuple(range(1, slopes.ndim)))  # over all numbers of an image
+    r = F.norm(slopes, axis=tuple(range(1, slopes.ndim)), eps=SMALL)  # over all numbers of an image
     if kind == "zero-centred":
-        return 0.5 * squares.mean()
-    excess = F.sqrt(squares + SMALL) - 1
+        return 0.5 * (r * r).mean()
+    excess = r - 1
     if kind == "one-sided":
         excess = F.relu(excess)
     return (excess * excess).mean()

@@ -39,7 +39,10 @@ def is_gpu(x: Any) -> bool:
 
 def array_module(*arrays: Any) -> Any:
     """`numpy` or `cupy`, after the arrays' type; numbers do not count."""
-    return sys.modules["cupy"] if any(is_gpu(a) for a in arrays) else np
+    for a in arrays:
+        if is_gpu(a):
+            return sys.modules["cupy"]
+    return np
 
 
 def name_of(x: Array) -> str:

@@ -119,24 +119,29 @@ class Op:
 
     def _record(self, inputs: tuple[Any, ...], arrays: list[Any], out: Tensor) -> None:
         rules = self.rules * len(inputs) if self.variadic else self.rules
-        parents: list[Op | Tensor | None] = [None] * len(inputs)
+        parents: list[Op | Tensor | None] = []
+        shapes, dtypes = [], []
         kept: dict[int, Any] = {}
-        for i, (x, rule) in enumerate(zip(inputs, rules, strict=True)):
-            if rule is not None and isinstance(x, Tensor) and x.requires_grad:
-                parents[i] = x.op or x
-                for wanted in rule.wants:
-                    # The output's array, not its Tensor: that points to this op, and a cycle would outlive its use.
-                    kept[wanted] = out.data if wanted == OUT else inputs[wanted]
-                out.requires_grad = True
-        if not out.requires_grad:
-            return
-        self.kept = kept
-        self.versions = {i: x.changes[0] for i, x in kept.items() if isinstance(x, Tensor)}
-        self.shapes = [getattr(a, "shape", ()) for a in arrays]
-        self.dtypes = [getattr(a, "dtype", None) for a in arrays]
-        self.parents = parents
-        self.stamp = next(_clock)
-        out.op = self
+        versions: dict[int, int] = {}
+        for x, a, rule in zip(inputs, arrays, rules, strict=True):
+            shapes.append(getattr(a, "shape", ()))
+            dtypes.append(getattr(a, "dtype", None))
+            if rule is None or not isinstance(x, Tensor) or not x.requires_grad:
+                parents.append(None)
+                continue
+            parents.append(x.op or x)
+            out.requires_grad = True
+            for i in rule.wants:
+                if i == OUT:  # the array, not its Tensor: that points to this op, and a cycle would outlive its use
+                    kept[OUT] = out.data
+                else:
+                    value = kept[i] = inputs[i]
+                    if isinstance(value, Tensor):
+                        versions[i] = value.changes[0]
+        if out.requires_grad:
+            self.parents, self.shapes, self.dtypes, self.kept, self.versions = parents, shapes, dtypes, kept, versions
+            self.stamp = next(_clock)
+            out.op = self
 
     def vjp(self, i: int, g: Tensor) -> Tensor:
         """The vector-Jacobian product: the cotangent of input number `i` from the cotangent `g` of the output."""
@@ -149,7 +154,7 @@ class Op:
         assert rule is not None
         if self.variadic:
             return rule.method(self, g, i)
-        return rule.method(self, g, *[self._recall(number) for number in rule.wants])
+        return rule.method(self, g, *map(self._recall, rule.wants))
 
     def _recall(self, i: int) -> Any:
         """A kept value, as a Tensor that is part of the graph."""
@@ -169,6 +174,9 @@ class Op:
     def free(self) -> None:
         """Let go of the kept values; the node stays, so that a second walk can say what is wrong."""
         self.kept = None
+
+
+Node = Op | Tensor  # an applied op, or a leaf
 
 
 def grad(
@@ -202,10 +210,7 @@ def grad(
     g = _first_cotangent("grad", output, grad_output)
     nodes = [x.op or x for x in inputs]
     found = _walk_back(output, g, nodes, create_graph)
-    return [
-        found[id(node)] if id(node) in found else Tensor(backend.zeros_like(x.data))
-        for node, x in zip(nodes, inputs, strict=True)
-    ]
+    return [found[node] if node in found else Tensor(backend.zeros_like(x.data)) for node, x in zip(nodes, inputs, strict=True)]
 
 
 def backward(output: Tensor, grad_output: Tensor | None = None) -> None:
@@ -214,7 +219,7 @@ def backward(output: Tensor, grad_output: Tensor | None = None) -> None:
     leaves = [output] if output.op is None else _leaves(output.op)
     found = _walk_back(output, g, leaves, create_graph=False)
     for leaf in leaves:
-        total = found[id(leaf)].data
+        total = found[leaf].data
         leaf.grad = total.copy() if leaf.grad is None else leaf.grad + total
 
 
@@ -233,61 +238,57 @@ def _first_cotangent(caller: str, output: Tensor, grad_output: Tensor | None) ->
     return grad_output.astype(output.dtype)
 
 
-def _walk_back(output: Tensor, g: Tensor, targets: Sequence[Op | Tensor], create_graph: bool) -> dict[int, Tensor]:
-    """Cotangents of the target nodes, by id. Each op on a path to a target runs once, after all its consumers."""
-    cotangents = {id(output.op or output): g}
-    target_ids = {id(node) for node in targets}
-    path = _path_to(target_ids, output)
+def _walk_back(output: Tensor, g: Tensor, targets: Sequence[Node], create_graph: bool) -> dict[Node, Tensor]:
+    """Cotangents of the target nodes. Each op on a path to a target runs once, after all its consumers."""
+    cotangents: dict[Node, Tensor] = {output.op or output: g}
+    wanted = set(targets)
+    path = _path_to(wanted, output)
     with record(create_graph):
         while path.ops:
             op = path.ops.pop()  # the newest left: all that consumed its output have run
-            g = cotangents[id(op)] if id(op) in target_ids else cotangents.pop(id(op))
+            g = cotangents[op] if op in wanted else cotangents.pop(op)
             for i, parent in enumerate(op.parents):
-                if id(parent) in path.ids:
+                if parent is not None and parent in path.nodes:
                     contribution = op.vjp(i, g)
-                    if contribution.dtype != op.dtypes[i]:  # float32 met float64, and the op went on in float64
+                    if contribution.data.dtype != op.dtypes[i]:  # float32 met float64, and the op went on in float64
                         contribution = contribution.astype(op.dtypes[i])
-                    before = cotangents.get(id(parent))
-                    cotangents[id(parent)] = contribution if before is None else before + contribution
+                    before = cotangents.get(parent)
+                    cotangents[parent] = contribution if before is None else before + contribution
             if not create_graph:
                 op.free()
-    return {key: cotangents[key] for key in target_ids if key in cotangents}
+    return {node: cotangents[node] for node in wanted if node in cotangents}
 
 
 class _Path(NamedTuple):
     ops: list[Op]  # the ops to run, oldest first
-    ids: set[int]  # these ops and the targets
+    nodes: set[Node]  # these ops and the targets
 
 
-def _path_to(target_ids: set[int], output: Tensor) -> _Path:
+def _path_to(targets: set[Node], output: Tensor) -> _Path:
     """The ops through which `output` depends on the targets."""
-    ids = set(target_ids)
+    nodes = set(targets)
     ops = []
     for op in sorted(_ancestors(output.op), key=operator.attrgetter("stamp")):
-        if not ids.isdisjoint(map(id, op.parents)):
-            ids.add(id(op))
+        if not nodes.isdisjoint(op.parents):
+            nodes.add(op)
             ops.append(op)
-    return _Path(ops, ids)
+    return _Path(ops, nodes)
 
 
-def _ancestors(root: Op | None) -> list[Op]:
+def _ancestors(root: Op | None) -> set[Op]:
     """`root` and all ops before it; a loop, not a recursion, so that a graph can be as deep as memory allows."""
     todo = [root] if root is not None else []
-    seen = {id(root)}
-    found = []
+    found = set(todo)
     while todo:
-        op = todo.pop()
-        found.append(op)
-        for parent in op.parents:
-            if isinstance(parent, Op) and id(parent) not in seen:
-                seen.add(id(parent))
+        for parent in todo.pop().parents:
+            if isinstance(parent, Op) and parent not in found:
+                found.add(parent)
                 todo.append(parent)
     return found
 
 
 def _leaves(root: Op) -> list[Tensor]:
-    found = {id(p): p for op in _ancestors(root) for p in op.parents if isinstance(p, Tensor)}
-    return list(found.values())
+    return list(dict.fromkeys(p for op in _ancestors(root) for p in op.parents if isinstance(p, Tensor)))
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ from minigrad.ops.loss import binary_cross_entropy, binary_cross_entropy_with_lo
 from minigrad.ops.norm import batch_norm, instance_norm, layer_norm
 from minigrad.ops.pad import pad
 from minigrad.ops.pool import avg_pool2d, max_pool2d
-from minigrad.ops.reduce import broadcast_to, max, mean, min, sum, var
+from minigrad.ops.reduce import broadcast_to, max, mean, min, norm, sum, var
 from minigrad.ops.resize import interpolate
 from minigrad.ops.shape import astype, concatenate, flatten, flip, index, reshape, stack, transpose
 from minigrad.ops.softmax import log_softmax, logsumexp, softmax
@@ -41,6 +41,6 @@ __all__ = [
     "broadcast_to", "clip", "concatenate", "conv2d", "conv_transpose2d", "cross_entropy", "div", "dropout", "dropout2d",
     "embedding", "exp", "flatten", "flip", "index", "instance_norm", "interpolate", "l1_loss", "layer_norm", "leaky_relu",
     "linear", "log", "log_softmax", "logsumexp", "matmul", "max", "max_pool2d", "maximum", "mean", "min", "minimum", "mse_loss",
-    "mul", "neg", "pad", "pow", "relu", "reshape", "sigmoid", "softmax", "softplus", "sqrt", "stack", "sub", "sum", "tanh",
-    "transpose", "var", "where",
+    "mul", "neg", "norm", "pad", "pow", "relu", "reshape", "sigmoid", "softmax", "softplus", "sqrt", "stack", "sub", "sum",
+    "tanh", "transpose", "var", "where",
 ]  # fmt: skip

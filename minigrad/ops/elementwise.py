@@ -21,7 +21,9 @@ class Elementwise(Op):
     """An op whose inputs are broadcast against each other."""
 
     def __call__(self, *inputs: Any) -> Tensor:
-        return super().__call__(*[x if type(x) in PLAIN else to_operand(x) for x in inputs])
+        if not PLAIN.issuperset(map(type, inputs)):
+            inputs = tuple(map(to_operand, inputs))
+        return super().__call__(*inputs)
 
     def vjp(self, i: int, g: Tensor) -> Tensor:
         """As `Op.vjp`, then back to the input's own shape."""

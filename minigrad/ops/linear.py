@@ -1,6 +1,11 @@
 """Matrix products: `matmul`, and `linear`, the fully connected layer. `embedding` is a product with one-hot rows.
 
-For Y = A B, the differential is dY = dA B + A dB, so <G, dY> = <G B^T, dA> + <A^T G, dB>.
+For Y = A B, the differential is dY = dA B + A dB, so <G, dY> = <G B^T, dA> + <A^T G, dB>. Of two matrices there are three
+products, and the gradients of each are the other two: nothing is ever transposed but in a product's own loops.
+
+    MatMul          y = a b            da = Linear(g, b)      db = LinearWeight(a, g)
+    Linear          y = x w^T          dx = MatMul(g, w)      dw = LinearWeight(g, x)
+    LinearWeight    w = g^T x          dg = Linear(x, h)      dx = MatMul(g, h)           for w's cotangent h
 """
 
 from __future__ import annotations
@@ -23,9 +28,13 @@ class MatMul(Op):
         return kernels(a).matmul(a, b)
 
     def backward_a(self, g: Tensor, b: Tensor) -> Tensor:
+        if g.ndim == 2:
+            return Linear()(g, b, None)
         return sum_to(matmul(g, _swap(b)), self.shapes[0])
 
     def backward_b(self, g: Tensor, a: Tensor) -> Tensor:
+        if g.ndim == 2:
+            return LinearWeight()(a, g)
         return sum_to(matmul(_swap(a), g), self.shapes[1])
 
 
@@ -43,10 +52,23 @@ class Linear(Op):
         return matmul(g, weight)
 
     def backward_weight(self, g: Tensor, x: Tensor) -> Tensor:
-        return matmul(_swap(g), x)
+        return LinearWeight()(g, x)
 
     def backward_bias(self, g: Tensor) -> Tensor:
         return sum(g, axis=0)
+
+
+class LinearWeight(Op):
+    """g^T x, the gradient of a fully connected layer's weight (out, in), for rows g (n, out) and x (n, in)"""
+
+    def forward(self, g: Array, x: Array) -> Array:
+        return kernels(x).matmul(g.T, x)
+
+    def backward_g(self, h: Tensor, x: Tensor) -> Tensor:
+        return Linear()(x, h, None)
+
+    def backward_x(self, h: Tensor, g: Tensor) -> Tensor:
+        return matmul(g, h)
 
 
 def _swap(x: Tensor) -> Tensor:

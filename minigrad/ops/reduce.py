@@ -6,7 +6,6 @@ Summing and broadcasting are each other's backward: `Sum` repeats its cotangent,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from minigrad.backend import array_module, kernels
 from minigrad.engine import Op
@@ -18,7 +17,7 @@ def reduced_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     """`axis` as a tuple of different axes, each in 0 .. ndim - 1."""
     if axis is None:
         return tuple(range(ndim))
-    axes = tuple(positive_axis(a, ndim) for a in (axis if isinstance(axis, Sequence) else (axis,)))
+    axes = tuple(positive_axis(a, ndim) for a in (axis if isinstance(axis, tuple | list | range) else (axis,)))
     if len(set(axes)) != len(axes):
         raise ValueError(f"axis {axis} names an axis twice")
     return axes
@@ -28,11 +27,13 @@ class Reduction(Op):
     """What reductions share: the axes, and how a cotangent gets its reduced axes back."""
 
     def __init__(self, axis: Axis = None, keepdims: bool = False) -> None:
-        self.axis = tuple(axis) if isinstance(axis, Sequence) else axis
+        self.axis = tuple(axis) if isinstance(axis, tuple | list | range) else axis
         self.keepdims = keepdims
 
     def with_axes(self, t: Tensor) -> Tensor:
-        """`t`, an output or its cotangent, with the reduced axes back as axes of length 1."""
+        """`t`, an output or its cotangent, with the reduced axes back as axes of length 1, where broadcasting needs them."""
+        if self.axis is None or self.keepdims:
+            return t
         shape = self.shapes[0]
         axes = reduced_axes(self.axis, len(shape))
         return reshape(t, tuple(1 if i in axes else n for i, n in enumerate(shape)))
@@ -73,6 +74,20 @@ class Mean(Reduction):
 
     def backward_x(self, g: Tensor) -> Tensor:
         return broadcast_to(self.with_axes(g / self.count), self.shapes[0])
+
+
+class Norm(Reduction):
+    """Root of (the sum of squares over axes, plus eps).    dr = <x, dx> / r"""
+
+    def __init__(self, axis: Axis = None, keepdims: bool = False, eps: float = 0.0) -> None:
+        super().__init__(axis, keepdims)
+        self.eps = eps
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).sqrt((x * x).sum(axis=self.axis, keepdims=self.keepdims) + self.eps)
+
+    def backward_x(self, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
+        return self.with_axes(g / out) * x
 
 
 class Extreme(Reduction):
@@ -136,6 +151,14 @@ def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Mean over `axis`, all axes by default."""
     return Mean(axis, keepdims)(x)
+
+
+def norm(x: Tensor, axis: Axis = None, keepdims: bool = False, eps: float = 0.0) -> Tensor:
+    """Euclidean length over `axis`, all axes by default: sqrt(sum of squares + eps).
+
+    At a length of 0 it has no derivative: the gradient there is NaN, or with a small positive eps 0.
+    """
+    return Norm(axis, keepdims, eps)(x)
 
 
 def var(x: Tensor, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:

@@ -141,7 +141,7 @@ def positive_axis(axis: int, ndim: int, caller: str = "") -> int:
 
 def reshape(x: Tensor, *shape: Any) -> Tensor:
     """x under another shape, given as a tuple or as separate numbers; one of them may be -1."""
-    wanted = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
+    wanted = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
     return x if x.shape == wanted else Reshape(wanted)(x)
 
 
@@ -157,7 +157,7 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def transpose(x: Tensor, *axes: Any) -> Tensor:
     """x with its axes in another order, given as a tuple or as separate numbers; reversed by default."""
-    order = tuple(axes[0]) if len(axes) == 1 and isinstance(axes[0], Sequence) else axes
+    order = tuple(axes[0]) if len(axes) == 1 and isinstance(axes[0], tuple | list | range) else axes
     return Transpose(order or tuple(range(x.ndim))[::-1])(x)
 
 

@@ -28,24 +28,30 @@ Array = Any
 
 BLOCK = 1024  # of k: so long is a panel of the right matrix at most
 CACHE = 1 << 17  # numbers: half a megabyte of float32 stays in the second-level cache
+PARALLEL_FROM = 1 << 20  # multiplications from which a product is shared out among threads: to wake one takes as long
 
 
 def product(a: Array, b: Array, bias: Array | None = None) -> Array:
     """a @ b, plus `bias` in each row: (m, k), (k, n), (n,) of one dtype, float32 or float64, to a new C-contiguous (m, n)."""
-    a, b = _dense(a), _dense(b)
     (m, k), n = a.shape, b.shape[1]
     c = np.empty((m, n), a.dtype)
     row = np.zeros(n, a.dtype) if bias is None else np.ascontiguousarray(bias)
-    with POOL:
-        threads = numba.get_num_threads()
-        flat_a, flat_b = a.ravel("K"), b.ravel("K")
-        _product(flat_a, not a.flags.c_contiguous, flat_b, not b.flags.c_contiguous, row, c.reshape(-1), m, n, k, threads)
+    matrices = *_flat(a), *_flat(b), row, c.reshape(-1), m, n, k
+    if m * n * k < PARALLEL_FROM:
+        _whole(*matrices)
+    else:
+        with POOL:
+            _product(*matrices, numba.get_num_threads())
     return c
 
 
-def _dense(x: Array) -> Array:
-    """The matrix itself if it is contiguous, by rows or by columns, else a copy."""
-    return x if x.flags.c_contiguous or x.flags.f_contiguous else np.ascontiguousarray(x)
+def _flat(x: Array) -> tuple[Array, bool]:
+    """The matrix as flat memory, and whether it is stored by columns; one that is neither by rows nor by columns is copied."""
+    if x.flags.c_contiguous:
+        return x.reshape(-1), False
+    if x.flags.f_contiguous:
+        return x.T.reshape(-1), True
+    return x.ravel(), False
 
 
 @numba.njit(cache=True)
@@ -64,6 +70,14 @@ def _columns_of_grid(threads: int, across: int, down: int, a_by_columns: bool) -
             if least < 0 or work < least:
                 best, least = columns, work
     return best
+
+
+@numba.njit(cache=True)
+def _whole(a: Array, a_by_columns: bool, b: Array, b_by_columns: bool, bias: Array, c: Array, m: int, n: int, k: int) -> None:
+    """`_product` on one thread."""
+    width = VECTORS * (VECTOR_BYTES // a.itemsize)
+    across, down = (n + width - 1) // width, (m + ROWS - 1) // ROWS
+    _rectangle(a, a_by_columns, b, b_by_columns, bias, c, m, n, k, 0, down, 0, across)
 
 
 @numba.njit(parallel=True, cache=True)

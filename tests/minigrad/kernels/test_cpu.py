@@ -5,9 +5,11 @@ The optimizers' are in test_optim.py, the random numbers' in test_random.py.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest import mock
 
 import numba
 import numpy as np
@@ -59,7 +61,15 @@ def assert_close(ours: np.ndarray, a: np.ndarray, b: np.ndarray, bias: Any = 0) 
 def test_products_of_any_size_and_layout(dtype: Any, m: int, k: int, n: int, layouts: tuple[str, str], with_bias: bool) -> None:
     a, b = LAYOUTS[layouts[0]](matrix(m, k, dtype)), LAYOUTS[layouts[1]](matrix(k, n, dtype, 1))
     bias = matrix(1, n, dtype, 2)[0] if with_bias else None
-    assert_close(gemm.product(a, b, bias), a, b, 0 if bias is None else bias)
+    by_all, by_one = (product_shared_from(start, a, b, bias) for start in (0, math.inf))
+    assert_close(by_all, a, b, 0 if bias is None else bias)
+    np.testing.assert_array_equal(by_all, by_one)
+
+
+def product_shared_from(multiplications: float, *arrays: Any) -> np.ndarray:
+    """A product that threads share if it has so many multiplications."""
+    with mock.patch.object(gemm, "PARALLEL_FROM", multiplications):
+        return gemm.product(*arrays)
 
 
 @DTYPES
@@ -121,7 +131,8 @@ def test_results_are_the_same_to_the_bit_on_one_thread_and_on_all() -> None:
 
 
 def test_python_threads_may_multiply_at_once() -> None:
-    a, b = matrix(64, 64, np.float64), matrix(64, 64, np.float64, 1)
+    a, b = matrix(128, 128, np.float64), matrix(128, 128, np.float64, 1)
+    assert a.size * len(b) >= gemm.PARALLEL_FROM
     expected = gemm.product(a, b)
     with ThreadPoolExecutor(4) as pool:
         for result in pool.map(lambda _: gemm.product(a, b), range(40)):

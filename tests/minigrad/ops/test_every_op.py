@@ -129,6 +129,10 @@ EXAMPLES: dict[type[Op], list[Example]] = {
     ],
     reduce.Sum: reduction(F.sum, normal, (0, 3)),
     reduce.Mean: reduction(F.mean, normal, (2, 3)),
+    reduce.Norm: [
+        *reduction(F.norm, normal, (2, 3)),
+        *examples(lambda x: F.norm(x, 0, eps=0.5), (normal(3, 4),), (normal(0, 2),)),
+    ],
     reduce.Max: reduction(F.max, apart, (2, 3)),
     reduce.Min: reduction(F.min, apart, (2, 3)),
     reduce.BroadcastTo: [
@@ -228,6 +232,12 @@ EXAMPLES: dict[type[Op], list[Example]] = {
         (normal(0, 3), normal(4, 3), normal(4)),
         (normal(2, 0), normal(4, 0), normal(4)),
         (normal(5, 1), normal(1, 1), normal(1)),
+    ),
+    linear.LinearWeight: examples(
+        lambda g, x: linear.LinearWeight()(g, x),
+        (normal(5, 4), normal(5, 3)),
+        (normal(1, 4), normal(1, 1)),
+        (normal(0, 4), normal(0, 3)),
     ),
     conv.Conv2d: [
         *examples(F.conv2d, (normal(2, 3, 5, 4), normal(2, 3, 3, 2), normal(2)), (normal(0, 1, 3, 3), normal(2, 1, 2, 2))),
