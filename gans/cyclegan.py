@@ -30,14 +30,22 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from gans.cyclegan_config import Config, with_defaults
+from gans.cyclegan_config import UNETS, Config, with_defaults
 from gans.data.unpaired import Crops, Unpaired, load_unpaired, middle
 from gans.image_pool import ImagePool
 from gans.training.cli import main
 from gans.training.images import grid
 from gans.training.trainer import Metrics, Trainer, as_pixels, below, in_evaluation
 from gans.translation_scores import scores
-from gans.translators import NORMS, MeanOfPatches, patch_discriminator, resnet_generator, unet_generator, unet_halvings
+from gans.translators import (
+    NORMS,
+    MeanOfPatches,
+    patch_discriminator,
+    resnet_generator,
+    retouching_generator,
+    unet_generator,
+    unet_halvings,
+)
 from gans.wgan_gp import gradient_penalty
 from minigrad import nn, optim
 from minigrad.functional import binary_cross_entropy_with_logits, concatenate, l1_loss
@@ -150,7 +158,7 @@ class CycleGAN(Trainer):
     @property
     def granularity(self) -> int:
         """Height and width of what the generators take are multiples of this."""
-        return 2 ** unet_halvings(self.config.image_size) if self.config.generator == "unet" else 8
+        return 2 ** unet_halvings(self.config.image_size) if self.config.generator in UNETS else 8
 
     def translate(self, images: np.ndarray, direction: str) -> np.ndarray:
         """Pictures uint8 (n, 3, height, width), sizes that the network can take, as the other kind; direction AtoB or BtoA."""
@@ -186,8 +194,9 @@ class CycleGAN(Trainer):
 
 def make_generator(config: Any) -> nn.Module:
     """By the settings `generator`, `width`, `norm` and `upsample`."""
-    if config.generator == "unet":
-        return unet_generator(unet_halvings(config.image_size), config.width, NORMS[config.norm], config.upsample)
+    if config.generator in UNETS:
+        make_unet = unet_generator if config.generator == "unet" else retouching_generator
+        return make_unet(unet_halvings(config.image_size), config.width, NORMS[config.norm], config.upsample)
     blocks = {"resnet6": 6, "resnet9": 9}[config.generator]
     return resnet_generator(blocks, config.width, NORMS[config.norm], config.upsample)
 

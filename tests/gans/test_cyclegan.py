@@ -195,7 +195,7 @@ BRIGHT, DARK = mg.Tensor(A.data * 0.3 + 0.6), mg.Tensor(B.data * 0.3 - 0.6)
     [
         *[{"gan_loss": kind, "norm": "instance"} for kind in GAN_LOSSES],
         *[{"gan_loss": kind, "norm": "batch"} for kind in ("lsgan", "bce")],
-        *[{"generator": name, "upsample": way} for name in ("resnet6", "unet") for way in ("transpose", "resize")],
+        *[{"generator": name, "upsample": way} for name in ("resnet6", "unet", "retouch") for way in ("transpose", "resize")],
         {"generator": "resnet9", "norm": "batch"},
         {"batch_size": 1},
         {"batch_size": 1, "norm": "batch"},

@@ -14,10 +14,11 @@ from gans.training.config import ConfigError
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, {"image_size": 64, "load_size": 72, "width": 64, "epochs": 200, "generator": "resnet6"}),
+        ({}, {"image_size": 64, "load_size": 72, "width": 64, "epochs": 200, "generator": "resnet6", "identity": 0.5}),
         ({"data": "x"}, {"image_size": 256, "load_size": 286, "width": 64, "epochs": 200, "generator": "resnet9"}),
-        ({"data": "x", "preset": "fast"}, {"image_size": 64, "load_size": 72, "width": 32, "epochs": 16}),
-        ({"preset": "fast", "width": 8, "epochs": 3}, {"width": 8, "epochs": 3, "generator": "resnet6"}),
+        ({"data": "x", "preset": "fast"}, {"image_size": 64, "load_size": 72, "width": 32, "epochs": 12}),
+        ({"preset": "fast"}, {"generator": "retouch", "identity": 0.0, "upsample": "resize"}),
+        ({"preset": "fast", "width": 8, "epochs": 3}, {"width": 8, "epochs": 3, "upsample": "resize"}),
         ({"image_size": 128}, {"load_size": 143, "generator": "resnet6"}),
         ({"image_size": 132}, {"generator": "resnet9"}),
         ({"image_size": 128, "load_size": 128, "generator": "unet"}, {"load_size": 128, "generator": "unet"}),
@@ -41,6 +42,7 @@ def test_what_is_not_given_follows_from_what_is(given: dict[str, Any], expected:
         ({"image_size": 33}, "--image-size 33 is not a multiple of 4"),
         ({"image_size": 34}, "--image-size 34 is not a multiple of 4"),
         ({"image_size": 36, "generator": "unet"}, "--generator unet .* not 36"),
+        ({"image_size": 36, "generator": "retouch"}, "--generator retouch .* not 36"),
         ({"image_size": 101, "generator": "unet"}, "--generator unet .* not 101"),
     ],
     ids=str,

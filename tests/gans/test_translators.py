@@ -14,6 +14,7 @@ from gans.translators import (
     UNetLevel,
     patch_discriminator,
     resnet_generator,
+    retouching_generator,
     unet_generator,
     unet_halvings,
 )
@@ -41,8 +42,8 @@ def of(network: nn.Module, *kinds: type[nn.Module]) -> list[nn.Module]:
 
 def generator(name: str, upsample: str = "transpose", norm: str = "instance", halvings: int = 5) -> nn.Sequential:
     mg.manual_seed(0)
-    if name == "unet":
-        return unet_generator(halvings, 2, NORMS[norm], upsample)
+    if name in ("unet", "retouch"):
+        return (unet_generator if name == "unet" else retouching_generator)(halvings, 2, NORMS[norm], upsample)
     return resnet_generator(int(name.removeprefix("resnet")), 2, NORMS[norm], upsample)
 
 
@@ -65,7 +66,7 @@ def test_the_u_net_has_as_many_parameters_as_its_layers_tell() -> None:
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("upsample", UPSAMPLES)
-@pytest.mark.parametrize("name", ["resnet6", "resnet9", "unet"])
+@pytest.mark.parametrize("name", ["resnet6", "resnet9", "unet", "retouch"])
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (32, 64)])
 def test_generators_keep_the_size_of_pictures_and_stay_within_minus_one_and_one(
     name: str, upsample: str, norm: str, height: int, width: int
@@ -215,3 +216,20 @@ def test_the_mean_of_patches_is_one_score_for_each_picture_by_itself() -> None:
     x = noise(3, 1, 4, 5)
     np.testing.assert_allclose(MeanOfPatches()(x).numpy(), x.numpy().mean(axis=(1, 2, 3))[:, None], rtol=1e-5)
     assert MeanOfPatches()(x).shape == (3, 1)
+
+
+def test_a_generator_that_retouches_leaves_the_picture_where_its_change_is_0() -> None:
+    network = generator("retouch")
+    for parameter in network.parameters():
+        parameter.assign(np.zeros(parameter.shape, parameter.dtype))
+    x = mg.Tensor(np.linspace(-1, 1, 3 * 32 * 32, dtype=np.float32).reshape(1, 3, 32, 32))
+    np.testing.assert_allclose(network(x).numpy(), 0.98 * x.numpy(), atol=1e-6)
+
+
+def test_a_generator_that_retouches_adds_before_the_tanh() -> None:
+    network = generator("retouch")
+    x = noise(1, 3, 32, 32)
+    x = mg.Tensor(np.tanh(x.numpy()))
+    with mg.no_grad():
+        expected = np.tanh(np.arctanh(0.98 * x.numpy()) + network.change(x).numpy())
+        np.testing.assert_allclose(network(x).numpy(), expected, atol=1e-6)
