@@ -33,11 +33,8 @@ import minigrad as mg
 from gans.cyclegan_config import UNETS, Config, with_defaults
 from gans.data.unpaired import Crops, Unpaired, load_unpaired, middle
 from gans.image_pool import ImagePool
-from gans.training.cli import main
-from gans.training.images import grid
-from gans.training.trainer import Metrics, Trainer, as_pixels, below, in_evaluation
-from gans.translation_scores import scores
-from gans.translators import (
+from gans.measures.translation import scores
+from gans.networks.translators import (
     NORMS,
     MeanOfPatches,
     patch_discriminator,
@@ -46,6 +43,9 @@ from gans.translators import (
     unet_generator,
     unet_halvings,
 )
+from gans.training.cli import main
+from gans.training.images import grid
+from gans.training.trainer import Metrics, Trainer, as_pixels, below, in_evaluation
 from gans.wgan_gp import gradient_penalty
 from minigrad import nn, optim
 from minigrad.functional import binary_cross_entropy_with_logits, concatenate, l1_loss

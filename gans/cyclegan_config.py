@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from gans.networks.translators import NORMS, unet_halvings
 from gans.training.config import ConfigError, RunConfig, option
-from gans.translators import NORMS, unet_halvings
 
 UNETS = ("unet", "retouch")
 PRESETS: dict[str, dict[str, Any]] = {

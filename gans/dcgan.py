@@ -1,8 +1,8 @@
 """DCGAN, the GAN of convolutions: `python -m gans.dcgan --data FOLDER`.
 
-The game is that of `gans.mnist_gan`; what is new are the networks (in `gans.networks`) and their settings, which made it work
-for colour images: strided convolutions instead of dense layers, batch normalisation in both networks but at their ends, small
-initial weights, and Adam with a shorter memory (beta1 0.5).
+The game is that of `gans.mnist_gan`; what is new are the networks (in `gans.networks.dcgan`) and their settings, which made
+it work for colour images: strided convolutions instead of dense layers, batch normalisation in both networks but at their ends,
+small initial weights, and Adam with a shorter memory (beta1 0.5).
 
     for each batch of real images x:
         draw z ~ N(0, 1)
@@ -28,7 +28,7 @@ import minigrad as mg
 import minigrad.functional as F
 from gans.data.pictures import load_pictures
 from gans.losses import CAPTIONS
-from gans.networks import ARCHITECTURES
+from gans.networks.dcgan import ARCHITECTURES
 from gans.training.average import follow
 from gans.training.cli import main
 from gans.training.config import ConfigError, RunConfig, option

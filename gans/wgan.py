@@ -28,8 +28,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 import minigrad as mg
-from gans.critics import LATENT_SIZE, PAIRS
 from gans.data.pictures import load_pictures
+from gans.networks.critics import LATENT_SIZE, PAIRS
 from gans.training.cli import main
 from gans.training.config import ConfigError, RunConfig, option
 from gans.training.trainer import LatentTrainer, Metrics

@@ -14,7 +14,7 @@ from PIL import Image
 
 import minigrad as mg
 from gans import wgan_gp
-from gans.critics import PAIRS
+from gans.networks.critics import PAIRS
 from gans.training.cli import main
 from gans.training.config import ConfigError
 from gans.training.images import read_png

@@ -19,7 +19,7 @@ from gans.data.drawn.landscape_shapes import Ground, box, mirror, polygon, shine
 from gans.data.drawn.landscapes import load_landscapes, scene_of, synthetic_landscapes
 from gans.data.drawn.shapes import Canvas
 from gans.data.idx import read_idx, write_idx
-from gans.similarity import histogram_match, l1, psnr, ssim
+from gans.measures.similarity import histogram_match, l1, psnr, ssim
 
 TEST_COUNT = 4
 RED, WHITE = (200, 20, 30), (255, 255, 255)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from gans.translators import (
+from gans.networks.translators import (
     NORMS,
     MeanOfPatches,
     UNetLevel,

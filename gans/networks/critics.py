@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
-from gans.networks import k4_generator
+from gans.networks.dcgan import k4_generator
 from minigrad import nn
 
 

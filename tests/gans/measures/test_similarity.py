@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gans.similarity import histogram_match, l1, psnr, ssim
+from gans.measures.similarity import histogram_match, l1, psnr, ssim
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gans import similarity
 from gans.data.pairs import TwoKinds
-from gans.translation_scores import scores
+from gans.measures import similarity
+from gans.measures.translation import scores
 
 RNG = np.random.default_rng(0)
 DAY = RNG.integers(100, 256, (5, 3, 16, 16), dtype=np.uint8)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import minigrad as mg
 import minigrad.functional as F
-from gans.networks import from_narrow_normal
+from gans.networks.dcgan import from_narrow_normal
 from minigrad import nn
 
 Norm = Callable[[int], nn.Module]  # a normalisation of so many channels

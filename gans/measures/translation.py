@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gans import similarity
 from gans.data.pairs import TwoKinds
+from gans.measures import similarity
 
 
 def scores(translate: Callable[[np.ndarray, str], np.ndarray], kinds: TwoKinds, test_a: np.ndarray, test_b: np.ndarray) -> str:

@@ -1,0 +1,1 @@
+"""The networks of the algorithms: small functions that put layers together."""
