@@ -12,7 +12,7 @@ from gans.training.config import ConfigError, RunConfig, option
 UNETS = ("unet", "retouch")
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"epochs": 200, "width": 64, "upsample": "transpose", "identity": 0.5},
-    "fast": {"epochs": 12, "width": 32, "upsample": "resize", "identity": 0.0, "image_size": 64, "generator": "retouch"},
+    "fast": {"epochs": 8, "width": 32, "upsample": "resize", "identity": 0.0, "image_size": 64, "generator": "retouch"},
 }
 
 
@@ -23,10 +23,10 @@ class Config(RunConfig):
     data: str | None = option(None, "folder with trainA/ and trainB/ (and testA/, testB/); without it: drawn landscapes")
     preset: str = option(
         "paper",
-        "defaults: the paper's; or fast, for a CPU: smaller, 12 epochs, generators that retouch",
+        "defaults: the paper's; or fast, for a CPU: smaller, 8 epochs, generators that retouch",
         choices=tuple(PRESETS),
     )
-    epochs: int | None = option(None, "passes through the larger set; by preset 200 or 12", at_least=1)  # type: ignore[assignment]
+    epochs: int | None = option(None, "passes through the larger set; by preset 200 or 8", at_least=1)  # type: ignore[assignment]
     decay_epochs: int | None = option(None, "the last so many epochs, in which the rate falls to 0; half of them by default")
     batch_size: int = option(1, "images of each kind a step", at_least=1)
     image_size: int | None = option(None, "height and width; 64 with --preset fast or drawn landscapes, else 256", at_least=32)

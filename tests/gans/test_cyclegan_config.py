@@ -16,7 +16,7 @@ from gans.training.config import ConfigError
     [
         ({}, {"image_size": 64, "load_size": 72, "width": 64, "epochs": 200, "generator": "resnet6", "identity": 0.5}),
         ({"data": "x"}, {"image_size": 256, "load_size": 286, "width": 64, "epochs": 200, "generator": "resnet9"}),
-        ({"data": "x", "preset": "fast"}, {"image_size": 64, "load_size": 72, "width": 32, "epochs": 12}),
+        ({"data": "x", "preset": "fast"}, {"image_size": 64, "load_size": 72, "width": 32, "epochs": 8}),
         ({"preset": "fast"}, {"generator": "retouch", "identity": 0.0, "upsample": "resize"}),
         ({"preset": "fast", "width": 8, "epochs": 3}, {"width": 8, "epochs": 3, "upsample": "resize"}),
         ({"image_size": 128}, {"load_size": 143, "generator": "resnet6"}),
