@@ -47,7 +47,7 @@ from gans.training.cli import main
 from gans.training.images import grid
 from gans.training.trainer import Metrics, Trainer, as_pixels, below, in_evaluation
 from gans.wgan_gp import gradient_penalty
-from minigrad import nn, optim
+from minigrad import capture, nn, optim
 from minigrad.functional import binary_cross_entropy_with_logits, concatenate, l1_loss
 from minigrad.layout import channels_last
 
@@ -94,7 +94,7 @@ class CycleGAN(Trainer):
         self.steps_per_epoch = 0  # as long as there is no data
 
     def step(self, a: mg.Tensor, b: mg.Tensor) -> Metrics:
-        self.g_optimizer.lr = self.d_optimizer.lr = self.rate()
+        capture.on_host(self.set_rate)
         fake_a, fake_b, metrics = self.train_generators(a, b)
         metrics |= self.train_discriminators(a, b, self.pool_a.exchange(fake_a), self.pool_b.exchange(fake_b))
         return {name: metrics[name] for name in self.captions}
@@ -132,6 +132,10 @@ class CycleGAN(Trainer):
             return [network(x) for x in images]
         n, outputs = len(images[0]), network(concatenate(images))
         return [outputs[i : i + n] for i in range(0, len(outputs), n)]
+
+    def set_rate(self) -> None:
+        """Let the rate of this step be the optimizers'."""
+        self.g_optimizer.lr = self.d_optimizer.lr = self.rate()
 
     def rate(self) -> float:
         """The learning rate of this step: constant, then falling to 0 in equal steps."""

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad import backend
-from minigrad.layout import channels_last
+from minigrad import backend, capture
+from minigrad.layout import by_pixel
 
 
 class ImagePool:
@@ -29,24 +29,45 @@ class ImagePool:
     """
 
     def __init__(self, size: int, image_shape: tuple[int, ...], seed: Sequence[int], backend_name: str, dtype: Any) -> None:
-        self.images = backend.move(channels_last(np.zeros((size, *image_shape), dtype)), backend_name)
+        channels, height, width = image_shape
+        self._pixels = backend.move(np.zeros((size + 1, height, width, channels), dtype), backend_name)  # the last: not kept
+        self.size = size
         self.seed = tuple(seed)
         self.seen = 0
 
+    @property
+    def images(self) -> Any:
+        """Those that are kept: (size, channels, height, width)."""
+        return self._pixels[: self.size].transpose(0, 3, 1, 2)
+
     def exchange(self, images: mg.Tensor) -> mg.Tensor:
         """The images (n, channels, height, width), some of them replaced by older ones, whose places in the pool they take."""
-        given = images.data.copy(order="K")
-        for image in given if len(self.images) else ():
-            rng = np.random.default_rng((*self.seed, self.seen))
-            if self.seen < len(self.images):
-                self.images[self.seen] = image
+        n, given = len(images), by_pixel(images.data).copy()
+        if self.size:
+            choices = capture.from_host(lambda: self._choose(n), 2 * n, np.int64, backend.name_of(given))
+            for i in range(n):  # one after another: an image may get what the one before it left
+                self._exchange(given[i : i + 1], choices[2 * i : 2 * i + 1], choices[2 * i + 1 : 2 * i + 2].astype(bool))
+        return mg.Tensor(given.transpose(0, 3, 1, 2))
+
+    def _exchange(self, image: Any, place: Any, wanted: Any) -> None:
+        """Put the image at its place in the pool, and what was there in the image's, if it is wanted."""
+        older = self._pixels[place]
+        self._pixels[place] = image
+        image[...] = backend.array_module(image).where(wanted, older, image)
+
+    def _choose(self, count: int) -> list[int]:
+        """For each of the next images the place that it takes, and whether (1 or 0) what was there is given back instead."""
+        choices: list[int] = []
+        for number in range(self.seen, self.seen + count):
+            rng = np.random.default_rng((*self.seed, number))
+            if number < self.size:
+                choices += number, 0
             elif rng.random() < 0.5:
-                place = rng.integers(len(self.images))
-                older = self.images[place].copy()
-                self.images[place] = image
-                image[...] = older
-            self.seen += 1
-        return mg.Tensor(given)
+                choices += int(rng.integers(self.size)), 1
+            else:
+                choices += self.size, 0
+        self.seen += count
+        return choices
 
     def state_dict(self) -> dict[str, Any]:
         """The images, and how many have come."""

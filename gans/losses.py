@@ -17,7 +17,7 @@ CAPTIONS = {  # what the curves of the original game mean
 }
 
 
-@functools.lru_cache(maxsize=8)
+@functools.cache  # kept for good: a captured graph may read them
 def real_then_fake(n: int, backend: str, dtype: Any) -> mg.Tensor:
     """The labels of n real images followed by n generated ones: n ones, then n zeros, (2n, 1)."""
     return mg.Tensor(np.repeat([[1.0], [0.0]], n, axis=0).astype(dtype)).to(backend)

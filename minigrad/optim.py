@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from minigrad.backend import as_array, is_gpu, kernels, move, name_of, to_numpy, zeros_like
+from minigrad import capture
+from minigrad.backend import array_module, as_array, is_gpu, kernels, move, name_of, to_numpy, zeros_like
 from minigrad.layout import is_dense
 from minigrad.tensor import Array, Tensor
 
@@ -38,9 +39,27 @@ class Optimizer:
         _check(type(self).__name__, lr >= 0, f"lr is {lr}; it must be 0 or more")
         self.lr = lr
         self.steps = 0
-        self._unchecked: list[Any] = []  # what _update gave in steps whose gradients nobody has looked at yet
         self.state = {name: [zeros_like(p.data) for p in self.params] for name in self.state_names}
         self._check_params()
+        self._bad = self._none_bad()  # how many elements of each gradient were NaN or infinite since the last check
+
+    @property
+    def lr(self) -> float:
+        return self._lr
+
+    @lr.setter
+    def lr(self, lr: float) -> None:
+        if capture.recording():
+            raise RuntimeError(
+                f"{type(self).__name__}: lr is set in a step that is being captured, which would not be repeated; "
+                "set it in a function that the step gives to minigrad.capture.on_host"
+            )
+        self._lr = lr
+
+    def _none_bad(self) -> Any:
+        """A zero for each parameter: a list, or an array on the GPU, where a step must not wait to look."""
+        first, count = self.params[0].data, len(self.params)
+        return array_module(first).zeros(count, "int32") if is_gpu(first) else [0] * count
 
     def _check_params(self) -> None:
         """A kernel changes flat memory in place, and would change a copy of anything else."""
@@ -65,22 +84,32 @@ class Optimizer:
                 f"the parameters' {[p.shape for p in self.params]}"
             )
         self._check_params()
+        capture.on_host(self._count)
+        self._update([p.data for p in self.params], arrays)
+        if not capture.recording() and (not is_gpu(self.params[0].data) or self.steps % CHECK_EVERY == 0):
+            self.check()
+
+    def _count(self) -> None:
+        """What the host has to do in a step."""
         self.steps += 1
-        self._unchecked.append(self._update([p.data for p in self.params], arrays))
         for p in self.params:
             p.changes[0] += 1
-        if not is_gpu(self.params[0].data) or len(self._unchecked) == CHECK_EVERY:
-            self.check()
 
     def check(self) -> None:
         """Raise BadGradient if a gradient had NaN or infinite elements in a step since the last check.
 
         On the CPU every step ends with this. On the GPU looking means waiting until all steps are done, so it happens every
-        CHECK_EVERY steps, and where the program calls it: where it waits anyway, to show a loss or to save weights.
+        CHECK_EVERY steps (but not where a captured step is replayed), and where the program calls it: where it waits anyway, to
+        show a loss or to save weights.
         """
-        unchecked, self._unchecked = self._unchecked, []
-        for bad in unchecked:
-            self._refuse(to_numpy(bad))
+        for i, count in enumerate(to_numpy(self._bad)):
+            if count:
+                self._bad[:] = self._none_bad()
+                p = self.params[i]
+                when = ", added up over the steps since the last check" if is_gpu(p.data) else ""
+                raise BadGradient(
+                    f"the gradient of parameter {i} {p.shape} has {count} NaN or infinite of {p.size} elements{when}", p
+                )
 
     def _grads_in_place(self) -> list[Array]:
         for i, p in enumerate(self.params):
@@ -91,17 +120,9 @@ class Optimizer:
                 )
         return [p.grad for p in self.params]
 
-    def _update(self, params: list[Array], grads: list[Array]) -> Any:
-        """Run the kernel; how many elements of each gradient were NaN or infinite: a list, or an array on the GPU."""
+    def _update(self, params: list[Array], grads: list[Array]) -> None:
+        """Run the kernel."""
         raise NotImplementedError
-
-    def _refuse(self, bad: Any) -> None:
-        for i, count in enumerate(bad):
-            if count:
-                p = self.params[i]
-                raise BadGradient(
-                    f"the gradient of parameter {i} {p.shape} has {count} NaN or infinite of {p.size} elements", p
-                )
 
     def zero_grad(self) -> None:
         """Forget the `.grad` of every parameter."""
@@ -142,8 +163,9 @@ class SGD(Optimizer):
         _check("SGD", 0 <= momentum < 1, f"momentum is {momentum}; it must be in [0, 1)")
         self.momentum = momentum
 
-    def _update(self, params: list[Array], grads: list[Array]) -> Any:
-        return kernels(params[0]).sgd(params, grads, self.state["velocity"], self.lr, self.momentum)
+    def _update(self, params: list[Array], grads: list[Array]) -> None:
+        lr = capture.again(lambda: self.lr)
+        kernels(params[0]).sgd(params, grads, self.state["velocity"], lr, self.momentum, self._bad)
 
 
 class Adam(Optimizer):
@@ -161,9 +183,10 @@ class Adam(Optimizer):
         _check("Adam", all(0 <= beta < 1 for beta in betas), f"betas are {betas}; both must be in [0, 1)")
         self.betas, self.eps = betas, eps
 
-    def _update(self, params: list[Array], grads: list[Array]) -> Any:
+    def _update(self, params: list[Array], grads: list[Array]) -> None:
         first, second = self.state["first"], self.state["second"]
-        return kernels(params[0]).adam(params, grads, first, second, self.lr, *self.betas, self.eps, self.steps)
+        lr, steps = capture.again(lambda: self.lr), capture.again(lambda: self.steps)
+        kernels(params[0]).adam(params, grads, first, second, lr, *self.betas, self.eps, steps, self._bad)
 
 
 class RMSprop(Optimizer):
@@ -176,8 +199,9 @@ class RMSprop(Optimizer):
         _check("RMSprop", 0 <= alpha < 1, f"alpha is {alpha}; it must be in [0, 1)")
         self.alpha, self.eps = alpha, eps
 
-    def _update(self, params: list[Array], grads: list[Array]) -> Any:
-        return kernels(params[0]).rmsprop(params, grads, self.state["square"], self.lr, self.alpha, self.eps)
+    def _update(self, params: list[Array], grads: list[Array]) -> None:
+        lr = capture.again(lambda: self.lr)
+        kernels(params[0]).rmsprop(params, grads, self.state["square"], lr, self.alpha, self.eps, self._bad)
 
 
 def _check(name: str, holds: bool, otherwise: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import capture
 from minigrad.backend import array_module, kernels_named
 from minigrad.tensor import Array, Shape, Tensor
 
@@ -45,8 +46,14 @@ class Generator:
 
     def _uniform(self, count: int, backend: str) -> Array:
         """float32 midpoints of 2^23 equal steps between 0 and 1: exact, and never 0 or 1."""
-        bits = kernels_named(backend).philox(self.seed, self.counter, count)
-        self.counter += -(-count // 4)
+
+        def take() -> int:
+            """Where these numbers begin; the next ones begin behind them."""
+            first = self.counter
+            self.counter += -(-count // 4)
+            return first
+
+        bits = kernels_named(backend).philox(capture.again(lambda: self.seed), capture.again(take), count)
         return ((bits >> np.uint32(9)).astype(np.float32) + np.float32(0.5)) * np.float32(2**-23)
 
 

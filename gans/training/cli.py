@@ -23,7 +23,8 @@ from minigrad import backend, nn
 
 USER_ERRORS = (ConfigError, DataError, TrainingError, mg.BackendError, mg.FileError)
 
-MAY_CHANGE = {"backend", "tf32", "data", "epochs", "steps", "out", "resume", "sample_every", "dry_run"}  # when a run is resumed
+# when a run is resumed
+MAY_CHANGE = {"backend", "no_capture", "tf32", "data", "epochs", "steps", "out", "resume", "sample_every", "dry_run"}
 
 
 def main(trainer_class: type[Trainer], argv: Sequence[str] | None = None) -> None:

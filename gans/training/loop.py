@@ -16,10 +16,12 @@ import numpy as np
 import minigrad as mg
 from gans.data.batches import Stream
 from gans.training.metrics import ROW_EVERY
+from gans.training.reading import Reading
 from gans.training.run_folder import RunFolder
 from gans.training.trainer import Metrics, Trainer
 from minigrad import backend, random
-from minigrad.optim import BadGradient
+from minigrad.capture import Captured
+from minigrad.optim import CHECK_EVERY, BadGradient
 
 OVERVIEW_SECONDS = 60  # losses.png and training.gif are drawn anew no more often than this
 CURE = "A lower --lr is the usual cure"
@@ -41,10 +43,13 @@ class Loop:
 
     def __init__(self, trainer: Trainer, batches: Stream, folder: RunFolder | None) -> None:
         self.trainer, self.batches, self.folder = trainer, batches, folder
+        self.make_step = trainer.step if trainer.config.no_capture else Captured(trainer.step)
         self.step = 0
         self.saved_step = -1
         self.last_step = total_steps(trainer.config, batches.per_epoch)
         self.pending: list[Metrics] = []  # of the steps since the last whole row of metrics.csv
+        self.row: tuple[int, Reading] | None = None  # a whole row, by its step, on its way from the GPU
+        self.shown: dict[str, str] = {}  # beside the progress bar
         self.overview_drawn = time.monotonic()
 
     def run(self) -> bool:
@@ -55,8 +60,14 @@ class Loop:
                 self.pending.append(self.guarded_step())
                 self.step += 1
                 if self.step % ROW_EVERY == 0:
-                    bar.set_postfix(self.write_row(), refresh=False)
-                    self.pending = []
+                    self.finish_row()  # the one before, for which nobody has to wait by now
+                    reading, self.pending = Reading(self.pending), []
+                    self.row = self.step, reading
+                    if reading.is_here:
+                        self.finish_row()
+                    bar.set_postfix(self.shown, refresh=False)
+                if self.step % CHECK_EVERY == 0:
+                    self.check_gradients()
                 bar.update(self.batches.batch_size)
                 if self.step % self.batches.per_epoch == 0:
                     self.end_epoch(self.step // self.batches.per_epoch)
@@ -66,8 +77,9 @@ class Loop:
 
     def conclude(self) -> None:
         """Write what is there when a run ends, or stops for now."""
-        if self.pending:
-            self.write_row()  # for the curves; a run that goes on from here replaces it by a whole one
+        self.finish_row()
+        if self.pending:  # for the curves; a run that goes on from here replaces it by a whole one
+            self.write_row(self.step, self.read_pending())
         if self.step != self.saved_step:
             self.check_finite()
         self.save()
@@ -77,7 +89,7 @@ class Loop:
         """One step; one that meets a NaN or an infinity is repeated to find the op that made it, and ends the run."""
         before = random.default_generator.counter
         try:
-            return self.trainer.step(*self.batches[self.step])
+            return self.make_step(*self.batches[self.step])
         except FloatingPointError as error:
             random.default_generator.counter = before
             raise self.failure(self.step, error) from error
@@ -101,23 +113,33 @@ class Loop:
         return TrainingError(f"step {step + 1}: {cause}{kept}. {CURE}")
 
     def read_pending(self) -> dict[str, np.ndarray]:
-        """The metrics of the last steps as numbers, an array each. TrainingError if one is not finite."""
-        first = self.step - len(self.pending)
-        rows = [{name: value.item() for name, value in metrics.items()} for metrics in self.pending]
-        for i, row in enumerate(rows):
+        """The metrics since the last whole row; see `read`."""
+        return self.read(Reading(self.pending), self.step)
+
+    def read(self, reading: Reading, end: int) -> dict[str, np.ndarray]:
+        """Metrics, of the steps before number `end`, as numbers, an array each. TrainingError if one is not finite."""
+        rows = reading.numbers()
+        for step, row in enumerate(rows, end - len(rows)):
             for name, value in row.items():
                 if not math.isfinite(value):
-                    raise self.failure(first + i, FloatingPointError(f"{name} is {value}"))
+                    raise self.failure(step, FloatingPointError(f"{name} is {value}"))
         return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
 
-    def write_row(self) -> dict[str, str]:
-        """Write the means of the pending metrics, and return them for the progress bar."""
-        means = {name: float(values.mean()) for name, values in self.read_pending().items()}
+    def finish_row(self) -> None:
+        """Write the row that is on its way, if there is one."""
+        if self.row is not None:
+            (step, reading), self.row = self.row, None
+            self.write_row(step, self.read(reading, step))
+
+    def write_row(self, step: int, metrics: dict[str, np.ndarray]) -> None:
+        """Write the means of metrics."""
+        means = {name: float(values.mean()) for name, values in metrics.items()}
         if self.folder:
-            self.folder.metrics.append(self.step, means)
-        return {name: f"{value:.3f}" for name, value in means.items()}
+            self.folder.metrics.append(step, means)
+        self.shown = {name: f"{value:.3f}" for name, value in means.items()}
 
     def end_epoch(self, epoch: int) -> None:
+        self.finish_row()
         self.check_finite()
         if epoch % self.trainer.config.sample_every == 0 or self.step == self.last_step:
             self.sample(epoch)
@@ -128,16 +150,21 @@ class Loop:
     def check_finite(self) -> None:
         """TrainingError if anything that is about to be written holds a NaN or an infinity."""
         self.read_pending()
+        self.check_gradients()
         for name, part in self.trainer.optimizers().items():
-            try:
-                part.check()
-            except FloatingPointError as error:
-                raise self.failure(self.step - 1, error) from error
             for key, array in part.state_dict().items():
                 self._check_array(f"{name}.{key}", array)
         for name, network in self.trainer.networks().items():
             for key, array in network.state_dict().items():
                 self._check_array(f"{name}.{key}", array)
+
+    def check_gradients(self) -> None:
+        """TrainingError if a step since the last check had a gradient that was not finite."""
+        for part in self.trainer.optimizers().values():
+            try:
+                part.check()
+            except FloatingPointError as error:
+                raise self.failure(self.step - 1, error) from error
 
     def _check_array(self, name: str, array: Any) -> None:
         if not backend.all_finite(array):

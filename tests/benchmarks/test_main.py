@@ -17,6 +17,7 @@ from benchmarks import check, parts, start
 from benchmarks.cases import CASES
 from benchmarks.settings import PYTORCH, Settings
 from benchmarks.steps import Disagreement
+from minigrad.backend import why_no_gpu
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,6 +85,7 @@ def test_check_runs_the_gpu_tests_first_and_compiles_after_the_other_tables(
 ) -> None:
     done = recorded(monkeypatch)
     monkeypatch.setattr(check, "run_gpu_tests", lambda log: "12 passed")
+    monkeypatch.setattr(check, "check_capture", lambda: "| mnist_gan | yes |")
     program.main(["--check", "--out", str(tmp_path)])
     assert [(name, "compiled" in settings.variants) for name, settings in done] == [
         ("floor", False), ("steps", False), ("layers", False), ("overhead", False), ("steps", True), ("start", False),
@@ -91,13 +93,19 @@ def test_check_runs_the_gpu_tests_first_and_compiles_after_the_other_tables(
     ]  # fmt: skip
     text = (tmp_path / "report.md").read_text()
     assert "12 passed" in text
-    assert "does not capture" in text
+    assert "| mnist_gan | yes |" in text
 
 
 def test_check_needs_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         program.main(["--check"])
     assert "give it with --out DIR" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(why_no_gpu() is None, reason="there is a GPU")
+def test_without_a_gpu_the_captured_steps_say_why() -> None:
+    assert "tests.cuda.capture_report` failed: " in check.check_capture()
+    assert str(why_no_gpu()).splitlines()[-1] in check.check_capture()
 
 
 def test_the_gpu_tests_last_line_is_reported_and_all_of_it_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -368,7 +368,7 @@ const char* launch(void (*kernel)(Parameters...), const unsigned* grid, const un
     return error.c_str();
 }
 
-// A parameter's type as NumPy writes it, such as "f4", with * for a pointer; "any*" for pointers to anything but numbers.
+// A parameter's type as NumPy writes it: "f4", "V64" for a struct, with * for a pointer; "any*" for one to anything but numbers.
 template <typename T>
 std::string type_name() {
     if constexpr (std::is_pointer_v<T>) {
@@ -376,7 +376,11 @@ std::string type_name() {
         if constexpr (std::is_arithmetic_v<Pointee>) return type_name<Pointee>() + "*";
         return "any*";
     } else {
-        const char* kind = std::is_same_v<T, bool> ? "b" : std::is_floating_point_v<T> ? "f" : std::is_signed_v<T> ? "i" : "u";
+        const char* kind = std::is_class_v<T>            ? "V"
+                           : std::is_same_v<T, bool>     ? "b"
+                           : std::is_floating_point_v<T> ? "f"
+                           : std::is_signed_v<T>         ? "i"
+                                                         : "u";
         return kind + std::to_string(sizeof(T));
     }
 }

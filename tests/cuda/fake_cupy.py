@@ -11,34 +11,37 @@ Where CuPy and NumPy differ, this module sides with CuPy or is stricter, so that
 - elementwise results are in C order, whatever the order of the inputs (cupy/cupy#7342);
 - while a stream captures a graph, nothing may wait for the GPU or call CuPy's cuBLAS.
 
-minigrad's own calls of cuBLAS find mock_cublas.cpp in the library's place.
+Memory, streams and graphs are in fake_cuda.py. minigrad's own calls of cuBLAS find mock_cublas.cpp in the library's place.
 
-Left out: out-of-range indices, which CuPy wraps around, and graphs that can be launched.
+Left out: out-of-range indices, which CuPy wraps around.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
+import operator
 import sys
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import cuda_emulator
+import fake_cuda
 import mock_cublas
 import numpy as np
+from fake_cuda import Block, Stream, current_stream, launch, may_call_cublas, may_wait, room_like
 
-from minigrad import backend
+from minigrad import backend, capture
 
 # What NumPy has and CuPy does not, of what one might reach for.
 MISSING = {"errstate", "seterr", "geterr", "nditer", "nested_iters", "frompyfunc", "asanyarray", "bool8", "matrix", "memmap"}
 WITH_AT = {"add", "subtract", "maximum", "minimum", "bitwise_and", "bitwise_or", "bitwise_xor"}
 CUBLAS = {"matmul", "dot", "vdot", "inner", "outer", "tensordot", "einsum"}
+JOINING = {"concatenate", "stack", "vstack", "hstack", "dstack"}  # more than 8 arrays: by a table that the host sends
 WAITING = {"nonzero", "flatnonzero", "argwhere", "unique", "asnumpy", "array_equal", "allclose"}  # the size or the answer
 
 METHODS = [
-    "all", "any", "argmax", "argmin", "argsort", "astype", "clip", "copy", "cumprod", "cumsum", "diagonal", "dot", "fill",
+    "all", "any", "argmax", "argmin", "argsort", "astype", "clip", "copy", "cumprod", "cumsum", "diagonal", "dot",
     "flatten", "max", "mean", "min", "prod", "ravel", "repeat", "reshape", "round", "squeeze", "std", "sum", "swapaxes",
     "take", "trace", "transpose", "var", "view",
 ]  # fmt: skip
@@ -56,12 +59,12 @@ UNARY = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": n
 class ndarray:
     """An array "on the GPU". Deliberately no subclass of numpy.ndarray."""
 
-    __slots__ = ("_memory",)
+    __slots__ = ("_block", "_memory")
     __module__ = "cupy"
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, memory: np.ndarray) -> None:
-        self._memory = memory
+    def __init__(self, memory: np.ndarray, block: Block) -> None:
+        self._memory, self._block = memory, block
 
     shape = property(lambda self: self._memory.shape)
     dtype = property(lambda self: self._memory.dtype)
@@ -71,15 +74,20 @@ class ndarray:
     itemsize = property(lambda self: self._memory.itemsize)
     nbytes = property(lambda self: self._memory.nbytes)
     flags = property(lambda self: self._memory.flags)
-    T = property(lambda self: ndarray(self._memory.T))
+    T = property(lambda self: ndarray(self._memory.T, self._block))
     data = property(lambda self: types.SimpleNamespace(ptr=self._memory.ctypes.data))
 
-    def get(self) -> np.ndarray:
-        _may_wait("copying to the CPU")
-        return self._memory.copy()
+    def get(self, *, out: np.ndarray | None = None, blocking: bool = True) -> np.ndarray:
+        may_wait("copying to the CPU")
+        if blocking:
+            return self._memory.copy()
+        assert out is not None
+        out.view(np.uint8).fill(0xFF)  # until the copy has been waited for
+        current_stream().copies.append((out, self._memory.copy()))
+        return out
 
     def item(self) -> Any:
-        _may_wait("item()")
+        may_wait("item()")
         return self._memory.item()
 
     def tolist(self) -> Any:
@@ -92,11 +100,11 @@ class ndarray:
         return int(self.item())
 
     def __index__(self) -> int:
-        _may_wait("use as an index")
+        may_wait("use as an index")
         return self._memory.__index__()
 
     def __bool__(self) -> bool:
-        _may_wait("bool()")
+        may_wait("bool()")
         return bool(self._memory)
 
     def __len__(self) -> int:
@@ -106,10 +114,14 @@ class ndarray:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, key: Any) -> Any:
-        return _wrap(self._memory[_index(key)])
+        return _run(operator.getitem, self, _index(key))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._memory[_index(key)] = _unwrap(value)
+        memory, index, values = self._memory, _unwrap(_index(key)), _unwrap(value)
+        launch(lambda: operator.setitem(memory, index, values))
+
+    def fill(self, value: Any) -> None:
+        self[...] = value
 
     def __repr__(self) -> str:
         return repr(self._memory)
@@ -142,42 +154,54 @@ def _unwrap(x: Any) -> Any:
     return x
 
 
-def _wrap(x: Any) -> Any:
-    """Arrays and NumPy scalars as stand-in arrays; anything else as it is."""
-    if isinstance(x, np.ndarray | np.generic):
-        return ndarray(np.asarray(x))
-    if isinstance(x, tuple | list) and any(isinstance(item, np.ndarray) for item in x):
-        return type(x)(_wrap(item) for item in x)
-    return x
-
-
 def _index(key: Any) -> Any:
-    for part in key if isinstance(key, tuple) else (key,):
-        if isinstance(part, ndarray) and part.dtype == bool:
-            _may_wait("indexing with a mask")
-    return _unwrap(key)
+    """A key as CuPy understands it: an element is a view without axes, not a copy."""
+    parts = key if isinstance(key, tuple) else (key,)
+    if any(isinstance(part, ndarray) and part.dtype == bool for part in parts):
+        may_wait("indexing with a mask")
+    return parts if any(part is Ellipsis for part in parts) else (*parts, Ellipsis)
 
 
 def _run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call NumPy on the memory of stand-in arrays. Dividing by zero and the like give no warnings on a GPU."""
+    """Launch a function of NumPy on the memory of stand-in arrays; what it gives, as stand-in arrays."""
+    plain, options = _unwrap(args), _unwrap(kwargs)
+    if "out" in options:
+        launch(lambda: function(*plain, **options))
+        return kwargs["out"]
     with np.errstate(all="ignore"):
-        return _wrap(function(*_unwrap(args), **_unwrap(kwargs)))
+        result = function(*plain, **options)  # while capturing only for its shape and type
+    inputs = list(_arrays((args, kwargs)))
+    if isinstance(result, tuple | list) and any(isinstance(item, np.ndarray) for item in result):
+        parts = [_output(x, inputs, lambda i=i: function(*plain, **options)[i]) for i, x in enumerate(result)]
+        return type(result)(parts)
+    if not isinstance(result, np.ndarray | np.generic):
+        return result
+    return _output(np.asarray(result), inputs, lambda: function(*plain, **options))
+
+
+def _output(result: np.ndarray, inputs: list[ndarray], again: Callable[[], Any]) -> ndarray:
+    """A view of an input's memory; or memory of its own, with the result in it once it has been computed."""
+    for x in inputs:
+        if np.may_share_memory(result, x._memory):
+            return ndarray(result, x._block)
+    memory, block = room_like(result)
+    value = again if Stream.capturing else lambda: result
+    launch(lambda: np.copyto(memory, value()))
+    return ndarray(memory, block)
+
+
+def _arrays(x: Any) -> Iterator[ndarray]:
+    """The stand-in arrays inside, at any depth."""
+    if isinstance(x, ndarray):
+        yield x
+    for item in x if isinstance(x, tuple | list) else x.values() if isinstance(x, dict) else ():
+        yield from _arrays(item)
 
 
 def _run_ufunc(ufunc: np.ufunc, *inputs: Any, **kwargs: Any) -> Any:
     if ufunc is np.matmul:
-        _may_call_cublas()
+        may_call_cublas()
     return _run(ufunc, *inputs, **{"order": "C", **kwargs})
-
-
-def _may_wait(what: str) -> None:
-    if Stream.capturing:
-        raise RuntimeError(f"{what} waits for the GPU, which is not allowed while a stream captures")
-
-
-def _may_call_cublas() -> None:
-    if Stream.capturing:
-        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
 
 
 def _give_operators() -> None:
@@ -194,7 +218,7 @@ def _give_operators() -> None:
         return operator
 
     def method(name: str) -> Callable[..., Any]:
-        return lambda self, *args, **kwargs: _run(getattr(self._memory, name), *args, **kwargs)
+        return lambda self, *args, **kwargs: _run(operator.methodcaller(name, *_unwrap(args), **_unwrap(kwargs)), self)
 
     for name, ufunc in OPERATORS.items():
         setattr(ndarray, f"__{name}__", binary(ufunc, swapped=False))
@@ -224,7 +248,7 @@ class Ufunc:
     def at(self) -> Callable[..., None]:
         if self._ufunc.__name__ not in WITH_AT:
             raise AttributeError(f"cupy.{self._ufunc.__name__}.at does not exist")
-        return lambda a, indices, b: self._ufunc.at(_unwrap(a), _index(indices), _unwrap(b))
+        return lambda *args: launch(lambda: self._ufunc.at(*_unwrap(args)))
 
 
 class RawModule:
@@ -244,7 +268,8 @@ class RawKernel:
         self._kernel = kernel
 
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], *, shared_mem: int = 0) -> None:
-        self._kernel(grid, block, _unwrap(args), shared_mem)
+        values = [_argument(a) for a in args]
+        launch(lambda: self._kernel(grid, block, values, shared_mem))
 
     @property
     def max_dynamic_shared_size_bytes(self) -> int:
@@ -255,40 +280,9 @@ class RawKernel:
         self._kernel.max_dynamic_shared_size_bytes = count
 
 
-class Stream:
-    """A stream that does its work at once. While it captures, what a GPU would refuse is refused."""
-
-    capturing = False
-    current: list[Stream] = []  # those that were entered, the innermost last
-    _addresses = itertools.count(1)
-
-    def __init__(self, null: bool = False, non_blocking: bool = False) -> None:
-        self.ptr = 0 if null else next(Stream._addresses)
-
-    def __enter__(self) -> Stream:
-        Stream.current.append(self)
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        Stream.current.pop()
-
-    def begin_capture(self, mode: Any = None) -> None:
-        Stream.capturing = True
-        mock_cublas.capture(True)
-
-    def end_capture(self) -> None:
-        Stream.capturing = False
-        mock_cublas.capture(False)
-
-    def is_capturing(self) -> bool:
-        return Stream.capturing
-
-    def synchronize(self) -> None:
-        _may_wait("synchronize()")
-
-
-def _current_stream() -> Stream:
-    return Stream.current[-1] if Stream.current else Stream(null=True)
+def _argument(a: Any) -> Any:
+    """CuPy passes an array's address, and NumPy's arrays of size one by value."""
+    return a.copy().reshape(())[()] if isinstance(a, np.ndarray) and a.size == 1 else _unwrap(a)
 
 
 class CUDARuntimeError(RuntimeError):
@@ -303,7 +297,11 @@ class Module(types.ModuleType):
     __version__ = "14.2.0"
     cuda = types.SimpleNamespace(
         Stream=Stream,
-        get_current_stream=_current_stream,
+        Graph=fake_cuda.Graph,
+        MemoryPool=fake_cuda.MemoryPool,
+        using_allocator=fake_cuda.using_allocator,
+        get_current_stream=current_stream,
+        alloc_pinned_memory=bytearray,
         is_available=lambda: True,
         runtime=types.SimpleNamespace(
             driverGetVersion=lambda: 13000,
@@ -318,9 +316,9 @@ class Module(types.ModuleType):
     @staticmethod
     def array(x: Any, dtype: Any = None, copy: bool | None = True) -> ndarray:
         if isinstance(x, ndarray):
-            return ndarray(np.array(x._memory, dtype, copy=copy))
-        _may_wait("copying to the GPU")
-        return ndarray(np.array(x if isinstance(x, np.ndarray) else _unwrap(x), dtype))
+            return _run(np.array, x, dtype, copy=copy)
+        may_wait("copying to the GPU")
+        return _output(np.array(x if isinstance(x, np.ndarray) else _unwrap(x), dtype), [], list)
 
     @staticmethod
     def asarray(x: Any, dtype: Any = None) -> ndarray:
@@ -335,12 +333,20 @@ class Module(types.ModuleType):
         if isinstance(condition, bool | int | float):
             raise AttributeError(f"{type(condition)} object has no attribute 'astype'")  # what CuPy says
         if not choices:
-            _may_wait("where() with one argument")
-        return _in_c_order(_run(np.where, condition, *choices))
+            may_wait("where() with one argument")
+        return _run(lambda *inputs: np.asarray(np.where(*inputs), order="C"), condition, *choices)
 
     @staticmethod
     def clip(x: Any, low: Any = None, high: Any = None) -> Any:
-        return _in_c_order(_run(np.clip, x, low, high))
+        return _run(lambda *inputs: np.asarray(np.clip(*inputs), order="C"), x, low, high)
+
+    @staticmethod
+    def empty(shape: Any, dtype: Any = float) -> ndarray:
+        return ndarray(*room_like(np.empty(shape, dtype)))
+
+    @staticmethod
+    def empty_like(x: ndarray) -> ndarray:
+        return ndarray(*room_like(np.empty_like(x._memory)))
 
     def __getattr__(self, name: str) -> Any:
         if name in MISSING or name.startswith("__"):
@@ -354,16 +360,12 @@ class Module(types.ModuleType):
 def _function(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         if name in CUBLAS:
-            _may_call_cublas()
-        if name in WAITING:
-            _may_wait(name)
+            may_call_cublas()
+        if name in WAITING or (name in JOINING and len(args[0]) > 8):
+            may_wait(name)
         return _run(function, *args, **kwargs)
 
     return call
-
-
-def _in_c_order(x: Any) -> Any:
-    return ndarray(np.asarray(x._memory, order="C")) if isinstance(x, ndarray) else x
 
 
 _REPLACED = ("cupy", "cuda.pathfinder", "minigrad.kernels.gpu")  # the last remember their cupy
@@ -391,6 +393,7 @@ def _forget() -> None:
     """Clear what minigrad remembers of the machine."""
     backend.why_no_gpu.cache_clear()
     backend.kernels_named.cache_clear()
+    capture._stream.cache_clear()
     kernels = sys.modules.get("minigrad.kernels")
     if kernels is not None and "gpu" in vars(kernels):
         delattr(kernels, "gpu")

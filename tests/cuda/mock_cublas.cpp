@@ -2,10 +2,13 @@
 //
 // As documented: matrices lie by columns, sizes and leading dimensions are checked, C is not read where beta is 0, SetStream
 // takes the workspace away. Stricter: a handle must have been given a workspace, and no handle can be made while a stream
-// captures. TF32 rounds the inputs; sums are made in double.
+// captures. TF32 rounds the inputs; sums are made in double. Launches on a stream that captures are noted, and run by mock_run.
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+
+#include <functional>
+#include <vector>
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -17,9 +20,16 @@ struct Handle {
     void* workspace;
 };
 
-static int capturing = 0;
+static void* capturing = nullptr;  // a stream
+static void (*note)(int);          // is told the number of each launch
+static std::vector<std::function<void()>> launches;
 
-EXPORT void mock_capture(int on) { capturing = on; }
+EXPORT void mock_capture(void* stream, void (*recorder)(int)) {
+    capturing = stream;
+    note = recorder;
+}
+
+EXPORT void mock_run(int number) { launches[number](); }
 
 EXPORT const char* cublasGetStatusName(int status) {
     switch (status) {
@@ -94,11 +104,17 @@ EXPORT int cublasGemmStridedBatchedEx(Handle* handle, int op_a, int op_b, int m,
 
     auto run = [&](auto zero) {
         using Real = decltype(zero);
-        for (long long i = 0; i < count; i++) {
-            const Matrix<Real> left{(const Real*)a + i * step_a, lda, op_a == 1, compute == COMPUTE_TF32};
-            const Matrix<Real> right{(const Real*)b + i * step_b, ldb, op_b == 1, compute == COMPUTE_TF32};
-            multiply(m, n, k, *(const Real*)alpha, left, right, *(const Real*)beta, (Real*)c + i * step_c, ldc);
-        }
+        const Real scale = *(const Real*)alpha, keep = *(const Real*)beta;  // read at once, also while a stream captures
+        std::function<void()> launch = [=] {
+            for (long long i = 0; i < count; i++) {
+                const Matrix<Real> left{(const Real*)a + i * step_a, lda, op_a == 1, compute == COMPUTE_TF32};
+                const Matrix<Real> right{(const Real*)b + i * step_b, ldb, op_b == 1, compute == COMPUTE_TF32};
+                multiply(m, n, k, scale, left, right, keep, (Real*)c + i * step_c, ldc);
+            }
+        };
+        if (!capturing || handle->stream != capturing) return launch();
+        launches.push_back(launch);
+        note(launches.size() - 1);
     };
     if (is_float) run(0.0f);
     else run(0.0);

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import types
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cuda_emulator
 
@@ -16,6 +19,13 @@ def load_nvidia_dynamic_lib(name: str) -> types.SimpleNamespace:
     return types.SimpleNamespace(abs_path=str(cuda_emulator.build(source, (), sanitize=False)))
 
 
-def capture(on: bool) -> None:
-    """Tell the library that a stream captures now, or no longer."""
-    ctypes.CDLL(load_nvidia_dynamic_lib("cublas").abs_path).mock_capture(on)
+def capture(stream: int, record: Callable[[Callable[[], Any]], None] | None) -> None:
+    """Tell the library that a stream captures now, and who notes its launches; or None: no longer."""
+    global _recorder
+    library = ctypes.CDLL(load_nvidia_dynamic_lib("cublas").abs_path)
+    note = (lambda number: record(functools.partial(library.mock_run, number))) if record else 0
+    _recorder = ctypes.CFUNCTYPE(None, ctypes.c_int)(note)
+    library.mock_capture(ctypes.c_void_p(stream), _recorder)
+
+
+_recorder: Any = None  # kept alive for the library

@@ -19,9 +19,10 @@ with fake_cupy.installed() as cupy:
             gpu.leaky_relu(x[0], 0.2)
             gpu.leaky_relu_backward(x[0], x[1], 0.2)
             gpu.tanh_backward(x[0], x[1])
-            gpu.sgd(x[:1], x[1:2], x[2:3], 0.1, 0.9)
-            gpu.adam(x[:1], x[1:2], x[2:3], x[3:], 0.1, 0.5, 0.9, 1e-8, 1)
-            gpu.rmsprop(x[:1], x[1:2], x[2:3], 0.1, 0.9, 1e-8)
+            bad = cupy.zeros(1, np.int32)
+            gpu.sgd(x[:1], x[1:2], x[2:3], 0.1, 0.9, bad)
+            gpu.adam(x[:1], x[1:2], x[2:3], x[3:], 0.1, 0.5, 0.9, 1e-8, 1, bad)
+            gpu.rmsprop(x[:1], x[1:2], x[2:3], 0.1, 0.9, 1e-8, bad)
     for kernel, stride, padding in (((2, 2), (2, 2), (0, 0)), ((3, 4), (1, 2), (1, 2)), ((1, 2), (3, 3), (0, 1))):
         geometry = Geometry(Size(9, 7), kernel, stride, padding)
         for dtype in (np.float32, np.float64):

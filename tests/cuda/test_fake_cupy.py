@@ -59,6 +59,9 @@ def test_results_are_as_cupy_gives_them(cupy: Any) -> None:
     x = cupy.ones((2, 3), np.float32)
     assert isinstance(x.sum(), cupy.ndarray)
     assert isinstance(x[0, 0], cupy.ndarray)
+    element = x[0, 0]
+    x.fill(2)
+    assert element.item() == 2
     assert (x.T + 1).flags.c_contiguous
     assert (np.float32(2) * x).dtype == np.float32
     assert backend.is_gpu(np.float32(2) * x)
@@ -78,24 +81,62 @@ WAITS: dict[str, Callable[[Any, Any], Any]] = {
 @pytest.mark.parametrize("use", WAITS.values(), ids=WAITS)
 def test_capture_refuses_what_waits(cupy: Any, use: Callable[[Any, Any], Any]) -> None:
     x = cupy.ones((1, 1))
-    stream = cupy.cuda.Stream(non_blocking=True)
-    stream.begin_capture()
-    try:
-        with pytest.raises((RuntimeError, NotImplementedError)):
-            use(cupy, x)
-    finally:
-        stream.end_capture()
+    with cupy.cuda.Stream(non_blocking=True) as stream:
+        stream.begin_capture()
+        try:
+            with pytest.raises((RuntimeError, NotImplementedError)):
+                use(cupy, x)
+        finally:
+            stream.end_capture()
     use(cupy, x)
 
 
-def test_an_optimizer_step_can_be_captured(cupy: Any) -> None:
-    """Once the tables of addresses are on the GPU, nothing is copied there and nothing waits."""
-    gpu = backend.kernels_named("cupy")
-    arrays = [[cupy.ones(5, np.float32)] for _ in range(3)]
-    gpu.sgd(*arrays, 0.1, 0.9)
-    stream = cupy.cuda.Stream(non_blocking=True)
-    stream.begin_capture()
-    try:
-        gpu.sgd(*arrays, 0.1, 0.9)
-    finally:
-        stream.end_capture()
+def test_a_graph_makes_what_was_captured_on_the_memory_of_then_and_not_before(cupy: Any) -> None:
+    x, y = cupy.full(3, 2.0), cupy.zeros(3)
+    with cupy.cuda.Stream(non_blocking=True) as stream:
+        stream.begin_capture()
+        z = x * 3
+        y += z
+        y[0] = 7
+        view = z[1:].reshape(2, 1)
+        graph = stream.end_capture()
+    assert y.get().tolist() == [0, 0, 0]
+    assert np.isnan(z.get()).all(), "nothing has been computed"
+    for times in (1, 2):
+        x.fill(times)
+        graph.launch()
+        assert z.get().tolist() == [3 * times] * 3
+        assert view.get().tolist() == [[3 * times]] * 2
+    assert y.get().tolist() == [7, 9, 9]
+
+
+def test_memory_that_is_free_is_overwritten_and_used_again_on_its_stream_by_its_pool(cupy: Any) -> None:
+    pool, stream = cupy.cuda.MemoryPool(), cupy.cuda.Stream(non_blocking=True)
+    with stream, cupy.cuda.using_allocator(pool.malloc):
+        x = cupy.ones(1000)
+        address, view = x.data.ptr, x[1:]
+        del x
+        assert view.get().tolist() == [1] * 999, "a view keeps the memory"
+        del view
+        again = cupy.empty(1000)
+    assert again.data.ptr == address
+    assert np.isnan(again.get()).all()
+    del again
+    assert cupy.empty(1000).data.ptr != address, "this is another pool"
+    with cupy.cuda.using_allocator(pool.malloc):
+        assert cupy.empty(1000).data.ptr != address, "this is another stream"
+
+
+def test_only_a_stream_of_its_own_can_be_captured_and_nothing_beside_it(cupy: Any) -> None:
+    with pytest.raises(RuntimeError, match="default"):
+        cupy.cuda.Stream(null=True).begin_capture()
+    x, stream = cupy.ones(3), cupy.cuda.Stream(non_blocking=True)
+    with stream:
+        cupy.concatenate([x] * 9)
+        stream.begin_capture()
+        cupy.concatenate([x] * 8)
+        with pytest.raises(RuntimeError, match="concatenate waits"):  # CuPy sends a table of addresses
+            cupy.concatenate([x] * 9)
+    with pytest.raises(RuntimeError, match="another one captures"):
+        x + 1
+    stream.end_capture()

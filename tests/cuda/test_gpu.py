@@ -1,10 +1,18 @@
-"""The tests of kernels and engine once more, with the real CuPy on a real GPU. Skipped, saying why, where there is none."""
+"""The tests of kernels, engine and captured steps once more, with the real CuPy on a real GPU, and some in full size.
+
+Skipped, saying why, where there is none.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import capture_report
+import numpy as np
 import pytest
+import tiny_trainers
+from test_capture import *  # noqa: F403
+from test_captured_runs import *  # noqa: F403
 from test_conv_kernels import *  # noqa: F403
 from test_cublas import *  # noqa: F403
 from test_dispatch import *  # noqa: F403
@@ -12,7 +20,9 @@ from test_kernels import *  # noqa: F403
 from test_norm_kernels import *  # noqa: F403
 from test_pool_kernels import *  # noqa: F403
 
+from benchmarks.cases import CASES, Case
 from minigrad import backend
+from minigrad.capture import Captured
 
 pytestmark = pytest.mark.gpu
 
@@ -29,3 +39,36 @@ def cupy() -> Any:
 def order() -> str:
     """A GPU has its own thread order."""
     return "the GPU's"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_captured_steps_of_full_size_are_steps_to_the_bit(cupy: Any, name: str) -> None:
+    eager, captured = (capture_report.train(CASES[name], way) for way in (False, True))
+    assert not captured.refusal
+    assert not capture_report.differences(eager, captured)
+
+
+CURVES = {
+    "mnist_gan": Case("mnist_gan", 64),
+    "wgan": Case("wgan", 32),
+    "wgan_gp": Case("wgan_gp", 16),
+    "dcgan": Case("dcgan", 8, {"arch": "k4", "image_size": 32}),
+}
+
+
+def curve(case: Case, name: str, dtype: Any) -> np.ndarray:
+    """The losses of the first 50 steps."""
+    trainer = case.trainer(dtype, name)
+    step, given = Captured(trainer.step), tiny_trainers.batches(trainer, 50)
+    return np.array([list(row.values()) for row in tiny_trainers.as_numbers([step(*batch) for batch in given])])
+
+
+@pytest.mark.parametrize("which", CURVES)
+def test_the_first_fifty_losses_are_those_of_the_cpu_within_what_float32_makes_of_them(cupy: Any, which: str) -> None:
+    """Training makes small differences grow: how much shows on the CPU beside float64. The GPU may be off ten times that."""
+    ways = (("numpy", np.float64), ("numpy", np.float32), ("cupy", np.float32))
+    exact, here, there = (curve(CURVES[which], *way) for way in ways)
+    scale = np.abs(exact).max()
+    for steps in (5, 20, 50):
+        rounding = np.abs(here - exact)[:steps].max() + 1e-6 * scale
+        assert np.abs(there - exact)[:steps].max() < 10 * rounding, f"in the first {steps} steps"

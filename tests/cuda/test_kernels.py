@@ -64,9 +64,13 @@ def test_more_elements_than_threads(cupy: Any, gpu: Any, monkeypatch: pytest.Mon
     np.testing.assert_array_equal(gpu.philox(1, 2, 5000).get(), reference.philox(1, 2, 5000))
     p, g, v = (normal(i, 20_000, np.float64) for i in range(3))
     on_gpu = [[cupy.asarray(a)] for a in (p, g, v)]
-    reference.sgd([p], [g], [v], 0.1, 0.9)
-    gpu.sgd(*on_gpu, 0.1, 0.9)
+    reference.sgd([p], [g], [v], 0.1, 0.9, [0])
+    gpu.sgd(*on_gpu, 0.1, 0.9, none_bad(cupy))
     assert_close(on_gpu[0][0], p)
+
+
+def none_bad(cupy: Any, parameters: int = 1) -> Any:
+    return cupy.zeros(parameters, np.int32)
 
 
 def place(cupy: Any, layout: str, values: np.ndarray) -> Any:
@@ -129,9 +133,9 @@ def test_arrays_on_the_cpu_are_refused(cupy: Any, gpu: Any) -> None:
         with pytest.raises(TypeError, match="GPU"):
             gpu.tanh_backward(*arguments)
     with pytest.raises(TypeError, match="gradient is not"):
-        gpu.sgd([there], [here], [there.copy()], 0.1, 0.9)
+        gpu.sgd([there], [here], [there.copy()], 0.1, 0.9, none_bad(cupy))
     with pytest.raises(TypeError, match="GPU"):
-        gpu.sgd([there], [there], [here], 0.1, 0.9)
+        gpu.sgd([there], [there], [here], 0.1, 0.9, none_bad(cupy))
 
 
 def test_matmul(cupy: Any, gpu: Any) -> None:
@@ -177,8 +181,9 @@ def test_optimizers(
     lists = [params, grads, *state]
     on_gpu = [[cupy.asarray(a) for a in arrays] for arrays in lists]
 
-    counts = getattr(gpu, name)(*on_gpu, *numbers)
-    expected_counts = getattr(reference, name)(*lists, *numbers)
+    counts, expected_counts = none_bad(cupy, len(params)), [0] * len(params)
+    getattr(gpu, name)(*on_gpu, *numbers, counts)
+    getattr(reference, name)(*lists, *numbers, expected_counts)
 
     assert counts.get().tolist() == expected_counts
     for actual, expected in zip(itertools.chain(*on_gpu), itertools.chain(*lists), strict=True):
@@ -188,21 +193,30 @@ def test_optimizers(
 def test_optimizers_take_gradients_of_any_layout_and_type(cupy: Any, gpu: Any) -> None:
     p, v, g = normal(0, (3, 4), np.float32), np.zeros((3, 4), np.float32), normal(1, (4, 3), np.float64).T
     on_gpu = [cupy.asarray(p)], [cupy.asarray(np.ascontiguousarray(g.T)).T], [cupy.asarray(v)]
-    gpu.sgd(*on_gpu, 0.1, 0.9)
-    reference.sgd([p], [g.astype(np.float32)], [v], 0.1, 0.9)
+    gpu.sgd(*on_gpu, 0.1, 0.9, none_bad(cupy))
+    reference.sgd([p], [g.astype(np.float32)], [v], 0.1, 0.9, [0])
     assert_close(on_gpu[0][0], p)
 
 
 def test_the_tables_of_addresses_are_kept_while_they_are_the_same(cupy: Any, gpu: Any) -> None:
-    arrays = [[cupy.ones(5, np.float32)] for _ in range(3)]
-    gpu.optimizer._device_array.cache_clear()
-    gpu.sgd(*arrays, 0.1, 0.9)
-    before = gpu.optimizer._device_array.cache_info().misses
-    gpu.sgd(*arrays, 0.1, 0.9)
-    assert gpu.optimizer._device_array.cache_info().misses == before
-    gpu.sgd(arrays[0], [cupy.ones(5, np.float32)], arrays[2], 0.1, 0.9)
-    assert gpu.optimizer._device_array.cache_info().misses == before + 1
+    arrays, bad = [[cupy.ones(5, np.float32)] for _ in range(3)], none_bad(cupy)
+    gpu.numbers._cached.cache_clear()
+    gpu.sgd(*arrays, 0.1, 0.9, bad)
+    gpu.sgd(*arrays, 0.1, 0.9, bad)
+    assert gpu.numbers._cached.cache_info().misses == 1
+    gpu.sgd(arrays[0], [cupy.ones(5, np.float32)], arrays[2], 0.1, 0.9, bad)
+    assert gpu.numbers._cached.cache_info().misses == 2
 
 
-def test_both_sides_agree_on_the_size_of_a_chunk(gpu: Any) -> None:
+def test_both_sides_agree_on_the_size_of_a_chunk_and_of_what_a_launch_carries(gpu: Any) -> None:
     assert f"const int CHUNK = {gpu.optimizer._CHUNK};" in gpu.launch.source("optimizer")
+    assert f"const int WORDS = {gpu.numbers._WORDS};" in gpu.launch.source("numbers")
+
+
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 200])
+def test_numbers_from_the_host(cupy: Any, gpu: Any, order: str, count: int) -> None:
+    floats, integers = normal(0, count, np.float64), np.arange(count, dtype=np.uint64) * np.uint64(2**63 // 100)
+    for numbers in (floats, integers):
+        np.testing.assert_array_equal(
+            gpu.numbers.from_host(lambda numbers=numbers: numbers, count, numbers.dtype).get(), numbers
+        )

@@ -13,8 +13,10 @@ from minigrad.kernels.cpu.loops import Loop, flat
 Array = Any
 
 
-def sgd(params: Sequence[Array], grads: Sequence[Array], velocity: Sequence[Array], lr: float, momentum: float) -> list[int]:
-    return _each(_sgd, (params, grads, velocity), (lr, momentum))
+def sgd(
+    params: Sequence[Array], grads: Sequence[Array], velocity: Sequence[Array], lr: float, momentum: float, bad: list[int]
+) -> None:
+    _each(_sgd, (params, grads, velocity), (lr, momentum), bad)
 
 
 def adam(
@@ -27,20 +29,29 @@ def adam(
     beta2: float,
     eps: float,
     step: int,
-) -> list[int]:
+    bad: list[int],
+) -> None:
     short1, short2 = 1 - beta1**step, 1 - beta2**step
-    return _each(_adam, (params, grads, first, second), (lr / short1, beta1, 1 - beta1, beta2, 1 - beta2, short2**-0.5, eps))
+    numbers = (lr / short1, beta1, 1 - beta1, beta2, 1 - beta2, short2**-0.5, eps)
+    _each(_adam, (params, grads, first, second), numbers, bad)
 
 
 def rmsprop(
-    params: Sequence[Array], grads: Sequence[Array], square: Sequence[Array], lr: float, alpha: float, eps: float
-) -> list[int]:
-    return _each(_rmsprop, (params, grads, square), (lr, alpha, 1 - alpha, eps))
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    square: Sequence[Array],
+    lr: float,
+    alpha: float,
+    eps: float,
+    bad: list[int],
+) -> None:
+    _each(_rmsprop, (params, grads, square), (lr, alpha, 1 - alpha, eps), bad)
 
 
-def _each(loop: Loop, lists: Sequence[Sequence[Array]], numbers: Sequence[float]) -> list[int]:
-    """Run an optimizer's loop on each parameter; how many elements of each gradient were bad."""
-    return [loop(flat(arrays), numbers) for arrays in zip(*lists, strict=True)]
+def _each(loop: Loop, lists: Sequence[Sequence[Array]], numbers: Sequence[float], bad: list[int]) -> None:
+    """Run an optimizer's loop on each parameter."""
+    for k, arrays in enumerate(zip(*lists, strict=True)):
+        bad[k] += loop(flat(arrays), numbers)
 
 
 @Loop

@@ -2,93 +2,91 @@
 //
 // A network has many small parameters and a few large ones. All are cut into chunks of CHUNK elements, the last of each
 // parameter shorter; a block of threads takes a chunk, then the chunk that lies gridDim.x further, and so on.
-// Lists of arrays come as tables of pointers: params[k], grads[k], ... belong to parameter number k, which has sizes[k]
-// elements. An element whose gradient is NaN or infinite is left alone and counted in bad[k]: the caller makes bad zero.
+// An element whose gradient is NaN or infinite is left alone and counted.
 
-const int CHUNK = 4096;  // gpu.py has the same number
+const int CHUNK = 4096;  // optimizer.py has the same number
 
-struct Chunk {
-    int parameter;  // which parameter
-    int number;     // which of its chunks: its first element is number * CHUNK
+// A parameter with what belongs to it: arrays of `size` elements. optimizer.py makes tables of these.
+template <typename Real>
+struct Parameter {
+    long long first_chunk;  // how many chunks the parameters before it have
+    long long size;
+    Real* p;
+    const Real* g;
+    Real *a, *b;  // what the optimizer keeps; it may need less
+    int* bad;     // how many elements of gradients were NaN or infinite so far
 };
-
-// The element of the chunk at which the thread starts, and the end of the chunk.
-__device__ long long chunk_start(Chunk chunk) { return (long long)chunk.number * CHUNK + threadIdx.x; }
-
-__device__ long long chunk_end(Chunk chunk, const long long* sizes) {
-    const long long end = (long long)(chunk.number + 1) * CHUNK, size = sizes[chunk.parameter];
-    return end < size ? end : size;
-}
 
 // v = momentum v + g;  p = p - lr v.
 template <typename Real>
-__global__ void sgd(Real* const* params, const Real* const* grads, Real* const* velocity, const long long* sizes,
-                    const Chunk* chunks, int chunk_count, int* bad, Real lr, Real momentum) {
-    for (int c = blockIdx.x; c < chunk_count; c += gridDim.x) {
-        const int k = chunks[c].parameter;
-        Real *p = params[k], *v = velocity[k];
-        const Real* g = grads[k];
-        const long long end = chunk_end(chunks[c], sizes);
-        int skipped = 0;
-        for (long long i = chunk_start(chunks[c]); i < end; i += blockDim.x) {
-            if (!isfinite(g[i])) {
-                skipped++;
-                continue;
-            }
-            const Real new_v = momentum * v[i] + g[i];
-            v[i] = new_v;
-            p[i] -= lr * new_v;
-        }
-        if (skipped) atomicAdd(&bad[k], skipped);
+struct SGD {
+    typedef Real Element;
+    Real lr, momentum;
+
+    __device__ SGD(const double* numbers) : lr(numbers[0]), momentum(numbers[1]) {}
+
+    __device__ void update(Real& p, Real g, Real* v, Real*) const {
+        *v = momentum * *v + g;
+        p -= lr * *v;
     }
-}
+};
 
 // m = beta1 m + (1 - beta1) g;  s = beta2 s + (1 - beta2) g^2;  p = p - lr m / (sqrt(s) scale + eps).
 // m and s start at zero and are too small at first: `lr` and `scale` come corrected for that.
 template <typename Real>
-__global__ void adam(Real* const* params, const Real* const* grads, Real* const* first, Real* const* second,
-                     const long long* sizes, const Chunk* chunks, int chunk_count, int* bad, Real lr, Real beta1, Real rest1,
-                     Real beta2, Real rest2, Real scale, Real eps) {
-    for (int c = blockIdx.x; c < chunk_count; c += gridDim.x) {
-        const int k = chunks[c].parameter;
-        Real *p = params[k], *m = first[k], *s = second[k];
-        const Real* g = grads[k];
-        const long long end = chunk_end(chunks[c], sizes);
-        int skipped = 0;
-        for (long long i = chunk_start(chunks[c]); i < end; i += blockDim.x) {
-            if (!isfinite(g[i])) {
-                skipped++;
-                continue;
-            }
-            const Real new_m = beta1 * m[i] + rest1 * g[i];
-            const Real new_s = beta2 * s[i] + rest2 * g[i] * g[i];
-            m[i] = new_m;
-            s[i] = new_s;
-            p[i] -= lr * new_m / (sqrt(new_s) * scale + eps);
-        }
-        if (skipped) atomicAdd(&bad[k], skipped);
+struct Adam {
+    typedef Real Element;
+    Real lr, beta1, rest1, beta2, rest2, scale, eps;
+
+    __device__ Adam(const double* numbers)
+        : lr(numbers[0]), beta1(numbers[1]), rest1(numbers[2]), beta2(numbers[3]), rest2(numbers[4]), scale(numbers[5]),
+          eps(numbers[6]) {}
+
+    __device__ void update(Real& p, Real g, Real* m, Real* s) const {
+        *m = beta1 * *m + rest1 * g;
+        *s = beta2 * *s + rest2 * g * g;
+        p -= lr * *m / (sqrt(*s) * scale + eps);
     }
-}
+};
 
 // s = alpha s + (1 - alpha) g^2;  p = p - lr g / (sqrt(s) + eps).
 template <typename Real>
-__global__ void rmsprop(Real* const* params, const Real* const* grads, Real* const* square, const long long* sizes,
-                        const Chunk* chunks, int chunk_count, int* bad, Real lr, Real alpha, Real rest, Real eps) {
-    for (int c = blockIdx.x; c < chunk_count; c += gridDim.x) {
-        const int k = chunks[c].parameter;
-        Real *p = params[k], *s = square[k];
-        const Real* g = grads[k];
-        const long long end = chunk_end(chunks[c], sizes);
+struct RMSprop {
+    typedef Real Element;
+    Real lr, alpha, rest, eps;
+
+    __device__ RMSprop(const double* numbers) : lr(numbers[0]), alpha(numbers[1]), rest(numbers[2]), eps(numbers[3]) {}
+
+    __device__ void update(Real& p, Real g, Real* s, Real*) const {
+        *s = alpha * *s + rest * g * g;
+        p -= lr * g / (sqrt(*s) + eps);
+    }
+};
+
+// The last parameter whose first chunk is not behind this one; one without elements has no chunk of its own.
+template <typename Real>
+__device__ Parameter<Real> owner(const Parameter<Real>* parameters, int count, long long chunk) {
+    int low = 0, high = count - 1;
+    while (low < high) {
+        const int middle = (low + high + 1) / 2;
+        if (parameters[middle].first_chunk <= chunk) low = middle;
+        else high = middle - 1;
+    }
+    return parameters[low];
+}
+
+// numbers: what the rule is made of, see there.
+template <typename Rule>
+__global__ void update(const Parameter<typename Rule::Element>* parameters, int count, long long chunks, const double* numbers) {
+    const Rule rule(numbers);
+    for (long long chunk = blockIdx.x; chunk < chunks; chunk += gridDim.x) {
+        const Parameter<typename Rule::Element> at = owner(parameters, count, chunk);
+        const long long start = (chunk - at.first_chunk) * CHUNK, end = min(start + CHUNK, at.size);
         int skipped = 0;
-        for (long long i = chunk_start(chunks[c]); i < end; i += blockDim.x) {
-            if (!isfinite(g[i])) {
-                skipped++;
-                continue;
-            }
-            const Real new_s = alpha * s[i] + rest * g[i] * g[i];
-            s[i] = new_s;
-            p[i] -= lr * g[i] / (sqrt(new_s) + eps);
+        for (long long i = start + threadIdx.x; i < end; i += blockDim.x) {
+            if (isfinite(at.g[i])) rule.update(at.p[i], at.g[i], at.a + i, at.b + i);
+            else skipped++;
         }
-        if (skipped) atomicAdd(&bad[k], skipped);
+        if (skipped) atomicAdd(at.bad, skipped);
     }
 }

@@ -4,8 +4,9 @@
 // block without knowing any other. `reference.philox` is the same in Python.
 // Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 
-// out[0 .. count - 1]: the words of the blocks counter, counter + 1, ...
-__global__ void philox(unsigned int* out, long long count, unsigned long long seed, unsigned long long counter) {
+// out[0 .. count - 1]: the words of the blocks counter, counter + 1, ...; place holds the seed and the counter.
+__global__ void philox(unsigned int* out, long long count, const unsigned long long* place) {
+    const unsigned long long seed = place[0], counter = place[1];
     const long long thread = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     const long long threads = (long long)gridDim.x * blockDim.x;
     for (long long block = thread; 4 * block < count; block += threads) {

@@ -26,11 +26,12 @@ TEMPLATES = {
     "conv": ["patches", "fold"],
     "elementwise": ["leaky_relu", "leaky_relu_backward", "tanh_backward"],
     "norm": ["block_moments", "moments", "normalize", "block_sums", "sums", "normalize_backward", "affine"],
-    "optimizer": ["sgd", "adam", "rmsprop"],
     "pool": ["max_pool_pick", "max_pool_place"],
 }
 KERNELS = {  # file -> its kernels, templates once for each type
     **{file: [f"{name}<{c_type}>" for name in names for c_type in C_TYPES.values()] for file, names in TEMPLATES.items()},
+    "numbers": ["store"],
+    "optimizer": [f"update<{rule}<{c_type}>>" for rule in ("SGD", "Adam", "RMSprop") for c_type in C_TYPES.values()],
     "random": ["philox"],
 }
 OPTIONS = ("--std=c++17",)

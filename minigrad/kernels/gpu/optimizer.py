@@ -1,25 +1,31 @@
-"""The optimizers on the GPU: one launch for all parameters."""
+"""The optimizers on the GPU: one launch for all parameters.
+
+As in `reference`, but `bad` is an array on the GPU, int32: looking at it waits until the GPU is done. While a step is recorded,
+`lr` and `step` may be functions, which are asked before each replay (see `capture.again`).
+"""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cupy
 import numpy as np
 
 from minigrad.kernels.gpu.launch import C_TYPES, THREADS, blocks, in_one_layout, kernel
+from minigrad.kernels.gpu.numbers import constant, from_host, value
 from minigrad.layout import axes_in_memory
 
 Array = Any
+Number = float | Callable[[], float]
 
 _CHUNK = 4096  # elements of a parameter that one block updates at a time; optimizer.cu has the same number
 
 
-def sgd(params: Sequence[Array], grads: Sequence[Array], velocity: Sequence[Array], lr: float, momentum: float) -> Array:
-    """As `reference.sgd`, but the counts come as an array on the GPU: looking at them waits for the GPU to finish."""
-    return _update("sgd", (params, grads, velocity), (lr, momentum))
+def sgd(
+    params: Sequence[Array], grads: Sequence[Array], velocity: Sequence[Array], lr: Number, momentum: float, bad: Array
+) -> None:
+    _update("SGD", (params, grads, velocity), from_host(lambda: (value(lr), momentum), 2, np.float64), bad)
 
 
 def adam(
@@ -27,41 +33,48 @@ def adam(
     grads: Sequence[Array],
     first: Sequence[Array],
     second: Sequence[Array],
-    lr: float,
+    lr: Number,
     beta1: float,
     beta2: float,
     eps: float,
-    step: int,
-) -> Array:
-    """As `reference.adam`; the counts are an array on the GPU."""
-    short1, short2 = 1 - beta1**step, 1 - beta2**step
-    numbers = (lr / short1, beta1, 1 - beta1, beta2, 1 - beta2, short2**-0.5, eps)
-    return _update("adam", (params, grads, first, second), numbers)
+    step: int | Callable[[], int],
+    bad: Array,
+) -> None:
+    def numbers() -> tuple[float, ...]:
+        short1, short2 = 1 - beta1 ** value(step), 1 - beta2 ** value(step)
+        return value(lr) / short1, beta1, 1 - beta1, beta2, 1 - beta2, short2**-0.5, eps
+
+    _update("Adam", (params, grads, first, second), from_host(numbers, 7, np.float64), bad)
 
 
 def rmsprop(
-    params: Sequence[Array], grads: Sequence[Array], square: Sequence[Array], lr: float, alpha: float, eps: float
-) -> Array:
-    """As `reference.rmsprop`; the counts are an array on the GPU."""
-    return _update("rmsprop", (params, grads, square), (lr, alpha, 1 - alpha, eps))
+    params: Sequence[Array], grads: Sequence[Array], square: Sequence[Array], lr: Number, alpha: float, eps: float, bad: Array
+) -> None:
+    _update("RMSprop", (params, grads, square), from_host(lambda: (value(lr), alpha, 1 - alpha, eps), 4, np.float64), bad)
 
 
-def _update(name: str, lists: Sequence[Sequence[Array]], numbers: Sequence[float]) -> Array:
-    """Launch an optimizer kernel on all parameters (once for each type among them); the counts of bad gradient elements."""
+def _update(rule: str, lists: Sequence[Sequence[Array]], numbers: Array, bad: Array) -> None:
+    """Launch an optimizer's kernel on all parameters (once for each type among them)."""
     params, grads, *state = lists
     grads = [_like_parameter(g, p) for g, p in zip(grads, params, strict=True)]
     _check_in_place(params, *state)
-    sizes = tuple(p.size for p in params)
-    device_sizes = _device_array(sizes)
-    tables = [_device_array(tuple(a.data.ptr for a in arrays)) for arrays in (params, grads, *state)]
-    bad = cupy.zeros(len(params), np.int32)
     for dtype, c_type in C_TYPES.items():
-        chunks = _chunks(tuple(p.size if p.dtype == dtype else 0 for p in params))
-        if len(chunks):
-            exact = [dtype.type(number) for number in numbers]
-            arguments = (*tables, device_sizes, chunks, np.int32(len(chunks)), bad, *exact)
-            kernel("optimizer", f"{name}<{c_type}>")((blocks(len(chunks), 1),), (THREADS,), arguments)
-    return bad
+        chosen = [k for k, p in enumerate(params) if p.dtype == dtype]
+        table, chunks = _table([[arrays[k] for arrays in (params, grads, *state)] for k in chosen], [bad[k:] for k in chosen])
+        if chunks:
+            arguments = constant(table), np.int32(len(chosen)), np.int64(chunks), numbers
+            kernel("optimizer", f"update<{rule}<{c_type}>>")((blocks(chunks, 1),), (THREADS,), arguments)
+
+
+def _table(parameters: Sequence[Sequence[Array]], bad: Sequence[Array]) -> tuple[tuple[int, ...], int]:
+    """The parameters as optimizer.cu wants to have them described, and how many chunks they have in all."""
+    table: list[int] = []
+    chunks = 0
+    for (p, g, *state), count in zip(parameters, bad, strict=True):
+        first, second = (state * 2)[:2]  # of two kept arrays, or of one twice
+        table += [chunks, p.size, *(a.data.ptr for a in (p, g, first, second, count))]
+        chunks += -(-p.size // _CHUNK)
+    return tuple(table), chunks
 
 
 def _like_parameter(g: Array, p: Array) -> Array:
@@ -79,16 +92,3 @@ def _check_in_place(params: Sequence[Array], *state: Sequence[Array]) -> None:
                 raise TypeError("parameters and their state must be float32 or float64 arrays without gaps on the GPU")
             if a.dtype != p.dtype or a.shape != p.shape or axes_in_memory(a) != axes_in_memory(p):
                 raise TypeError(f"a parameter is {p.shape} {p.dtype}, its optimizer state {a.shape} {a.dtype}")
-
-
-@functools.lru_cache(maxsize=64)
-def _device_array(numbers: tuple[int, ...]) -> Array:
-    """int64 numbers, sizes or addresses, on the GPU; not copied again as long as they are the same."""
-    return cupy.asarray(np.array(numbers, np.int64))
-
-
-@functools.lru_cache(maxsize=64)
-def _chunks(sizes: tuple[int, ...]) -> Array:
-    """Pairs (parameter, number of the chunk in it) that cover parameters of these sizes, on the GPU."""
-    pairs = [(k, number) for k, size in enumerate(sizes) for number in range(-(-size // _CHUNK))]
-    return cupy.asarray(np.array(pairs, np.int32).reshape(-1, 2))

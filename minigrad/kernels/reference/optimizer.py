@@ -1,7 +1,7 @@
 """The optimizers' updates.
 
-They change their arrays in place and return how many gradient elements were NaN or infinite: those elements are skipped, so
-that a bad gradient never poisons a weight.
+They change their arrays in place. Elements whose gradient is NaN or infinite are skipped, so that a bad gradient never poisons
+a weight, and counted: bad[k] grows by how many the gradient of parameter k has.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy as np
 Array = Any
 
 
-def sgd(params: Sequence[Array], grads: Sequence[Array], velocity: Sequence[Array], lr: float, momentum: float) -> list[int]:
+def sgd(
+    params: Sequence[Array], grads: Sequence[Array], velocity: Sequence[Array], lr: float, momentum: float, bad: list[int]
+) -> None:
     """v = momentum v + g;  p = p - lr v."""
-    bad = []
-    for p, g, v in zip(params, grads, velocity, strict=True):
+    for k, (p, g, v) in enumerate(zip(params, grads, velocity, strict=True)):
         good = np.isfinite(g)
         v[good] = momentum * v[good] + g[good]
         p[good] -= lr * v[good]
-        bad.append(int((~good).sum()))
-    return bad
+        bad[k] += int((~good).sum())
 
 
 def adam(
@@ -35,32 +35,35 @@ def adam(
     beta2: float,
     eps: float,
     step: int,
-) -> list[int]:
+    bad: list[int],
+) -> None:
     """m = beta1 m + (1 - beta1) g;  s = beta2 s + (1 - beta2) g^2;  p = p - lr m' / (sqrt(s') + eps).
 
     m and s start at zero, so after `step` steps they are short by the factors 1 - beta1^step and 1 - beta2^step; m' and s'
     have that made good.
     Source: Kingma and Ba, "Adam", ICLR 2015, algorithm 1.
     """
-    bad = []
-    for p, g, m, s in zip(params, grads, first, second, strict=True):
+    for k, (p, g, m, s) in enumerate(zip(params, grads, first, second, strict=True)):
         good = np.isfinite(g)
         m[good] = beta1 * m[good] + (1 - beta1) * g[good]
         s[good] = beta2 * s[good] + (1 - beta2) * g[good] ** 2
         mean, square = m[good] / (1 - beta1**step), s[good] / (1 - beta2**step)
         p[good] -= lr * mean / (np.sqrt(square) + eps)
-        bad.append(int((~good).sum()))
-    return bad
+        bad[k] += int((~good).sum())
 
 
 def rmsprop(
-    params: Sequence[Array], grads: Sequence[Array], square: Sequence[Array], lr: float, alpha: float, eps: float
-) -> list[int]:
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    square: Sequence[Array],
+    lr: float,
+    alpha: float,
+    eps: float,
+    bad: list[int],
+) -> None:
     """s = alpha s + (1 - alpha) g^2;  p = p - lr g / (sqrt(s) + eps).    Source: Hinton, lecture 6e (2012)."""
-    bad = []
-    for p, g, s in zip(params, grads, square, strict=True):
+    for k, (p, g, s) in enumerate(zip(params, grads, square, strict=True)):
         good = np.isfinite(g)
         s[good] = alpha * s[good] + (1 - alpha) * g[good] ** 2
         p[good] -= lr * g[good] / (np.sqrt(s[good]) + eps)
-        bad.append(int((~good).sum()))
-    return bad
+        bad[k] += int((~good).sum())

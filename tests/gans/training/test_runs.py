@@ -41,8 +41,8 @@ def test_config_json_tells_how_to_repeat_the_run(whole: Path, digits: Path) -> N
     told = json.loads((whole / "config.json").read_text())
     assert told["trainer"] == "mnist_gan"
     assert told["config"] == {
-        "backend": "numpy", "tf32": False, "data": str(digits), "epochs": 3, "steps": None, "batch_size": 16, "lr": 3e-4,
-        "seed": 0, "sample_every": 1,
+        "backend": "numpy", "no_capture": False, "tf32": False, "data": str(digits), "epochs": 3, "steps": None,
+        "batch_size": 16, "lr": 3e-4, "seed": 0, "sample_every": 1,
     }  # fmt: skip
     content = (digits / TRAIN_IMAGES).read_bytes()[16:]  # after the header
     assert told["data"] == {

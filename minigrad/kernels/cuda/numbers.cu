@@ -1,0 +1,13 @@
+// Numbers from the host, which come as the parameters of a launch: these are copied when it is asked for, so that the host may
+// go on at once and waits for nothing.
+
+const int WORDS = 64;  // of 8 bytes; numbers.py has the same number
+
+struct Words {
+    unsigned long long at[WORDS];
+};
+
+// out[0 .. count - 1]: the first words. One block of WORDS threads.
+__global__ void store(unsigned long long* out, int count, Words words) {
+    if (threadIdx.x < count) out[threadIdx.x] = words.at[threadIdx.x];
+}

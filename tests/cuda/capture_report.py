@@ -1,0 +1,70 @@
+"""Captured steps beside steps made op by op, of every trainer in full size: `python -m tests.cuda.capture_report`, on a GPU.
+
+Prints a table: whether a graph was recorded (if not, why), whether losses and weights are the same to the bit, and the times.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.cases import CASES, Case
+from minigrad import backend
+from minigrad.capture import WARM_UP, Captured
+from tests.cuda.tiny_trainers import as_numbers, batches, everything
+
+COMPARED, TIMED = WARM_UP + 6, 30  # steps
+
+
+class Way(NamedTuple):
+    """What came of making steps in one way."""
+
+    losses: list[dict[str, float]]
+    state: dict[str, np.ndarray]
+    seconds: float  # a step
+    refusal: str  # why no graph was recorded, if one should have been
+
+
+def train(case: Case, captured: bool) -> Way:
+    trainer = case.trainer(backend="cupy")
+    step: Any = Captured(trainer.step) if captured else trainer.step
+    given = batches(trainer, 2)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        losses = as_numbers([step(*given[i % 2]) for i in range(COMPARED)])
+    state = everything(trainer)
+    start = time.perf_counter()
+    as_numbers([step(*given[i % 2]) for i in range(TIMED)])
+    seconds = (time.perf_counter() - start) / TIMED
+    refused = captured and step.graph is None
+    return Way(losses, state, seconds, str(caught[-1].message) if refused and caught else "")
+
+
+def differences(eager: Way, captured: Way) -> list[str]:
+    """The names of losses and arrays that are not the same to the bit."""
+    rows = list(zip(eager.losses, captured.losses, strict=True))
+    losses = [name for name in eager.losses[0] if any(a[name] != b[name] for a, b in rows)]
+    arrays = [key for key, a in eager.state.items() if not np.array_equal(a, captured.state[key])]
+    return losses + [key for key in arrays if not key.endswith("changes")]
+
+
+def report() -> list[str]:
+    """The table, a line for each row."""
+    lines = ["| case | captured | the same | op by op, ms | captured, ms |", "| --- | --- | --- | --- | --- |"]
+    for name, case in CASES.items():
+        eager, captured = (train(case, way) for way in (False, True))
+        differing = differences(eager, captured)
+        same = "to the bit" if not differing else f"but for {len(differing)}, first {differing[0]}"
+        times = " | ".join(f"{1000 * way.seconds:.2f}" for way in (eager, captured))
+        lines.append(f"| {name} | {captured.refusal or 'yes'} | {same} | {times} |")
+    return lines
+
+
+if __name__ == "__main__":
+    if reason := backend.why_no_gpu():
+        sys.exit(reason)
+    print("\n".join(report()))

@@ -1,0 +1,276 @@
+"""A captured step makes what the step makes: the same numbers, with new noise, new images and new rates at each replay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_trainers import MAKERS, Batch, as_numbers, batches, everything, make
+
+import minigrad as mg
+import minigrad.functional as F
+from gans.training.trainer import Trainer
+from minigrad import backend, capture, optim, random
+from minigrad.capture import WARM_UP, Captured
+
+STEPS = WARM_UP + 4
+
+each_trainer = pytest.mark.parametrize("which", MAKERS)
+
+
+def run(step: Any, given: list[Batch]) -> list[dict[str, float]]:
+    return as_numbers([step(*batch) for batch in given])
+
+
+def assert_equal(actual: dict[str, Any], expected: dict[str, Any], ignore: tuple[str, ...] = ()) -> None:
+    assert actual.keys() == expected.keys()
+    for key in expected:
+        if not key.endswith(ignore or "."):
+            np.testing.assert_array_equal(actual[key], expected[key], err_msg=key)
+
+
+def captured(trainer: Trainer) -> Captured:
+    """The trainer's step; the test fails if it cannot be recorded (warnings are errors)."""
+    return Captured(trainer.step)
+
+
+@each_trainer
+def test_captured_training_is_training_bit_for_bit(cupy: Any, which: str) -> None:
+    eager = make(which, "cupy")
+    given = batches(eager, STEPS)
+    losses, expected = run(eager.step, given), everything(eager)
+
+    trainer = make(which, "cupy")
+    step = captured(trainer)
+    assert run(step, given) == losses
+    assert step.graph is not None
+    # A clipped weight counts one change in the optimizer and one in the clipping, which a replay does not count.
+    assert_equal(everything(trainer), expected, ignore=("changes",) if which == "wgan" else ())
+
+
+@each_trainer
+def test_losses_on_both_backends_agree(cupy: Any, which: str) -> None:
+    curves = []
+    for name in ("cupy", "numpy"):
+        trainer = make(which, name)
+        curves.append([list(row.values()) for row in run(captured(trainer), batches(trainer, STEPS))])
+    np.testing.assert_allclose(*curves, rtol=2e-4, atol=2e-5)
+
+
+@each_trainer
+def test_training_resumed_from_a_checkpoint_made_between_replays_goes_on_bit_for_bit(cupy: Any, which: str) -> None:
+    straight = make(which, "cupy")
+    given = batches(straight, STEPS + 4)
+    step = captured(straight)
+    run(step, given[:STEPS])
+    saved = {key: a.copy() for key, a in straight.state_dict().items()}
+    counter = random.default_generator.counter
+    losses, expected = run(step, given[STEPS:]), everything(straight)
+
+    resumed = make(which, "cupy")
+    resumed.load_state_dict(saved)
+    random.default_generator.counter = counter
+    assert run(captured(resumed), given[STEPS:]) == losses
+    assert_equal(everything(resumed), expected, ignore=("changes",))
+
+
+def test_a_checkpoint_can_be_loaded_between_replays(cupy: Any) -> None:
+    trainer = make("mnist_gan", "cupy")
+    given = batches(trainer, STEPS)
+    step = captured(trainer)
+    run(step, given)
+    saved = {key: backend.to_numpy(a).copy() for key, a in trainer.state_dict().items()}
+    counter = random.default_generator.counter
+    first, expected = run(step, given), everything(trainer)
+    trainer.load_state_dict(saved)
+    random.default_generator.counter = counter
+    assert run(step, given) == first
+    assert_equal(everything(trainer), expected, ignore=("changes",))
+
+
+def test_each_replay_draws_new_noise_and_the_same_as_the_cpu(cupy: Any) -> None:
+    mg.manual_seed(5)
+    x = mg.Tensor(cupy.zeros(1, np.float32))
+    step = Captured(lambda _: {"u": mg.rand((), "cupy"), "n": mg.randn((), "cupy"), "after": mg.rand((9,), "cupy")[8]})
+    drawn = as_numbers([step(x) for _ in range(STEPS)])
+    counter = random.default_generator.counter
+    mg.manual_seed(5)
+    here = [[mg.rand(()).item(), mg.randn(()).item(), mg.rand((9,)).data[8].item()] for _ in range(STEPS)]
+    assert counter == random.default_generator.counter
+    for name, column in zip(("u", "n", "after"), zip(*here, strict=True), strict=True):
+        np.testing.assert_allclose([row[name] for row in drawn], column, rtol=1e-5 if name == "n" else 0)
+    assert len({value for row in drawn for value in row.values()}) == 3 * STEPS
+    mg.manual_seed(5)  # a replay begins where the stream is put
+    assert as_numbers([step(x)])[0] == drawn[0]
+
+
+OPTIMIZERS: dict[str, Any] = {
+    "SGD": lambda params: optim.SGD(params, lr=0.1, momentum=0.9),
+    "Adam": lambda params: optim.Adam(params, lr=0.1, betas=(0.5, 0.9)),
+    "RMSprop": lambda params: optim.RMSprop(params, lr=0.1),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_several_steps_of_an_optimizer_in_one_graph_count_and_take_the_rate_of_the_day(cupy: Any, name: str) -> None:
+    """Two steps of one optimizer in a captured step, whose bias corrections differ; and a rate that is changed in between."""
+    ends = []
+    for backend_name in ("cupy", "numpy"):
+        p = mg.Tensor(np.array([1.0, -2.0, 3.0])).to(backend_name)
+        p.requires_grad = True
+        optimizer = OPTIMIZERS[name]([p])
+
+        def twice(x: mg.Tensor, p: mg.Tensor = p, optimizer: optim.Optimizer = optimizer) -> dict[str, mg.Tensor]:
+            for _ in range(2):
+                loss = ((p - x) ** 2).sum()
+                optimizer.step(mg.grad(loss, [p]))
+            return {"loss": loss}
+
+        step, ways = Captured(twice), []
+        for i in range(STEPS):
+            optimizer.lr = 0.1 / (i + 1)
+            step(mg.Tensor(np.full(3, float(i))).to(backend_name))
+            ways.append(p.numpy().copy())
+        assert optimizer.steps == 2 * STEPS
+        assert p.changes == [2 * STEPS]
+        ends.append(ways)
+    np.testing.assert_allclose(*ends, rtol=1e-12)
+
+
+def input_as_gradient(optimizer: optim.Optimizer) -> Captured:
+    def step(x: mg.Tensor) -> dict[str, mg.Tensor]:
+        optimizer.step([x])
+        return {"x": x[0]}
+
+    return Captured(step)
+
+
+def test_bad_gradients_of_replays_are_found_and_their_elements_left_alone(cupy: Any) -> None:
+    p = mg.Tensor(cupy.ones(3), requires_grad=True)
+    optimizer = optim.SGD([p], lr=1.0)
+    step = input_as_gradient(optimizer)
+    good = mg.Tensor(cupy.zeros(3))
+    for _ in range(STEPS):
+        step(good)
+    optimizer.check()
+    step(mg.Tensor(cupy.array([1.0, np.nan, 2.0])))
+    step(good)
+    step(mg.Tensor(cupy.array([0.0, np.inf, 0.0])))
+    with pytest.raises(optim.BadGradient, match=r"parameter 0 \(3,\) has 2 NaN or infinite of 3 elements, added up over"):
+        optimizer.check()
+    optimizer.check()
+    assert p.numpy().tolist() == [0.0, 1.0, -1.0]
+
+
+def test_a_graph_of_ops_from_before_a_replay_is_stale_after_it(cupy: Any) -> None:
+    p = mg.Tensor(cupy.ones(3), requires_grad=True)
+    step = input_as_gradient(optim.SGD([p], lr=1.0))
+    for _ in range(STEPS):
+        step(mg.Tensor(cupy.zeros(3)))
+    loss = (p * p).sum()
+    step(mg.Tensor(cupy.ones(3)))
+    with pytest.raises(RuntimeError, match="changed in place"):
+        mg.grad(loss, [p])
+
+
+def test_what_a_step_gives_stays_when_it_is_replayed(cupy: Any) -> None:
+    step = Captured(lambda x: {"twice": x * 2, "half": (x / 2).sum()})
+    rows = [step(mg.Tensor(cupy.full((1,), float(i), np.float32))) for i in range(20)]
+    assert as_numbers(rows) == [{"twice": 2.0 * i, "half": i / 2} for i in range(20)]
+
+
+def test_what_another_step_keeps_is_not_in_the_memory_of_a_graph(cupy: Any) -> None:
+    kept: list[mg.Tensor] = []
+
+    def keeping(x: mg.Tensor) -> dict[str, mg.Tensor]:
+        if not kept:
+            kept.append(mg.Tensor(np.ones(7)).to("cupy"))
+        return {"y": (x * kept[0]).sum()}
+
+    first, second = Captured(lambda x: {"y": F.tanh(x * 2).sum()}), Captured(keeping)
+    x = mg.Tensor(cupy.asarray(np.linspace(0, 1, 7)))
+    for _ in range(STEPS):
+        first(x)
+    for _ in range(STEPS):
+        found = as_numbers([second(x), first(x)])
+        np.testing.assert_allclose([row["y"] for row in found], [3.5, np.tanh(np.linspace(0, 2, 7)).sum()], rtol=1e-12)
+
+
+REFUSED: dict[str, Any] = {
+    "item": lambda x: mg.Tensor(x.data * x.data.sum().item()),
+    "mask": lambda x: mg.Tensor(x.data[x.data > 0].sum()),
+    "CuPy's matmul": lambda x: mg.Tensor(x.data @ x.data),
+}
+
+
+@pytest.mark.parametrize("function", REFUSED.values(), ids=REFUSED)
+def test_a_step_that_cannot_be_captured_is_made_as_it_is_and_says_why(cupy: Any, function: Any) -> None:
+    p = mg.Tensor(cupy.ones(3), requires_grad=True)
+    optimizer = optim.SGD([p], lr=0.5)
+
+    def make_step(x: mg.Tensor) -> dict[str, mg.Tensor]:
+        u = mg.rand((), "cupy").astype(np.float64)
+        optimizer.step(mg.grad((p * x * u).sum(), [p]))
+        return {"y": function(p.detach() * x).sum()}
+
+    step, x = Captured(make_step), mg.Tensor(cupy.full((3,), -1.0))
+    mg.manual_seed(0)
+    for _ in range(WARM_UP):
+        step(x)
+    with pytest.warns(RuntimeWarning, match=r"steps are not captured as a CUDA graph but made op by op \(.+\)"):
+        step(x)
+    step(x)
+    assert optimizer.steps == random.default_generator.counter == WARM_UP + 2
+    mg.manual_seed(0)
+    total = sum(mg.rand(()).item() for _ in range(WARM_UP + 2))
+    np.testing.assert_allclose(p.numpy(), 1 + 0.5 * total, rtol=1e-6)
+    assert not capture.recording()
+
+
+def test_a_rate_that_a_step_sets_where_a_replay_would_not_repeat_it_is_refused(cupy: Any) -> None:
+    p = mg.Tensor(cupy.ones(3), requires_grad=True)
+    optimizer = optim.SGD([p], lr=0.5)
+
+    def make_step(x: mg.Tensor) -> dict[str, mg.Tensor]:
+        optimizer.lr = optimizer.lr / 2
+        optimizer.step([x])
+        return {"x": x.sum()}
+
+    step, x = Captured(make_step), mg.Tensor(cupy.ones(3))
+    for _ in range(WARM_UP):
+        step(x)
+    with pytest.warns(RuntimeWarning, match=r"SGD: lr is set in a step that is being captured.*capture\.on_host"):
+        step(x)
+    step(x)
+    assert optimizer.lr == 0.5 ** (WARM_UP + 3)
+
+
+def test_an_input_of_another_shape_is_refused(cupy: Any) -> None:
+    step = Captured(lambda x: {"y": x.sum()})
+    for _ in range(STEPS):
+        step(mg.Tensor(cupy.ones(3)))
+    with pytest.raises(ValueError, match=r"captured with an input \(3,\), and is given one \(4,\)"):
+        step(mg.Tensor(cupy.ones(4)))
+
+
+def test_a_failing_step_can_be_made_again_with_the_ops_watched(cupy: Any) -> None:
+    trainer = make("mnist_gan", "cupy")
+    (batch,) = batches(trainer, 1)
+    step = captured(trainer)
+    for _ in range(STEPS):
+        step(*batch)
+    batch[0].data[0, 0, 3, 3] = np.nan
+    step(*batch)
+    with pytest.raises(FloatingPointError, match="gradient of parameter"):
+        trainer.optimizers()["d_optimizer"].check()
+    with pytest.raises(FloatingPointError, match=r"Concatenate\(.* gave 1 NaN"), mg.detect_anomaly():
+        trainer.step(*batch)
+
+
+def test_on_the_cpu_it_is_the_step(cupy: Any) -> None:
+    trainer = make("mnist_gan", "numpy")
+    step = captured(trainer)
+    run(step, batches(trainer, STEPS))
+    assert step.graph is None
+    assert trainer.optimizers()["d_optimizer"].steps == STEPS

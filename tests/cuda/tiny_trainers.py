@@ -1,0 +1,139 @@
+"""Every trainer with networks so small that its steps run in the emulator, on either backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+import gans.cyclegan
+import gans.dcgan
+import gans.lsgan
+import gans.mnist_gan
+import gans.wgan
+import gans.wgan_gp
+import minigrad as mg
+from gans.networks.critics import Pair
+from gans.networks.dcgan import Architecture
+from gans.networks.translators import MeanOfPatches
+from gans.training.reading import Reading
+from gans.training.trainer import Metrics, Trainer
+from minigrad import backend, nn
+from minigrad.layout import channels_last
+
+Batch = tuple[mg.Tensor, ...]
+
+
+def dense_generator(latent_size: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(latent_size, 16), nn.LeakyReLU(0.2), nn.Linear(16, 784), nn.Tanh(), nn.Reshape(1, 28, 28))
+
+
+def dense_discriminator() -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1))
+
+
+def conv_generator(latent_size: int, image_size: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(latent_size, 4 * 49), nn.Reshape(4, 7, 7), nn.BatchNorm2d(4), nn.ReLU(),
+        nn.ConvTranspose2d(4, 3, 4, 2, 1), nn.LeakyReLU(0.2), nn.ConvTranspose2d(3, 1, 4, 2, 1), nn.Tanh(),
+    )  # fmt: skip
+
+
+def conv_discriminator(image_size: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 4, 2, 1), nn.LeakyReLU(0.2), nn.Dropout(0.3), nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4),
+        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 1),
+    )  # fmt: skip
+
+
+def make_mnist_gan(name: str, **settings: Any) -> Trainer:
+    with (
+        mock.patch.object(gans.mnist_gan, "make_generator", dense_generator),
+        mock.patch.object(gans.mnist_gan, "make_discriminator", dense_discriminator),
+    ):
+        return gans.mnist_gan.MnistGAN(gans.mnist_gan.Config(backend=name, batch_size=3, **settings))
+
+
+def make_dcgan(trainer_class: type[gans.dcgan.DCGAN], name: str) -> Trainer:
+    small = {"28": Architecture(conv_generator, conv_discriminator, latent_size=5, lr=1e-3)}
+    with mock.patch.object(gans.dcgan, "ARCHITECTURES", small):
+        return trainer_class(gans.dcgan.Config(backend=name, batch_size=3, arch="28", ema=0.5))
+
+
+def make_wgan(trainer_class: type[gans.wgan.WGAN], config: Any) -> Trainer:
+    small = {("mlp", 28): Pair(lambda: dense_generator(100), dense_discriminator)}
+    with mock.patch.object(gans.wgan, "PAIRS", small):
+        return trainer_class(config)
+
+
+def translator(config: Any) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, 2, 4, 4), nn.InstanceNorm2d(2), nn.ReLU(), nn.ReflectionPad2d(1), nn.Conv2d(2, 2, 3),
+        nn.ConvTranspose2d(2, 3, 4, 4), nn.Tanh(),
+    )  # fmt: skip
+
+
+def patch_judge(config: Any) -> nn.Sequential:
+    layers = [nn.Conv2d(3, 2, 4, 4), nn.LeakyReLU(0.2), nn.InstanceNorm2d(2), nn.Conv2d(2, 1, 3)]
+    return nn.Sequential(*layers, *([MeanOfPatches()] if config.gan_loss == "wgan-gp" else []))
+
+
+def make_cyclegan(name: str, **settings: Any) -> Trainer:
+    sizes = {"image_size": 32, "batch_size": 2, "pool": 3, "epochs": 4, "decay_epochs": 4}
+    with (
+        mock.patch.object(gans.cyclegan, "make_generator", translator),
+        mock.patch.object(gans.cyclegan, "make_discriminator", patch_judge),
+    ):
+        trainer = gans.cyclegan.CycleGAN(gans.cyclegan.Config(backend=name, **{**sizes, **settings}))
+    trainer.steps_per_epoch = 2  # the rate falls with every step
+    return trainer
+
+
+MAKERS: dict[str, Callable[[str], Trainer]] = {
+    "mnist_gan": make_mnist_gan,
+    "dcgan": lambda name: make_dcgan(gans.dcgan.DCGAN, name),
+    "lsgan": lambda name: make_dcgan(gans.lsgan.LSGAN, name),
+    "wgan": lambda name: make_wgan(gans.wgan.WGAN, gans.wgan.Config(backend=name, batch_size=2, critic_steps=3)),
+    "wgan_gp": lambda name: make_wgan(gans.wgan_gp.WGANGP, gans.wgan_gp.Config(backend=name, batch_size=2, critic_steps=2)),
+    "wgan_gp_dragan": lambda name: make_wgan(
+        gans.wgan_gp.WGANGP, gans.wgan_gp.Config(backend=name, batch_size=2, critic_steps=2, penalty="dragan")
+    ),
+    "cyclegan": make_cyclegan,
+    "cyclegan_wgan_gp": lambda name: make_cyclegan(name, gan_loss="wgan-gp", batch_size=1),
+}
+
+
+def make(which: str, name: str) -> Trainer:
+    """A trainer on a backend, with the same weights each time, at the same place of the random stream."""
+    mg.manual_seed(1)
+    return MAKERS[which](name)
+
+
+def batches(trainer: Trainer, count: int) -> list[Batch]:
+    """Random images for so many steps, the same each time."""
+    rng = np.random.default_rng(0)
+    return [
+        tuple(
+            mg.Tensor(backend.move(channels_last(rng.uniform(-1, 1, shape).astype(trainer.dtype)), trainer.backend))
+            for shape in trainer.batch_shapes
+        )
+        for _ in range(count)
+    ]
+
+
+def as_numbers(rows: list[Metrics]) -> list[dict[str, float]]:
+    return Reading(rows).numbers()
+
+
+def everything(trainer: Trainer) -> dict[str, np.ndarray]:
+    """All that the next step depends on, and what is counted on the host beside it."""
+    arrays = {key: backend.to_numpy(a).copy() for key, a in trainer.state_dict().items()}
+    counter = {"random.counter": np.array(mg.random.default_generator.counter)}
+    changes = {
+        f"{name}.{i}.changes": np.array(p.changes)
+        for name, optimizer in trainer.optimizers().items()
+        for i, p in enumerate(optimizer.params)
+    }
+    return {**arrays, **counter, **changes}
