@@ -97,7 +97,7 @@ class CycleGAN(Trainer):
         capture.on_host(self.set_rate)
         fake_a, fake_b, metrics = self.train_generators(a, b)
         metrics |= self.train_discriminators(a, b, self.pool_a.exchange(fake_a), self.pool_b.exchange(fake_b))
-        return {name: metrics[name] for name in self.captions}
+        return {name: metrics[name] for name in self.captions if name in metrics}
 
     def train_generators(self, a: mg.Tensor, b: mg.Tensor) -> tuple[mg.Tensor, mg.Tensor, Metrics]:
         """F(b), G(a) and the losses."""
@@ -105,9 +105,9 @@ class CycleGAN(Trainer):
         fake_b, same_b = self.each(G, a, b) if weight else (G(a), b)
         fake_a, same_a = self.each(F, b, a) if weight else (F(b), a)
         cycle = {"cycle_a": l1_loss(F(fake_b), a), "cycle_b": l1_loss(G(fake_a), b)}
-        identity = {"identity_a": l1_loss(same_a, a), "identity_b": l1_loss(same_b, b)}
+        identity = {"identity_a": l1_loss(same_a, a), "identity_b": l1_loss(same_b, b)} if weight else {}
         adversarial = {"g_loss_ab": self.loss(self.d_b(fake_b), True), "g_loss_ba": self.loss(self.d_a(fake_a), True)}
-        loss = total(adversarial) + self.config.cycle * (total(cycle) + weight * total(identity))
+        loss = total(adversarial) + self.config.cycle * (total(cycle) + (weight * total(identity) if weight else 0.0))
         self.g_optimizer.step(mg.grad(loss, self.g_optimizer.params))  # through D_A and D_B, but only to the weights of G and F
         return fake_a.detach(), fake_b.detach(), adversarial | cycle | identity
 

@@ -184,7 +184,7 @@ def test_without_identity_its_pass_is_left_out(
         monkeypatch.setattr(getattr(trainer, name), "forward", forward)
     metrics = numbers(trainer.step(A, B))
     assert seen == {"a_to_b": pictures, "b_to_a": pictures}, "G(a), G(F(b)) and perhaps G(b), two pictures each"
-    assert (metrics["identity_a"] == metrics["identity_b"] == 0) == (identity == 0)
+    assert {"identity_a", "identity_b"}.isdisjoint(metrics) == (identity == 0)
 
 
 BRIGHT, DARK = mg.Tensor(A.data * 0.3 + 0.6), mg.Tensor(B.data * 0.3 - 0.6)
@@ -208,7 +208,8 @@ def test_steps_stay_finite_and_the_cycles_close(settings: dict[str, Any]) -> Non
     trainer = make(lr=0.01, **settings)
     n = settings.get("batch_size", 2)
     rows = [numbers(trainer.step(BRIGHT[:n], DARK[:n])) for _ in range(12)]
-    assert all(list(row) == list(CycleGAN.captions) for row in rows)
+    curves = [name for name in CycleGAN.captions if settings.get("identity") != 0 or not name.startswith("identity")]
+    assert all(list(row) == curves for row in rows)
     assert len(CycleGAN.captions) == 8
     assert np.isfinite([list(row.values()) for row in rows]).all()
     for name in ("cycle_a", "cycle_b"):
