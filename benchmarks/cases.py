@@ -43,7 +43,8 @@ class Case:
 
 # Adam's first steps are as long for tiny gradients as for large ones, and so make much of rounding. After five steps the losses
 # of PyTorch's two variants are this far apart, and ours from either no farther: 2e-7 for mnist_gan, 6e-3 for dcgan_28, 9e-3 for
-# dcgan_64, 2e-3 for lsgan, 3e-4 for wgan_gp_mlp, 6e-5 for wgan_gp_conv. In float64 the tests find the same steps to 1e-9.
+# dcgan_64, 2e-3 for lsgan, 3e-4 for wgan_gp_mlp, 6e-5 for wgan_gp_conv. Of cyclegan_64 all three sides are up to 2e-2 from the
+# same steps in float64, and 3e-2 from each other. In float64 the tests find the same steps to 1e-9.
 CASES = {
     "mnist_gan": Case("mnist_gan"),
     "dcgan_28": Case("dcgan", network={"arch": "28"}, tolerance=2e-2),
@@ -51,7 +52,7 @@ CASES = {
     "lsgan": Case("lsgan", network={"arch": "28"}, tolerance=1e-2),
     "wgan_gp_mlp": Case("wgan_gp", batch_size=64, tolerance=2e-3),
     "wgan_gp_conv": Case("wgan_gp", batch_size=64, network={"arch": "conv"}, tolerance=2e-3),
-    "cyclegan_64": Case("cyclegan", batch_size=1, network={"image_size": 64, "width": 64}, tolerance=1e-2),
+    "cyclegan_64": Case("cyclegan", batch_size=1, network={"image_size": 64, "width": 64}, tolerance=5e-2),
 }
 
 

@@ -32,8 +32,11 @@ def time_sizes(title: str, points: list[tuple[int, Case]], settings: Settings) -
     for size, case in points:
         row: dict[str, Any] = {"series": title, "size": size}
         try:
-            with sides_of(case, quickly) as (sides, _):
-                row |= {side: min(times) for side, times in time_in_turn(sides, quickly)["seconds"].items()}
+            with sides_of(case, quickly) as (sides, missing):
+                if missing:
+                    row["missing"] = "; ".join(missing.values())
+                else:
+                    row |= {side: min(times) for side, times in time_in_turn(sides, quickly)["seconds"].items()}
         except WorkerError as error:  # out of memory, most likely
             row["missing"] = str(error)
         rows.append(row)

@@ -109,6 +109,13 @@ class Ours(Side):
         self.make_step = self.captured  # only now: noise that both sides know comes from the host, which no graph can repeat
         return super().time(steps)
 
+    def memory(self) -> dict[str, float]:
+        """A captured step has memory of its own."""
+        memory = super().memory()
+        if self.captured.pool is not None:
+            memory["gpu"] += self.captured.pool.total_bytes() / (1 << 20)
+        return memory
+
     def watched(self) -> dict[str, Any]:
         """The different kernel calls of a step, each with how often it came, and the layers' names."""
         from benchmarks.layers import layer_names

@@ -1,10 +1,12 @@
 """What PyTorch has for each of our kernels: the function that its own networks call, forward or backward.
 
-Arguments come as our kernels take them, images and weights channels-last, which is how the tuned twins keep them.
+Arguments come as our kernels take them, images and weights channels-last, which is how the tuned twins keep them; but
+CycleGAN's does not, and instance norm gets its images one channel after another.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -41,21 +43,26 @@ def _window(geometry: Geometry) -> list[list[int]]:
     return [list(geometry[name]) for name in ("stride", "padding", "dilation")]
 
 
-def normalize(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Any:
+def normalize(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Callable[[], Any]:
     """Of x (groups, rows, channels): batch norm of one group, instance norm of more."""
+    image = _image(x)
     if len(x) > 1:
-        return F.instance_norm(_image(x), None, None, weight, bias, True, 0.1, eps)
-    return aten.native_batch_norm(_image(x), weight, bias, None, None, True, 0.1, eps)
+        image = image.contiguous()
+        return lambda: F.instance_norm(image, None, None, weight, bias, True, 0.1, eps)
+    return lambda: aten.native_batch_norm(image, weight, bias, None, None, True, 0.1, eps)
 
 
-def normalize_backward(g: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, var: Tensor, eps: float, *_: Tensor) -> Any:
+def normalize_backward(
+    g: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, var: Tensor, eps: float, *_: Tensor
+) -> Callable[[], Any]:
     """All three gradients: of x, weight and bias. (Instance norm's is the batch norm of images stacked as channels.)"""
     groups, rows, channels = x.shape
-    stacked = [_image(a).reshape(1, groups * channels, rows, 1) for a in (g, x)]
+    stacked = [_image(a).reshape(1, groups * channels, rows, 1) for a in (g, x)]  # a view of one group, a copy of more
     scale = None if weight is None else weight.repeat(groups)
     invstd = (var.reshape(-1) + eps).rsqrt()
     mask = [True, weight is not None, weight is not None]
-    return aten.native_batch_norm_backward(*stacked, scale, None, None, mean.reshape(-1), invstd, True, eps, mask)
+    means = mean.reshape(-1)
+    return lambda: aten.native_batch_norm_backward(*stacked, scale, None, None, means, invstd, True, eps, mask)
 
 
 def _image(rows: Tensor) -> Tensor:
@@ -97,18 +104,17 @@ CALLED: dict[str, Callable[..., Any]] = {  # our kernel -> a function of the sam
     "conv2d_weight": conv2d_weight,
     "linear": F.linear,
     "matmul": torch.matmul,
-    "normalize": normalize,
-    "normalize_backward": normalize_backward,
     "leaky_relu": F.leaky_relu,
     "leaky_relu_backward": lambda g, y, slope: aten.leaky_relu_backward(g, y, slope, True),
     "tanh_backward": lambda g, y: aten.tanh_backward(g, y),
     "max_pool_pick": max_pool_pick,
-    "sum_rows": lambda x: x.sum(0),
 }
 PREPARED: dict[str, Callable[..., Callable[[], Any]]] = {
     "adam": adam,
     "rmsprop": rmsprop,
     "max_pool_place": max_pool_place,
+    "normalize": normalize,
+    "normalize_backward": normalize_backward,
 }  # ... -> one that gives what is to be timed
 
 
@@ -116,10 +122,4 @@ def action(kernel: str, arguments: Sequence[Any]) -> Callable[[], Any]:
     """What is to be timed."""
     if kernel in PREPARED:
         return PREPARED[kernel](*arguments)
-    function = CALLED[kernel]
-
-    def call() -> Any:
-        with torch.no_grad():
-            return function(*arguments)
-
-    return call
+    return functools.partial(CALLED[kernel], *arguments)  # nothing requires a gradient

@@ -14,8 +14,8 @@ cycle must close: F(G(a)) is a again, G(F(b)) is b. What shows in the picture ha
                  1/2 ((D_B(b) - 1)^2 + D_B(G(a))^2)  by D_B's
 
 |.| is the mean over all pixels. The discriminators judge patches of 70 x 70 pixels: G need not invent the whole picture, the
-cycle holds it. They see translations from a pool of the last ones, lest the four networks run in circles. The rate is constant
-for the first half of the training, then falls to 0 linearly.
+cycle holds it. Half of the time they see an older translation from a pool, lest the four networks run in circles. The rate is
+constant for the first half of the training, then falls to 0 linearly.
 
 Source: Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial networks", ICCV 2017, equation 3.
 """

@@ -27,7 +27,7 @@ class Config(RunConfig):
         choices=tuple(PRESETS),
     )
     epochs: int | None = option(None, "passes through the larger set; by preset 200 or 8", at_least=1)  # type: ignore[assignment]
-    decay_epochs: int | None = option(None, "the last so many epochs, in which the rate falls to 0; half of them by default")
+    decay_epochs: int | None = option(None, "in the last N epochs the rate falls to 0; half of them by default")
     batch_size: int = option(1, "images of each kind a step", at_least=1)
     image_size: int | None = option(None, "height and width; 64 with --preset fast or drawn landscapes, else 256", at_least=32)
     load_size: int | None = option(None, "pictures are loaded this large, then cropped; 286/256 of --image-size by default")
@@ -47,7 +47,7 @@ class Config(RunConfig):
     identity: float | None = option(
         None, "weight of what should stay as it is, as a share of the cycles'; by preset 0.5 or 0, which leaves it out"
     )
-    pool: int = option(50, "the last so many translations are shown to the discriminators; 0: only the newest")
+    pool: int = option(50, "older translations kept to show the discriminators half of the time; 0: only the newest")
     lr: float = option(2e-4, "learning rate of both optimizers")
 
 

@@ -35,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(_run(arguments))
     except USER_ERRORS as error:
         sys.exit(f"{parser.prog}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _run(arguments: argparse.Namespace) -> Path:

@@ -27,7 +27,8 @@ from minigrad import backend
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MOST_PIXELS = 8192  # of --size
+MOST_SIDE = 8192  # of --size, in pixels
+MOST_PIXELS = 2**27  # of a resized picture: a narrow one may get very long
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -70,7 +71,7 @@ def _run(arguments: argparse.Namespace) -> str:
             continue
         _save(target, translated)
     if failures:
-        warn_of(failures, folder, len(targets))
+        warn_of(failures, folder, len(targets), "translated")
     if len(failures) == len(targets):
         raise ConfigError(f"nothing in {arguments.input} could be translated")
     return f"{len(targets) - len(failures)} in {arguments.out}"
@@ -133,12 +134,15 @@ def _resized(picture: Image, side: int | None) -> Image:
     if side is None:
         return picture
     scale = side / min(picture.size)
-    return picture.resize([max(1, round(length * scale)) for length in picture.size], Resampling.BICUBIC, reducing_gap=3)
+    width, height = (max(1, round(length * scale)) for length in picture.size)
+    if width * height > MOST_PIXELS:
+        raise MemoryError
+    return picture.resize((width, height), Resampling.BICUBIC, reducing_gap=3)
 
 
 def _size(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= MOST_PIXELS:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MOST_PIXELS}")
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_SIDE:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MOST_SIDE}")
     return int(text)
 
 

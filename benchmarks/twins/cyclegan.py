@@ -4,8 +4,8 @@
 for each picture that should stay as it is; discriminators frozen in the generators' step; a pass through a discriminator for
 the real pictures and one for those of the pool; default Adam.
 `tuned` is what someone who knows PyTorch would make of it: one pass for what a generator is given at the same time, likewise
-for a discriminator (instance normalisation keeps the pictures apart), and fused Adam. Not channels-last: on a CPU, for a batch
-of one, PyTorch 2.13's instance normalisation then gives a wrong gradient.
+for a discriminator (instance normalisation keeps the pictures apart), and fused Adam. On a CPU not channels-last: for a
+batch of one, PyTorch 2.13's instance normalisation then gives a wrong gradient.
 """
 
 from __future__ import annotations
@@ -74,11 +74,11 @@ class Pool:
 
 class Twin(twin.Twin):
     cycle, identity = 10.0, 0.5
-    channels_last = False
 
     def __init__(
         self, state: Mapping[str, np.ndarray], lr: float, variant: str, image_size: int, width: int, pool: int = 50
     ) -> None:
+        self.channels_last = torch.get_default_device().type != "cpu"
         self.G, self.F = (make_generator(6 if image_size <= 128 else 9, width) for _ in "GF")
         self.D_a, self.D_b = (make_discriminator(width) for _ in "ab")
         super().__init__(state, variant, a_to_b=self.G, b_to_a=self.F, d_a=self.D_a, d_b=self.D_b)

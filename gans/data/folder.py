@@ -177,9 +177,9 @@ def reason(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or "damaged"
 
 
-def warn_of(failures: dict[Path, str], folder: Path, count: int) -> None:
-    """Name, on stderr, some of the pictures that cannot be read, with the reasons."""
+def warn_of(failures: dict[Path, str], folder: Path, count: int, what: str = "read") -> None:
+    """Name, on stderr, some of the pictures that cannot be read, or whatever else was wanted, with the reasons."""
     named = [f"{file.relative_to(folder)} ({failures[file]})" for file in sorted(failures)[:_NAMED]]
     more = f" and {len(failures) - len(named):,} more" if len(failures) > len(named) else ""
     names = ", ".join(named)
-    print(f"{len(failures):,} of the {count:,} images in {folder} cannot be read: {names}{more}.", file=sys.stderr)
+    print(f"{len(failures):,} of the {count:,} images in {folder} cannot be {what}: {names}{more}.", file=sys.stderr)

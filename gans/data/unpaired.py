@@ -45,7 +45,7 @@ class Crops(Batches):
         self.size, self.mirror = size, mirror
 
     def _gather(self, places: Any, step: int) -> Any:
-        rng = np.random.default_rng((*self.seed, step, 1))  # of three numbers or more: not that of an epoch's order
+        rng = np.random.default_rng((*self.seed, step, 1))  # (seed, kind, step, 1); an epoch's order has (seed, kind, epoch)
         rows, columns = (self._place(rng, length) for length in self.pixels.shape[1:3])
         if self.mirror:
             columns = np.where(rng.random((self.batch_size, 1)) < 0.5, columns[:, ::-1], columns)

@@ -1,7 +1,7 @@
 """The networks of CycleGAN: generators that turn pictures into pictures, and a discriminator that judges patches of them.
 
-Generators keep the size of their images, (n, 3, height, width) in (-1, 1). Every convolution but the first and last ones of a
-network is followed by a normalisation, over the pixels of each image by itself ("instance") or over the batch ("batch").
+Generators keep the size of their images, (n, 3, height, width) in (-1, 1). Most convolutions are followed by a
+normalisation, over the pixels of each image by itself ("instance") or over the batch ("batch").
 
 Source: Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial networks", ICCV 2017, section 7.2,
 with the borders and initial weights of its published code; the U-Net is that of Isola et al., "Image-to-image translation with

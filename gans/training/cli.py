@@ -23,8 +23,9 @@ from minigrad import backend, nn
 
 USER_ERRORS = (ConfigError, DataError, TrainingError, mg.BackendError, mg.FileError)
 
-# when a run is resumed
-MAY_CHANGE = {"backend", "no_capture", "tf32", "data", "epochs", "steps", "out", "resume", "sample_every", "dry_run"}
+MAY_CHANGE = {  # when a run is resumed
+    "backend", "no_capture", "tf32", "data", "epochs", "decay_epochs", "steps", "out", "resume", "sample_every", "dry_run",
+}  # fmt: skip
 
 
 def main(trainer_class: type[Trainer], argv: Sequence[str] | None = None) -> None:
@@ -73,12 +74,16 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
             folder.start(settings)
         if loop.step >= loop.last_step:
             loop.conclude()
+            if not folder.report.exists():  # the run was stopped while it was made
+                _report(trainer, folder)
             limit = "--epochs" if config.steps is None or config.steps > loop.step else f"--steps than {config.steps}"
             print(f"{folder.path} is finished, at step {loop.step}; more {limit} go on from there")
             return True
+        folder.report.unlink(missing_ok=True)  # of an end that is none
         finished = loop.run()
+        if finished:
+            _report(trainer, folder)
     if finished:
-        _report(trainer, folder)
         print(f"Done: {folder.samples}, {folder.gif.name}, {folder.losses.name} and the weights are in {folder.path}")
     return finished
 
@@ -99,7 +104,8 @@ def _resumed(config: RunConfig, given: set[str], folder: RunFolder, trainer_clas
     for name in sorted(given - MAY_CHANGE):
         if getattr(config, name) != saved.get(name):
             flag = "--" + name.replace("_", "-")
-            before = f"without {flag}" if saved.get(name) is None else f"with {flag} {saved[name]}"
+            value = saved.get(name)
+            before = f"without {flag}" if value is None or value is False else f"with {flag} {value}"
             raise ConfigError(f"the run in {folder.path} was started {before}; it cannot change now")
     return type(config)(**{**saved, **{name: getattr(config, name) for name in given}})
 

@@ -51,12 +51,15 @@ def save_gif(path: Path, frames: Sequence[np.ndarray], milliseconds: int = 150, 
     write_atomically(path, buffer.getvalue())
 
 
-def read_png(path: Path) -> np.ndarray:
-    """uint8 (rows, columns, 3). FileError if the file is damaged."""
+def read_png(path: Path, most: int | None = None) -> np.ndarray:
+    """uint8 (rows, columns, 3), made smaller if a side has more than `most` pixels. FileError if the file is damaged."""
     from PIL import Image
 
     try:
         with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB"))
+            colours = picture.convert("RGB")
+            if most is not None:
+                colours.thumbnail((most, most))
+            return np.asarray(colours)
     except (OSError, SyntaxError) as error:  # Pillow's word for a broken PNG is SyntaxError
         raise FileError(f"{path} is damaged or no picture ({error})") from error

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,10 @@ from gans.training.metrics import MetricsFile
 from gans.training.plots import plot_curves
 from minigrad.files import FileError, read, write_atomically
 from minigrad.serialize import load_with_metadata
+
+T = TypeVar("T")
+
+MOST_FRAMES, MOST_PIXELS = 60, 1000  # of training.gif, which is made anew time and again, and the pixels of a side
 
 
 class RunFolder:
@@ -137,11 +141,18 @@ class RunFolder:
         if len(steps):
             plot_curves(self.losses, steps, curves, captions)
         frames = []
-        for path in self.sample_paths():
+        for path in evenly(self.sample_paths(), MOST_FRAMES):
             with contextlib.suppress(FileError):  # a picture that has been damaged since is no reason to stop training
-                frames.append(read_png(path))
+                frames.append(read_png(path, MOST_PIXELS))
         if frames:
             save_gif(self.gif, frames)
+
+
+def evenly(items: Sequence[T], most: int) -> list[T]:
+    """All of them, or `most`, at even distances, with the first and the last one."""
+    if len(items) <= most:
+        return list(items)
+    return [items[i * (len(items) - 1) // (most - 1)] for i in range(most)]
 
 
 @contextlib.contextmanager

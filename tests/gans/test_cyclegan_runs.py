@@ -220,15 +220,18 @@ def test_what_would_make_another_run_cannot_change_when_resuming(flag: str, cycl
     assert files(Path("run")) == before
 
 
-def test_the_report_is_only_for_landscapes_where_the_truth_is_known(
-    cyclegan: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def few_landscapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The drawn landscapes are 5 of each kind and 3 held-out pairs."""
     from gans.data import unpaired
     from gans.data.drawn import landscapes
 
     monkeypatch.setattr(landscapes, "TEST_COUNT", 3)
     monkeypatch.setattr(unpaired, "load_landscapes", lambda size: landscapes.load_landscapes(size, count=5))
     monkeypatch.setenv("MINIGRAD_CACHE", str(tmp_path / "cache"))
+
+
+def test_the_report_is_only_for_landscapes_where_the_truth_is_known(cyclegan: Command, few_landscapes: None) -> None:
     assert cyclegan(*UNET, "--steps", 1, "--out", "folder").code == 0
     assert not Path("folder", "report.md").exists()
     ended = cyclegan(*UNET, "--steps", 1, "--out", "drawn", data=None)
@@ -301,3 +304,29 @@ def test_a_dry_run_makes_a_step_and_writes_nothing(settings: tuple[object, ...],
     assert ended.code == 0, ended.err
     assert "one step: d_loss_a" in ended.out and ("identity_b" in ended.out) == ("--identity" not in settings)
     assert not list(Path.cwd().iterdir())
+
+
+def test_a_report_that_was_not_finished_is_made_by_resuming(
+    cyclegan: Command, few_landscapes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: CycleGAN) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CycleGAN, "report", interrupted)
+        assert cyclegan(*UNET, "--steps", 1, "--out", "run", data=None).code == 130
+    assert not Path("run", "report.md").exists()
+    assert cyclegan("--resume", "--out", "run", data=None).code == 0
+    assert "held-out pictures" in Path("run", "report.md").read_text()
+
+
+def test_the_report_of_an_end_that_is_none_any_more_goes(cyclegan: Command, few_landscapes: None) -> None:
+    assert cyclegan(*UNET, "--steps", 1, "--out", "run", data=None).code == 0
+    before = Path("run", "report.md").read_text()
+    assert cyclegan("--resume", "--steps", 2, "--out", "run", data=None).code == 0
+    assert Path("run", "report.md").read_text() != before
+
+
+def test_what_was_not_given_is_not_said_to_have_been(cyclegan: Command) -> None:
+    cyclegan(*UNET, "--steps", 1, "--out", "run")
+    assert "was started without --no-mirror;" in cyclegan("--resume", "--no-mirror", "--out", "run").complaint

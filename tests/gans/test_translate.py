@@ -181,7 +181,8 @@ def test_pictures_that_cannot_be_read_are_left_out_and_named(translate: Command,
     ended = go(translate, run, "in")
     assert (ended.code, ended.out) == (0, "1 in out\n")
     assert ended.err == (
-        "3 of the 4 images in in cannot be read: cut.png (damaged), empty.jpg (not an image), rubbish.webp (not an image).\n"
+        "3 of the 4 images in in cannot be translated: "
+        "cut.png (damaged), empty.jpg (not an image), rubbish.webp (not an image).\n"
     )
     assert set(files(Path("out"))) == {"good.png"}
 
@@ -192,7 +193,7 @@ def test_where_nothing_can_be_read_the_command_fails_and_makes_no_folder(source:
     ended = go(translate, run, source)
     assert ended.code == 1
     first, second = ended.err.splitlines()
-    assert "cannot be read: cut.png (damaged)" in first
+    assert "cannot be translated: cut.png (damaged)" in first
     assert second == f"python -m gans.translate: nothing in {source} could be translated"
     assert not Path("out").exists()
 
@@ -212,7 +213,7 @@ def test_what_pillow_says_of_large_pictures_and_odd_metadata_stays_with_it(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)  # a warning up to twice as many, an error beyond
     ended = go(translate, run, "in")
     assert (ended.code, ended.out) == (0, "2 in out\n")
-    assert ended.err == "1 of the 3 images in in cannot be read: larger.png (too large).\n"
+    assert ended.err == "1 of the 3 images in in cannot be translated: larger.png (too large).\n"
 
 
 def test_a_picture_too_large_for_the_memory_is_left_out_and_named(
@@ -383,3 +384,10 @@ def test_a_wrong_command_line_gives_one_line_and_exit_code_2(arguments: tuple[st
     ended = translate(*given, *arguments)
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert ended.err.startswith("python -m gans.translate: ")
+
+
+def test_a_narrow_picture_that_would_get_too_long_is_named(translate: Command, run: Path) -> None:
+    Image.new("RGB", (2, 1000)).save("narrow.png")
+    ended = go(translate, run, "narrow.png", "--size", 8192)
+    assert ended.code == 1
+    assert "cannot be translated: narrow.png (too large)" in ended.err

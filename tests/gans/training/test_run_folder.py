@@ -545,3 +545,21 @@ def test_two_can_never_hold_the_lock_when_a_third_one_lets_go(started: RunFolder
     monkeypatch.setattr(run_folder, "_try_lock", late)
     with started.locked(), pytest.raises(ConfigError), RunFolder(started.path).locked():
         pass
+
+
+@pytest.mark.parametrize("count", [0, 1, 59, 60, 61, 200])
+def test_a_gif_has_no_more_frames_than_it_should_and_the_first_and_the_last_one(count: int) -> None:
+    chosen = run_folder.evenly(range(count), 60)
+    assert chosen == sorted(set(chosen))
+    assert len(chosen) == min(count, 60)
+    assert not count or (chosen[0], chosen[-1]) == (0, count - 1)
+
+
+def test_large_sheets_are_made_smaller_for_the_gif(folder: RunFolder) -> None:
+    folder.start(SETTINGS)
+    folder.save_samples(0, np.zeros((2066, 1550, 3), np.uint8))
+    folder.save_overview({})
+    with Image.open(folder.gif) as picture:
+        assert picture.size == (750, 1000)
+    with Image.open(folder.sample_paths()[0]) as picture:
+        assert picture.size == (1550, 2066)
