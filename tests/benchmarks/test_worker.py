@@ -57,3 +57,14 @@ def test_pytorch_does_not_inherit_our_thread_settings() -> None:
     )
     clean = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OPENBLAS_THREAD_TIMEOUT")}
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, env=clean)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of this program alone")
+def test_the_peak_of_memory_is_not_that_of_the_process_that_started_this_one() -> None:
+    program = (
+        "import subprocess, sys; held = b'1' * (300 << 20);"
+        "child = 'from benchmarks.libraries import resident_mib; print(resident_mib())';"
+        "print(subprocess.run([sys.executable, '-c', child], capture_output=True, text=True, check=True).stdout)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert 5 < float(done.stdout) < 250
