@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 
 import minigrad as mg
 from gans.trainers import load_run
-from gans.training.cli import USER_ERRORS
+from gans.training.cli import ending_in_a_sentence
 from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import grid, save_gif, save_png
 from gans.training.trainer import LatentTrainer
@@ -31,12 +30,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--interpolate", action="store_true", help="a GIF: each image walks between points of the latent space")
     parser.add_argument("--backend", choices=("auto", "numpy", "cupy"), default="numpy", help="what computes (default: numpy)")
     arguments = parser.parse_args(argv)
-    try:
+    with ending_in_a_sentence(parser.prog):
         print(_run(arguments))
-    except USER_ERRORS as error:
-        sys.exit(f"{parser.prog}: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def _run(arguments: argparse.Namespace) -> Path:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ import numpy as np
 from gans.cyclegan import CycleGAN
 from gans.data.folder import image_files, read_image, reason, warn_of
 from gans.trainers import load_run
-from gans.training.cli import USER_ERRORS
+from gans.training.cli import ending_in_a_sentence
 from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import save_png
 from minigrad import backend
@@ -41,12 +40,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace translations that are there already")
     parser.add_argument("--backend", choices=("auto", "numpy", "cupy"), default="numpy", help="what computes (default: numpy)")
     arguments = parser.parse_args(argv)
-    try:
+    with ending_in_a_sentence(parser.prog):
         print(_run(arguments))
-    except USER_ERRORS as error:
-        sys.exit(f"{parser.prog}: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def _run(arguments: argparse.Namespace) -> str:

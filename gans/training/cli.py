@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +34,23 @@ def main(trainer_class: type[Trainer], argv: Sequence[str] | None = None) -> Non
     prog = f"python -m gans.{trainer_class.name}"
     config, given = parse(trainer_class.config_class, prog, argv)
     folder = RunFolder(config.out or Path("runs", trainer_class.name))
-    try:
+    with ending_in_a_sentence(prog):
         finished = _train(trainer_class, config, given, folder)
+    if not finished:
+        print(f"Interrupted and saved. To go on: {prog} --out {shlex.quote(str(folder.path))} --resume")
+        sys.exit(130)
+
+
+@contextlib.contextmanager
+def ending_in_a_sentence(prog: str) -> Iterator[None]:
+    """Context of a command: errors that the user can mend end it with 1 and one sentence, Ctrl-C with 130."""
+    try:
+        yield
     except USER_ERRORS as error:
         sys.exit(f"{prog}: {error}")
     except MemoryError as error:
         sys.exit(f"{prog}: there is not enough memory for these settings ({error or 'and nothing says for what'})")
     except KeyboardInterrupt:
-        sys.exit(130)
-    if not finished:
-        print(f"Interrupted and saved. To go on: {prog} --out {shlex.quote(str(folder.path))} --resume")
         sys.exit(130)
 
 
