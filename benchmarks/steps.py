@@ -92,7 +92,7 @@ class Ours(Side):
         self.library = Minigrad(settings)
         self.about = self.library.about
         self.trainer = Case(**case).trainer(backend=settings.backend)
-        self.captured = Captured(self.trainer.step)  # on a GPU; on a CPU the step as it is
+        self.captured = Captured(self.trainer.step)
         self.make_step: Any = self.trainer.step
         # batches as gans.data gives them
         self.batches = batches_of(mg.load(setup), settings.replayed, lambda x: self.tensor(channels_last(x)))
@@ -106,7 +106,7 @@ class Ours(Side):
         return [value.item() for value in self.make_step(*batch).values()]
 
     def time(self, steps: int) -> float:
-        self.make_step = self.captured  # only now: noise that both sides know comes from the host, which no graph can repeat
+        self.make_step = self.captured  # only now: noise that both sides know comes from outside, which no recording can repeat
         return super().time(steps)
 
     def memory(self) -> dict[str, float]:

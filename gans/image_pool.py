@@ -51,8 +51,9 @@ class ImagePool:
 
     def _exchange(self, image: Any, place: Any, wanted: Any) -> None:
         """Put the image at its place in the pool, and what was there in the image's, if it is wanted."""
-        older = self._pixels[place]
-        self._pixels[place] = image
+        pixels = capture.tracked(self._pixels)
+        older = pixels[place]
+        pixels[place] = image
         image[...] = backend.array_module(image).where(wanted, older, image)
 
     def _choose(self, count: int) -> list[int]:

@@ -10,6 +10,7 @@ import functools
 import importlib
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.layout import keeping_layout
+from minigrad.program import Recorded
 
 Array = Any
 NAMES = ("numpy", "cupy")
@@ -69,7 +71,7 @@ def kernels_are_compiled() -> bool:
 
 def as_array(x: Any) -> Array:
     """`x` as an array, without a copy where it is one. Python floats become float32, NumPy's scalars keep their dtype."""
-    if is_gpu(x):
+    if is_gpu(x) or type(x) is Recorded:
         return x
     array = np.asarray(x)
     if array.dtype == np.float64 and not isinstance(x, np.ndarray | np.generic):
@@ -101,6 +103,16 @@ def allow_tf32(allow: bool) -> None:
     """
     global tf32
     tf32 = allow
+
+
+def empty(shape: Sequence[int], like: Array) -> Array:
+    """An array of another one's type, on its backend, of any values."""
+    return array_module(like).empty(shape, like.dtype) if is_gpu(like) else np.empty(shape, like.dtype, like=like)
+
+
+def zeros(shape: Sequence[int], like: Array) -> Array:
+    """Zeros of an array's type, on its backend."""
+    return array_module(like).zeros(shape, like.dtype) if is_gpu(like) else np.zeros(shape, like.dtype, like=like)
 
 
 def zeros_like(x: Array) -> Array:

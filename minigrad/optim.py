@@ -41,7 +41,8 @@ class Optimizer:
         self.steps = 0
         self.state = {name: [zeros_like(p.data) for p in self.params] for name in self.state_names}
         self._check_params()
-        self._bad = self._none_bad()  # how many elements of each gradient were NaN or infinite since the last check
+        # How many elements of each gradient were NaN or infinite since the last check.
+        self._bad = array_module(self.params[0].data).zeros(len(self.params), "int32")
 
     @property
     def lr(self) -> float:
@@ -49,17 +50,12 @@ class Optimizer:
 
     @lr.setter
     def lr(self, lr: float) -> None:
-        if capture.recording():
-            raise RuntimeError(
+        if recording := capture.recording():
+            recording.refuse(
                 f"{type(self).__name__}: lr is set in a step that is being captured, which would not be repeated; "
                 "set it in a function that the step gives to minigrad.capture.on_host"
             )
         self._lr = lr
-
-    def _none_bad(self) -> Any:
-        """A zero for each parameter: a list, or an array on the GPU, where a step must not wait to look."""
-        first, count = self.params[0].data, len(self.params)
-        return array_module(first).zeros(count, "int32") if is_gpu(first) else [0] * count
 
     def _check_params(self) -> None:
         """A kernel changes flat memory in place, and would change a copy of anything else."""
@@ -86,7 +82,9 @@ class Optimizer:
         self._check_params()
         capture.on_host(self._count)
         self._update([p.data for p in self.params], arrays)
-        if not capture.recording() and (not is_gpu(self.params[0].data) or self.steps % CHECK_EVERY == 0):
+        if not is_gpu(self.params[0].data):
+            capture.on_host(self.check)
+        elif not capture.recording() and self.steps % CHECK_EVERY == 0:
             self.check()
 
     def _count(self) -> None:
@@ -102,14 +100,14 @@ class Optimizer:
         CHECK_EVERY steps (but not where a captured step is replayed), and where the program calls it: where it waits anyway, to
         show a loss or to save weights.
         """
-        for i, count in enumerate(to_numpy(self._bad)):
-            if count:
-                self._bad[:] = self._none_bad()
-                p = self.params[i]
-                when = ", added up over the steps since the last check" if is_gpu(p.data) else ""
-                raise BadGradient(
-                    f"the gradient of parameter {i} {p.shape} has {count} NaN or infinite of {p.size} elements{when}", p
-                )
+        if (counts := to_numpy(self._bad)).any():
+            i = int((counts != 0).argmax())
+            p, count = self.params[i], counts[i]
+            self._bad.fill(0)
+            when = ", added up over the steps since the last check" if is_gpu(p.data) else ""
+            raise BadGradient(
+                f"the gradient of parameter {i} {p.shape} has {count} NaN or infinite of {p.size} elements{when}", p
+            )
 
     def _grads_in_place(self) -> list[Array]:
         for i, p in enumerate(self.params):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad import backend
+from minigrad import backend, program
+from minigrad.program import tracked
 
 if TYPE_CHECKING:
     from minigrad.engine import Op
@@ -48,6 +49,8 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         if type(data) is not np.ndarray or data.dtype.kind not in backend.NUMBER_KINDS:
             data = backend.as_array(data.data if isinstance(data, Tensor) else data)
+        elif program.now is not None:
+            program.now.refuse(f"an array {data.shape} became a tensor that is neither computed from tensors nor `tracked`")
         self.data = data
         if requires_grad and self.data.dtype.kind != "f":
             raise TypeError(f"only floating-point tensors can require gradients, not {self.data.dtype}")
@@ -90,9 +93,9 @@ class Tensor:
         """The values on a backend, "numpy" or "cupy", cut off from the graph."""
         return Tensor(backend.move(self.data, backend_name))
 
-    def assign(self, data: Array) -> None:
+    def assign(self, data: TensorLike) -> None:
         """Replace the values in place, as an optimizer does. Shape and dtype stay; graphs that kept this tensor are stale."""
-        self.data[...] = data
+        raw(self)[...] = raw(data)
         self.changes[0] += 1
 
     def __len__(self) -> int:
@@ -127,16 +130,16 @@ class Tensor:
         return f"Tensor({values}, {', '.join(notes)})"
 
     def __gt__(self, other: TensorLike) -> Tensor:
-        return Tensor(self.data > raw(other))
+        return Tensor(raw(self) > raw(other))
 
     def __ge__(self, other: TensorLike) -> Tensor:
-        return Tensor(self.data >= raw(other))
+        return Tensor(raw(self) >= raw(other))
 
     def __lt__(self, other: TensorLike) -> Tensor:
-        return Tensor(self.data < raw(other))
+        return Tensor(raw(self) < raw(other))
 
     def __le__(self, other: TensorLike) -> Tensor:
-        return Tensor(self.data <= raw(other))
+        return Tensor(raw(self) <= raw(other))
 
     # == and != compare identity, as Python objects do, so that tensors can be keys; compare `.data` for values.
 
@@ -177,7 +180,7 @@ Axis = int | Sequence[int] | None
 
 def raw(x: TensorLike) -> Any:
     """The array inside a tensor; anything else as it is."""
-    return x.data if isinstance(x, Tensor) else x
+    return tracked(x.data) if isinstance(x, Tensor) else x
 
 
 def to_operand(x: TensorLike) -> Tensor | Scalar:

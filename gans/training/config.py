@@ -29,7 +29,7 @@ class RunConfig:
     """Settings that every trainer has."""
 
     backend: str = option("auto", "what computes; auto takes the GPU if there is one", choices=("auto", "numpy", "cupy"))
-    no_capture: bool = option(False, "on a GPU run each step op by op, not as one CUDA graph")
+    no_capture: bool = option(False, "make each step op by op, not as the replay of a recorded one")
     tf32: bool = option(False, "on a GPU multiply in TF32: faster, with three correct decimals in place of six")
     data: str | None = option(None, "folder of the training data; without it: cache, download, or drawn data")
     epochs: int = option(40, "passes through the data", at_least=1)

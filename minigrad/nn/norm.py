@@ -14,6 +14,7 @@ from minigrad.engine import no_grad
 from minigrad.kernels.geometry import real, whole
 from minigrad.nn.conv import ConvTranspose2d
 from minigrad.nn.module import Buffer, Module, Parameter
+from minigrad.program import tracked
 from minigrad.tensor import Shape, Tensor
 
 
@@ -49,7 +50,7 @@ class _BatchNorm(_Norm):
         statistics = self.running_mean, self.running_var
         y = F.batch_norm(x, *statistics, self.weight, self.bias, self.training, self.momentum, eps=self.eps)
         if self.training:
-            self.num_batches_tracked.assign(self.num_batches_tracked.data + 1)
+            self.num_batches_tracked.assign(self.num_batches_tracked + 1)
         return y
 
 
@@ -122,13 +123,13 @@ class _SpectrallyNormal(Module):
     def _iterate(self) -> None:
         """One step of the power iteration, by which u and v become the singular vectors of the largest singular value."""
         matrix = _as_matrix(self.weight_orig, self)
-        self.weight_v.assign(_unit(F.matmul(matrix.T, self.weight_u)).data)
-        self.weight_u.assign(_unit(F.matmul(matrix, self.weight_v)).data)
+        self.weight_v.assign(_unit(F.matmul(matrix.T, self.weight_u)))
+        self.weight_u.assign(_unit(F.matmul(matrix, self.weight_v)))
 
     @property
     def weight(self) -> Tensor:
         """weight_orig / sigma with sigma = u^T W v. The next iteration changes u and v in place, so the graph gets copies."""
-        u, v = (Tensor(vector.data.copy()) for vector in (self.weight_u, self.weight_v))
+        u, v = (Tensor(tracked(vector.data).copy()) for vector in (self.weight_u, self.weight_v))
         return self.weight_orig / F.matmul(u, F.matmul(_as_matrix(self.weight_orig, self), v))
 
 

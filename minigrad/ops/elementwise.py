@@ -275,7 +275,7 @@ class Clip(Elementwise):
         return array_module(x).clip(x, self.low, self.high)
 
     def backward_x(self, g: Tensor, x: Tensor) -> Tensor:
-        inside = array_module(x.data).ones(x.shape, bool)
+        inside = array_module(x.data).ones_like(x.data, bool)
         if self.low is not None:
             inside &= x.data >= self.low
         if self.high is not None:

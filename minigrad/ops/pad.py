@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from minigrad.backend import array_module
+from minigrad.backend import empty
 from minigrad.engine import Op
 from minigrad.tensor import Array, Shape, Tensor
 
@@ -87,7 +87,7 @@ def _larger(x: Array, widths: Widths) -> Array:
     """An empty array with room for the border, its axes in memory in the same order as those of x."""
     order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
     shape = [x.shape[axis] + sum(widths[axis]) for axis in order]
-    return array_module(x).empty(shape, x.dtype).transpose(sorted(range(x.ndim), key=order.__getitem__))
+    return empty(shape, x).transpose(sorted(range(x.ndim), key=order.__getitem__))
 
 
 def _middle(widths: Widths, shape: Shape) -> Key:

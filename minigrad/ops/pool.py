@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from minigrad.backend import array_module, kernels
+from minigrad.backend import empty, kernels, zeros
 from minigrad.engine import Op
 from minigrad.kernels.geometry import Geometry, Pair, Size, pair
 from minigrad.tensor import Array, Tensor
@@ -50,7 +50,7 @@ class SumWindows(_OfWindows):
     def forward(self, x: Array) -> Array:
         pixels = x.transpose(0, 2, 3, 1)
         n, _, _, channels = pixels.shape
-        out = array_module(x).zeros((n, *self.geometry.positions, channels), x.dtype)
+        out = zeros((n, *self.geometry.positions, channels), x)
         for seen, positions in _taps(self.geometry):
             out[positions] += pixels[seen]
         return out.transpose(0, 3, 1, 2)
@@ -68,10 +68,10 @@ class SpreadWindows(_OfWindows):
         height, width = self.geometry.kernel
         shape = n, *self.geometry.image, channels
         if _side_by_side(self.geometry):
-            out = array_module(g).empty(shape, g.dtype)
+            out = empty(shape, g)
             out.reshape(n, rows, height, columns, width, channels)[...] = numbers[:, :, None, :, None]
         else:
-            out = array_module(g).zeros(shape, g.dtype)
+            out = zeros(shape, g)
             for seen, positions in _taps(self.geometry):
                 out[seen] += numbers[positions]
         return out.transpose(0, 3, 1, 2)

@@ -17,6 +17,7 @@ from minigrad.kernels.geometry import Geometry, Pair, Size, pair, real
 from minigrad.ops.linear import matmul
 from minigrad.ops.pool import SpreadWindows
 from minigrad.ops.shape import reshape, transpose
+from minigrad.program import tracked
 from minigrad.tensor import Array, Tensor
 
 
@@ -65,7 +66,7 @@ def interpolate(
     if mode == "nearest" and rows.copies and columns.copies:
         block = rows.copies, columns.copies
         return SpreadWindows(Geometry(Size(rows.after, columns.after), kernel=block, stride=block))(x)
-    down, across = (Tensor(_weights(mode, scale, x.dtype, name_of(x.data))) for scale in (rows, columns))
+    down, across = (Tensor(tracked(_weights(mode, scale, x.dtype, name_of(x.data)))) for scale in (rows, columns))
     return _weighted(x, down, across)
 
 

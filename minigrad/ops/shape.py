@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import array_module
+from minigrad.backend import array_module, zeros
 from minigrad.engine import Op
 from minigrad.tensor import Array, Axis, Shape, Tensor, raw
 
@@ -97,12 +97,11 @@ class Scatter(Op):
         self.key = key
 
     def forward(self, g: Array) -> Array:
-        xp = array_module(g)
-        out = xp.zeros(self.shape, g.dtype)
+        out = zeros(self.shape, g)
         if _takes_each_once(self.key):
             out[self.key] = g
         else:
-            xp.add.at(out, self.key, g)
+            array_module(g).add.at(out, self.key, g)
         return out
 
     def backward_g(self, h: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ import capture_report
 import numpy as np
 import pytest
 import tiny_trainers
-from test_capture import *  # noqa: F403
 from test_captured_runs import *  # noqa: F403
+from test_captured_steps import *  # noqa: F403
 from test_conv_kernels import *  # noqa: F403
 from test_cublas import *  # noqa: F403
 from test_dispatch import *  # noqa: F403
@@ -33,6 +33,16 @@ if reason := backend.why_no_gpu():
 @pytest.fixture(scope="module")
 def cupy() -> Any:
     return backend.cupy_module()
+
+
+@pytest.fixture(scope="module")
+def name() -> str:
+    return "cupy"
+
+
+@pytest.fixture
+def xp(cupy: Any) -> Any:
+    return cupy
 
 
 @pytest.fixture(scope="module")

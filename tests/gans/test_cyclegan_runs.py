@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +15,10 @@ import minigrad as mg
 from gans.cyclegan import CycleGAN
 from gans.data.pairs import load_two_folders
 from gans.training.images import GAP, read_png
+from gans.training.loop import Loop
 from tests.gans.conftest import Ended, checkpoint_step, files, state
 from tests.gans.test_cyclegan import A, B, make
+from tests.gans.training.conftest import at_step, interrupt
 
 pytestmark = pytest.mark.usefixtures("plots_stubbed")
 
@@ -186,14 +185,7 @@ def test_a_checkpoint_holds_both_pools_and_the_schedule_goes_on(cyclegan: Comman
 
 
 def test_ctrl_c_finishes_the_step_and_the_command_it_prints_goes_on(cyclegan: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    def step(self: CycleGAN, a: mg.Tensor, b: mg.Tensor) -> Any:
-        calls.append(a)
-        if len(calls) == 4:
-            os.kill(os.getpid(), signal.SIGINT)
-        return plain(self, a, b)
-
-    calls, plain = list[mg.Tensor](), CycleGAN.step
-    monkeypatch.setattr(CycleGAN, "step", step)
+    monkeypatch.setattr(Loop, "guarded_step", at_step(4, interrupt))
     ended = cyclegan(*UNET, "--epochs", 2, "--out", "run")
     assert ended.code == 130 and checkpoint_step(Path("run")) == 4
     words = shlex.split(ended.out.rstrip().splitlines()[-1].partition("gans.cyclegan ")[2])

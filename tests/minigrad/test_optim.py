@@ -72,11 +72,11 @@ class TestKernels:
             if count:
                 g.reshape(-1)[[0, -2, -1][:count]] = [np.nan, np.inf, -np.inf][:count]
         fast, slow = ([[a.copy() for a in each] for each in lists] for _ in range(2))
-        found = [[1] * len(SIZES) for _ in range(2)]  # to which what is found is added
+        found = np.ones((2, len(SIZES)), np.int32)  # to which what is found is added
         with np.errstate(all="ignore"):
             getattr(reference, kernel)(*slow, *numbers, found[0])
         getattr(cpu, kernel)(*fast, *numbers, found[1])
-        assert found[0] == found[1] == [1 + count for count in expected_bad]
+        assert found.tolist() == 2 * [[1 + count for count in expected_bad]]
         rtol = 1e-13 if dtype == np.float64 else 2e-6
         for fast_arrays, slow_arrays in zip(fast, slow, strict=True):
             for a, b in zip(fast_arrays, slow_arrays, strict=True):
@@ -91,8 +91,8 @@ class TestKernels:
         arrays = [rng.standard_normal(size).astype(np.float32) for _ in range(3)] + [np.ones(size, np.float32)]
         whole = [[a.copy()] for a in arrays]
         halves = [[a[: size // 2].copy(), a[size // 2 :].copy()] for a in arrays]
-        cpu.adam(*whole, 0.1, 0.5, 0.9, 1e-8, 2, [0])
-        cpu.adam(*halves, 0.1, 0.5, 0.9, 1e-8, 2, [0, 0])
+        cpu.adam(*whole, 0.1, 0.5, 0.9, 1e-8, 2, np.zeros(1, np.int32))
+        cpu.adam(*halves, 0.1, 0.5, 0.9, 1e-8, 2, np.zeros(2, np.int32))
         for (a,), parts in zip(whole, halves, strict=True):
             np.testing.assert_array_equal(a, np.concatenate(parts))
 

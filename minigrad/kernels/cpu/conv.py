@@ -26,7 +26,8 @@ import numpy as np
 
 from minigrad.kernels import reference
 from minigrad.kernels.cpu.gemm import BLOCK, pack_columns, pack_rows
-from minigrad.kernels.cpu.loops import POOL, REAL
+from minigrad.kernels.cpu.launch import launch
+from minigrad.kernels.cpu.loops import REAL, in_c_order
 from minigrad.kernels.cpu.vectors import ROWS, VECTOR_BYTES, VECTORS, add_row, copy_row, multiply_tile
 from minigrad.kernels.geometry import Geometry
 from minigrad.layout import by_pixel, channels_last
@@ -45,10 +46,9 @@ def conv2d(x: Array, weight: Array, bias: Array | None, geometry: Geometry) -> A
     if _has_few(weight.shape, geometry):
         return conv_transpose2d(x, _turn(weight), bias, _turned(geometry))
     n, out = len(x), len(weight)
-    y = np.empty((n, *geometry.positions, out), x.dtype)
-    with POOL:
-        threads = numba.get_num_threads()
-        _conv(_pixels(x), _pixels(weight), _row(bias, out, x), y.reshape(-1), n, out, _numbers(x, geometry), threads)
+    y = np.empty((n, *geometry.positions, out), x.dtype, like=x)
+    row, numbers, threads = _row(bias, out, x), _numbers(x, geometry), numba.get_num_threads()
+    launch(_conv, _pixels(x), _pixels(weight), row, y.reshape(-1), n, out, numbers, threads)
     return y.transpose(0, 3, 1, 2)
 
 
@@ -59,10 +59,9 @@ def conv_transpose2d(g: Array, weight: Array, bias: Array | None, geometry: Geom
     if _has_few(weight.shape, geometry):
         return conv2d(g, _turn(weight), bias, _turned(geometry))
     n, (out, channels) = len(g), weight.shape[:2]
-    x = np.empty((n, *geometry.image, channels), g.dtype)
-    with POOL:
-        row, numbers, threads = _row(bias, channels, g), _numbers(weight, geometry), numba.get_num_threads()
-        _transpose(_pixels(g), _pixels(weight), row, x.reshape(-1), n, out, numbers, threads)
+    x = np.empty((n, *geometry.image, channels), g.dtype, like=g)
+    row, numbers, threads = _row(bias, channels, g), _numbers(weight, geometry), numba.get_num_threads()
+    launch(_transpose, _pixels(g), _pixels(weight), row, x.reshape(-1), n, out, numbers, threads)
     return x.transpose(0, 3, 1, 2)
 
 
@@ -73,9 +72,9 @@ def conv2d_weight(x: Array, g: Array, geometry: Geometry) -> Array:
     out, channels = g.shape[1], x.shape[1]
     if _has_few((out, channels), geometry):
         return channels_last(_turn(conv2d_weight(g, x, _turned(geometry))))
-    w = np.empty((out, *geometry.kernel, channels), x.dtype)
-    with POOL:
-        _weight(_pixels(x), _pixels(g), w.reshape(-1), len(x), out, _numbers(x, geometry), numba.get_num_threads())
+    w = np.empty((out, *geometry.kernel, channels), x.dtype, like=x)
+    numbers, threads = _numbers(x, geometry), numba.get_num_threads()
+    launch(_weight, _pixels(x), _pixels(g), w.reshape(-1), len(x), out, numbers, threads)
     return w.transpose(0, 3, 1, 2)
 
 
@@ -126,7 +125,7 @@ def _pixels(x: Array) -> Array:
 
 
 def _row(bias: Array | None, size: int, like: Array) -> Array:
-    return np.zeros(size, like.dtype) if bias is None else np.ascontiguousarray(bias)
+    return np.zeros(size, like.dtype, like=like) if bias is None else in_c_order(bias)
 
 
 def _numbers(x: Array, geometry: Geometry) -> tuple[int, ...]:

@@ -29,10 +29,10 @@ def leaky_relu_backward(g: Array, y: Array, slope: float) -> Array:
 def tanh_backward(g: Array, y: Array) -> Array:
     if y.dtype not in REAL:
         return reference.tanh_backward(g, y)
-    return _elementwise(_tanh_backward, (y, g), ())
+    return _elementwise(_tanh_backward, (y, g))
 
 
-def _elementwise(loop: Loop, inputs: Sequence[Array], numbers: Sequence[float]) -> Array:
+def _elementwise(loop: Loop, inputs: Sequence[Array], numbers: Sequence[float] = ()) -> Array:
     """Run a loop whose last array is the output, in the first input's memory order: channels-last stays channels-last."""
     out = np.empty_like(inputs[0])
     to, *sources = flat((out, *inputs))
@@ -41,21 +41,18 @@ def _elementwise(loop: Loop, inputs: Sequence[Array], numbers: Sequence[float]) 
 
 
 @Loop
-def _leaky_relu(x: Array, out: Array, slope: Any) -> int:
+def _leaky_relu(x: Array, out: Array, slope: Any) -> None:
     for i in numba.prange(len(x)):
         out[i] = x[i] if not x[i] <= 0 else x[i] * slope if slope != 0 else slope
-    return 0
 
 
 @Loop
-def _leaky_relu_backward(y: Array, g: Array, out: Array, slope: Any) -> int:
+def _leaky_relu_backward(y: Array, g: Array, out: Array, slope: Any) -> None:
     for i in numba.prange(len(y)):
         out[i] = g[i] if y[i] > 0 else g[i] * slope if slope != 0 else slope
-    return 0
 
 
 @Loop
-def _tanh_backward(y: Array, g: Array, out: Array) -> int:
+def _tanh_backward(y: Array, g: Array, out: Array) -> None:
     for i in numba.prange(len(y)):
         out[i] = g[i] * (1 - y[i] * y[i])
-    return 0

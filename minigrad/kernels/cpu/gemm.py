@@ -20,7 +20,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from minigrad.kernels.cpu.loops import POOL
+from minigrad.kernels.cpu.launch import launch
+from minigrad.kernels.cpu.loops import in_c_order
 from minigrad.kernels.cpu.vectors import ROWS, VECTOR_BYTES, VECTORS, copy_row, multiply_tile, transpose_square
 
 Array = Any
@@ -34,14 +35,13 @@ PARALLEL_FROM = 1 << 20  # multiplications from which a product is shared out am
 def product(a: Array, b: Array, bias: Array | None = None) -> Array:
     """a @ b, plus `bias` in each row: (m, k), (k, n), (n,) of one dtype, float32 or float64, to a new C-contiguous (m, n)."""
     (m, k), n = a.shape, b.shape[1]
-    c = np.empty((m, n), a.dtype)
-    row = np.zeros(n, a.dtype) if bias is None else np.ascontiguousarray(bias)
+    c = np.empty((m, n), a.dtype, like=a)
+    row = np.zeros(n, a.dtype, like=a) if bias is None else in_c_order(bias)
     matrices = *_flat(a), *_flat(b), row, c.reshape(-1), m, n, k
     if m * n * k < PARALLEL_FROM:
-        _whole(*matrices)
+        launch(_whole, *matrices)
     else:
-        with POOL:
-            _product(*matrices, numba.get_num_threads())
+        launch(_product, *matrices, numba.get_num_threads())
     return c
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import types
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +9,12 @@ from typing import Any
 import numba
 import numpy as np
 
+from minigrad.kernels.cpu.launch import launch
+
 Array = Any
 
 REAL = (np.dtype(np.float32), np.dtype(np.float64))
 PARALLEL_FROM = 1 << 15  # elements from which a loop is shared out among threads
-POOL = threading.Lock()  # some of numba's thread pools end the process if two Python threads enter at once
 
 
 class Loop:
@@ -26,14 +26,16 @@ class Loop:
         twin.__qualname__ = body.__qualname__ + "_parallel"  # under one name, numba's cache takes one for the other
         self.parallel = numba.njit(cache=True, error_model="numpy", parallel=True)(twin)
 
-    def __call__(self, arrays: Sequence[Array], numbers: Sequence[float]) -> int:
+    def __call__(self, arrays: Sequence[Array], numbers: Sequence[float] = ()) -> None:
         """Run it; the numbers in the arrays' own precision, so that float32 stays float32."""
         real = arrays[0].dtype.type
         exact = [real(number) for number in numbers]
-        if arrays[0].size < PARALLEL_FROM:
-            return self.serial(*arrays, *exact)
-        with POOL:
-            return self.parallel(*arrays, *exact)
+        launch(self.serial if arrays[0].size < PARALLEL_FROM else self.parallel, *arrays, *exact)
+
+
+def in_c_order(x: Array) -> Array:
+    """The array itself if it lies in C order, else a copy. (`np.ascontiguousarray` forgets what is being recorded.)"""
+    return x if x.flags.c_contiguous else x.copy()
 
 
 def flat(arrays: Sequence[Array]) -> list[Array]:

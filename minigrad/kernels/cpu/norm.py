@@ -12,7 +12,8 @@ import numba
 import numpy as np
 
 from minigrad.kernels import reference
-from minigrad.kernels.cpu.loops import REAL, Loop
+from minigrad.kernels.cpu.launch import launch
+from minigrad.kernels.cpu.loops import REAL, Loop, in_c_order
 
 Array = Any
 
@@ -22,7 +23,7 @@ BLOCK = 64  # rows; few enough for sums in float32, and for a block's data to st
 def normalize(x: Array, weight: Array | None, bias: Array | None, eps: float) -> tuple[Array, Array, Array]:
     if not _are_alike(x, weight, bias):
         return reference.normalize(x, weight, bias, eps)
-    x = np.ascontiguousarray(x)
+    x = in_c_order(x)
     mean, var = _moments(x)
     scale = _inverse_std(var, eps, weight)
     return _affine(x, mean, scale, _or_zeros(bias, x)), mean, var
@@ -31,8 +32,8 @@ def normalize(x: Array, weight: Array | None, bias: Array | None, eps: float) ->
 def normalize_sums(g: Array, x: Array, mean: Array, var: Array, eps: float) -> tuple[Array, Array]:
     if not _are_alike(x, g, mean):
         return reference.normalize_sums(g, x, mean, var, eps)
-    parts = np.zeros((2, *_blocks(x)), x.dtype)
-    _sum_products([np.ascontiguousarray(g), np.ascontiguousarray(x), mean, *parts], ())
+    parts = np.zeros((2, *_blocks(x)), x.dtype, like=x)
+    _sum_products([in_c_order(g), in_c_order(x), mean, *parts])
     sum_g, sum_g_deviation = parts.sum(axis=2)
     return sum_g, sum_g_deviation * _inverse_std(var, eps)
 
@@ -45,8 +46,8 @@ def normalize_backward(
     rows = x.dtype.type(x.shape[1])
     scale = _inverse_std(var, eps, weight)
     slope = sum_g_xhat / rows * _inverse_std(var, eps)
-    dx = np.empty(x.shape, x.dtype)
-    _combine([np.ascontiguousarray(g), np.ascontiguousarray(x), mean, scale, sum_g / rows, slope, dx], ())
+    dx = np.empty(x.shape, x.dtype, like=x)
+    _combine([in_c_order(g), in_c_order(x), mean, scale, sum_g / rows, slope, dx])
     return dx
 
 
@@ -54,7 +55,7 @@ def affine(x: Array, scale: Array, shift: Array) -> Array:
     if not _are_alike(x, scale, shift):
         return reference.affine(x, scale, shift)
     groups, rows, channels = x.shape
-    as_one = np.ascontiguousarray(x).reshape(1, groups * rows, channels)
+    as_one = in_c_order(x).reshape(1, groups * rows, channels)
     return _affine(as_one, np.zeros_like(scale)[None], scale[None], shift).reshape(x.shape)
 
 
@@ -77,13 +78,13 @@ def _inverse_std(var: Array, eps: float, weight: Array | None = None) -> Array:
 
 
 def _or_zeros(bias: Array | None, x: Array) -> Array:
-    return np.zeros(x.shape[-1], x.dtype) if bias is None else bias
+    return np.zeros(x.shape[-1], x.dtype, like=x) if bias is None else bias
 
 
 def _affine(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
     """(x - mean) * scale + shift: mean and scale (groups, channels), shift (channels,)."""
-    y = np.empty(x.shape, x.dtype)
-    _scale([x, mean, scale, np.ascontiguousarray(shift), y], ())
+    y = np.empty(x.shape, x.dtype, like=x)
+    _scale([x, mean, scale, in_c_order(shift), y])
     return y
 
 
@@ -93,10 +94,10 @@ def _moments(x: Array) -> tuple[Array, Array]:
     Each block sums the distances from its first row, and their squares: small numbers, however far from zero the data lie.
     """
     groups, _, channels = x.shape
-    sums = np.zeros((2, *_blocks(x)), x.dtype)
-    _sum_distances([x, *sums], ())
-    mean, var = np.zeros((2, groups, channels))
-    _merge(x, *sums, mean, var)
+    sums = np.zeros((2, *_blocks(x)), x.dtype, like=x)
+    _sum_distances([x, *sums])
+    mean, var = np.zeros((2, groups, channels), like=x)
+    launch(_merge, x, *sums, mean, var)
     return mean.astype(x.dtype), var.astype(x.dtype)
 
 
@@ -123,7 +124,7 @@ def _merge(x: Array, total: Array, squares: Array, mean: Array, var: Array) -> N
 
 
 @Loop
-def _sum_distances(x: Array, total: Array, squares: Array) -> int:
+def _sum_distances(x: Array, total: Array, squares: Array) -> None:
     """total and squares (groups, blocks, channels): sums over each block of d and d^2, d the distance from its first row."""
     groups, rows, channels = x.shape
     blocks = total.shape[1]
@@ -135,11 +136,10 @@ def _sum_distances(x: Array, total: Array, squares: Array) -> int:
                 d = x[n, r, c] - x[n, first, c]
                 total[n, b, c] += d
                 squares[n, b, c] += d * d
-    return 0
 
 
 @Loop
-def _sum_products(g: Array, x: Array, mean: Array, total: Array, products: Array) -> int:
+def _sum_products(g: Array, x: Array, mean: Array, total: Array, products: Array) -> None:
     """total and products (groups, blocks, channels): sums over each block of g and of g (x - mean)."""
     groups, rows, channels = x.shape
     blocks = total.shape[1]
@@ -149,25 +149,22 @@ def _sum_products(g: Array, x: Array, mean: Array, total: Array, products: Array
             for c in range(channels):
                 total[n, b, c] += g[n, r, c]
                 products[n, b, c] += g[n, r, c] * (x[n, r, c] - mean[n, c])
-    return 0
 
 
 @Loop
-def _scale(x: Array, mean: Array, scale: Array, shift: Array, y: Array) -> int:
+def _scale(x: Array, mean: Array, scale: Array, shift: Array, y: Array) -> None:
     groups, rows, channels = x.shape
     for i in numba.prange(groups * rows):
         n, r = i // rows, i % rows
         for c in range(channels):
             y[n, r, c] = (x[n, r, c] - mean[n, c]) * scale[n, c] + shift[c]
-    return 0
 
 
 @Loop
-def _combine(g: Array, x: Array, mean: Array, scale: Array, mean_g: Array, slope: Array, dx: Array) -> int:
+def _combine(g: Array, x: Array, mean: Array, scale: Array, mean_g: Array, slope: Array, dx: Array) -> None:
     """dx = scale (g - mean_g - (x - mean) slope), the numbers of a channel (groups, channels)."""
     groups, rows, channels = x.shape
     for i in numba.prange(groups * rows):
         n, r = i // rows, i % rows
         for c in range(channels):
             dx[n, r, c] = scale[n, c] * (g[n, r, c] - mean_g[n, c] - (x[n, r, c] - mean[n, c]) * slope[n, c])
-    return 0

@@ -8,7 +8,8 @@ import numba
 import numpy as np
 
 from minigrad.kernels import reference
-from minigrad.kernels.cpu.loops import POOL, REAL
+from minigrad.kernels.cpu.launch import launch
+from minigrad.kernels.cpu.loops import REAL
 from minigrad.kernels.geometry import Geometry, Pair
 from minigrad.layout import by_pixel
 
@@ -18,22 +19,20 @@ Array = Any
 def max_pool_pick(h: Array, x: Array, geometry: Geometry) -> Array:
     if h.dtype not in REAL or x.dtype not in REAL:
         return reference.max_pool_pick(h, x, geometry)
-    y = np.empty((len(x), *geometry.positions, x.shape[1]), h.dtype)
+    y = np.empty((len(x), *geometry.positions, x.shape[1]), h.dtype, like=h)
     window = geometry.kernel, geometry.stride, geometry.padding
-    with POOL:
-        if h is x:
-            _maximum(by_pixel(x), y, *window)
-        else:
-            _pick(by_pixel(h), by_pixel(x), y, *window)
+    if h is x:
+        launch(_maximum, by_pixel(x), y, *window)
+    else:
+        launch(_pick, by_pixel(h), by_pixel(x), y, *window)
     return y.transpose(0, 3, 1, 2)
 
 
 def max_pool_place(g: Array, x: Array, geometry: Geometry) -> Array:
     if g.dtype not in REAL or x.dtype not in REAL:
         return reference.max_pool_place(g, x, geometry)
-    y = np.empty((len(x), *geometry.image, x.shape[1]), g.dtype)
-    with POOL:
-        _place(by_pixel(g), by_pixel(x), y, geometry.kernel, geometry.stride, geometry.padding)
+    y = np.empty((len(x), *geometry.image, x.shape[1]), g.dtype, like=g)
+    launch(_place, by_pixel(g), by_pixel(x), y, geometry.kernel, geometry.stride, geometry.padding)
     return y.transpose(0, 3, 1, 2)
 
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
 
+from minigrad import program
+from minigrad.kernels.cpu.launch import launch
+from minigrad.program import value
+
 Array = Any
 
 
-def philox(seed: int, counter: int, count: int) -> Array:
-    out = np.empty((-(-count // 4), 4), np.uint32)
-    _philox(np.uint64(seed), np.uint64(counter), out)
+def philox(seed: int | Callable[[], int], counter: int | Callable[[], int], count: int) -> Array:
+    out = program.empty((-(-count // 4), 4), np.uint32)
+    launch(_philox, program.from_host(lambda: (value(seed), value(counter)), 2, np.uint64), out)
     return out.reshape(-1)[:count]
 
 
 @numba.njit(cache=True)
-def _philox(seed: Any, counter: Any, out: Array) -> None:
+def _philox(place: Array, out: Array) -> None:
+    seed, counter = place
     mask, half = np.uint64(0xFFFFFFFF), np.uint64(32)
     for block in range(len(out)):
         number = counter + np.uint64(block)

@@ -7,7 +7,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from minigrad.kernels.cpu.loops import PARALLEL_FROM, POOL, REAL
+from minigrad.kernels.cpu.launch import launch
+from minigrad.kernels.cpu.loops import PARALLEL_FROM, REAL, in_c_order
 
 Array = Any
 
@@ -17,9 +18,8 @@ ROWS = 256  # of a block: blocks are summed side by side, and their sums one aft
 def sum_rows(x: Array) -> Array:
     if x.dtype not in REAL or x.size < PARALLEL_FROM:
         return x.sum(axis=0)
-    sums = np.zeros((-(-len(x) // ROWS), x.shape[1]), x.dtype)
-    with POOL:
-        _sum_blocks(np.ascontiguousarray(x), sums)
+    sums = np.zeros((-(-len(x) // ROWS), x.shape[1]), x.dtype, like=x)
+    launch(_sum_blocks, in_c_order(x), sums)
     return sums.sum(axis=0)
 
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import cupy
 import numpy as np
 
-from minigrad import capture
+from minigrad import graph
 from minigrad.kernels.gpu.launch import kernel
 
 Array = Any
-T = TypeVar("T")
 
 _WORDS = 64  # that one launch carries; numbers.cu has the same number
 _PARAMETER = np.dtype([("at", np.uint64, (_WORDS,))])
@@ -26,7 +25,7 @@ _PARAMETER = np.dtype([("at", np.uint64, (_WORDS,))])
 
 def from_host(read: Callable[[], Sequence[float]], count: int, dtype: Any) -> Array:
     """The `count` numbers that `read` gives, of a type of 8 bytes: those of now or, of a recorded step, of each replay."""
-    if recording := capture.recording():
+    if recording := graph.now:
         return recording.from_host(read, count, dtype)
     out = cupy.empty(count, dtype)
     send(np.array(read(), dtype), out)
@@ -59,7 +58,7 @@ def receive(x: Array) -> Callable[[], np.ndarray]:
 
 def constant(numbers: tuple[int, ...]) -> Array:
     """int64 numbers, sizes or addresses; not sent again as long as they are the same."""
-    if recording := capture.recording():  # the graph must own them: a cache may drop them, and copies cannot be recorded
+    if recording := graph.now:  # the graph must own them: a cache may drop them, and copies cannot be recorded
         return recording.constant(numbers)
     return _cached(numbers)
 
@@ -67,8 +66,3 @@ def constant(numbers: tuple[int, ...]) -> Array:
 @functools.lru_cache(maxsize=64)
 def _cached(numbers: tuple[int, ...]) -> Array:
     return cupy.asarray(np.array(numbers, np.int64))
-
-
-def value(number: T | Callable[[], T]) -> T:
-    """A number, or what a function gives that stands for one while a step is recorded (see `capture.again`)."""
-    return number() if callable(number) else number

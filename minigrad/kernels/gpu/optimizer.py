@@ -13,8 +13,9 @@ import cupy
 import numpy as np
 
 from minigrad.kernels.gpu.launch import C_TYPES, THREADS, blocks, in_one_layout, kernel
-from minigrad.kernels.gpu.numbers import constant, from_host, value
+from minigrad.kernels.gpu.numbers import constant, from_host
 from minigrad.layout import axes_in_memory
+from minigrad.program import value
 
 Array = Any
 Number = float | Callable[[], float]

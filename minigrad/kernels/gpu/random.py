@@ -9,7 +9,8 @@ import cupy
 import numpy as np
 
 from minigrad.kernels.gpu.launch import THREADS, blocks, kernel
-from minigrad.kernels.gpu.numbers import from_host, value
+from minigrad.kernels.gpu.numbers import from_host
+from minigrad.program import value
 
 Array = Any
 

@@ -15,7 +15,7 @@ Array = Any
 
 
 def sgd(
-    params: Sequence[Array], grads: Sequence[Array], velocity: Sequence[Array], lr: float, momentum: float, bad: list[int]
+    params: Sequence[Array], grads: Sequence[Array], velocity: Sequence[Array], lr: float, momentum: float, bad: Array
 ) -> None:
     """v = momentum v + g;  p = p - lr v."""
     for k, (p, g, v) in enumerate(zip(params, grads, velocity, strict=True)):
@@ -35,7 +35,7 @@ def adam(
     beta2: float,
     eps: float,
     step: int,
-    bad: list[int],
+    bad: Array,
 ) -> None:
     """m = beta1 m + (1 - beta1) g;  s = beta2 s + (1 - beta2) g^2;  p = p - lr m' / (sqrt(s') + eps).
 
@@ -59,7 +59,7 @@ def rmsprop(
     lr: float,
     alpha: float,
     eps: float,
-    bad: list[int],
+    bad: Array,
 ) -> None:
     """s = alpha s + (1 - alpha) g^2;  p = p - lr g / (sqrt(s) + eps).    Source: Hinton, lecture 6e (2012)."""
     for k, (p, g, s) in enumerate(zip(params, grads, square, strict=True)):

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from gans.mnist_gan import MnistGAN
 from gans.training import loop
 from gans.training import trainer as base
 from gans.training.loop import Loop
@@ -48,7 +47,7 @@ def test_ctrl_c_finishes_the_step_and_the_command_it_prints_goes_on(
     folder = tmp_path / "run"
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
-        patch.setattr(MnistGAN, "step", at_step(step, interrupt))
+        patch.setattr(Loop, "guarded_step", at_step(step, interrupt))
         ended = train("--epochs", 3, "--out", folder)
     assert ended.code == 130
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
@@ -64,7 +63,7 @@ def test_the_command_printed_for_a_folder_with_a_space_goes_on(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(MnistGAN, "step", at_step(6, interrupt))
+        patch.setattr(Loop, "guarded_step", at_step(6, interrupt))
         ended = train("--epochs", 3, "--out", tmp_path / "a run")
     words = shlex.split(ended.out.rstrip().splitlines()[-1].partition("gans.mnist_gan ")[2])
     assert words[words.index("--out") + 1] == str(tmp_path / "a run")
@@ -77,7 +76,7 @@ def test_the_printed_command_goes_on_to_the_end_that_was_asked_for_when_resuming
     folder = tmp_path / "run"
     train("--epochs", 1, *(["--steps", "2"] if "--steps" in longer else []), "--out", folder)
     with monkeypatch.context() as patch:
-        patch.setattr(MnistGAN, "step", at_step(2, interrupt))
+        patch.setattr(Loop, "guarded_step", at_step(2, interrupt))
         ended = train("--resume", *longer, "--out", folder)
     assert ended.code == 130
     stopped = checkpoint_step(folder)
@@ -94,7 +93,7 @@ def test_after_a_power_cut_resuming_from_the_last_epoch_makes_up_for_it(
 ) -> None:
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(MnistGAN, "step", at_step(step, cut_power))
+        patch.setattr(Loop, "guarded_step", at_step(step, cut_power))
         with pytest.raises(RuntimeError, match=POWER_CUT):
             train("--epochs", 3, "--out", folder)
     if step < 4:  # before the first checkpoint
@@ -114,7 +113,7 @@ def test_metrics_of_an_interrupted_run_equal_those_of_a_whole_one(
 ) -> None:
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(MnistGAN, "step", at_step(stop, interrupt if how == "ctrl-c" else cut_power))
+        patch.setattr(Loop, "guarded_step", at_step(stop, interrupt if how == "ctrl-c" else cut_power))
         with pytest.raises(RuntimeError, match=POWER_CUT) if how == "power cut" else contextlib.nullcontext():
             train("--epochs", 3, "--out", folder)
     assert train("--resume", "--out", folder).code == 0
@@ -155,7 +154,7 @@ def test_a_second_ctrl_c_stops_at_once_and_keeps_the_last_checkpoint(
 
     folder, before = tmp_path / "run", dict[str, bytes]()
     with monkeypatch.context() as patch:
-        patch.setattr(MnistGAN, "step", at_step(7, twice))
+        patch.setattr(Loop, "guarded_step", at_step(7, twice))
         ended = train("--epochs", 3, "--out", folder)
     assert ended.code == 130
     assert "Traceback" not in ended.err

@@ -11,6 +11,7 @@ import pytest
 import minigrad as mg
 from gans.data.batches import Batches
 from gans.mnist_gan import Config, MnistGAN
+from gans.training.loop import Loop
 from tests.gans.conftest import Train, checkpoint_step, state
 
 pytestmark = pytest.mark.usefixtures("plots_stubbed")
@@ -69,7 +70,7 @@ def test_a_gradient_that_is_not_finite_is_reported_by_its_parameters_name(
 
     wanted = getattr(MnistGAN(Config(backend="numpy")), network).named_parameters()
     monkeypatch.setattr(mg, "grad", poisoned)
-    complaint = train("--epochs", 3, "--out", tmp_path / "run").complaint
+    complaint = train("--epochs", 3, "--no-capture", "--out", tmp_path / "run").complaint
     assert f" step 5: the gradient of {network}.{name} is not finite" in complaint
     assert checkpoint_step(tmp_path / "run") == 4
     assert finite(tmp_path / "run" / "checkpoint.safetensors")
@@ -79,13 +80,13 @@ def test_a_gradient_that_is_not_finite_is_reported_by_its_parameters_name(
 def test_a_loss_that_is_not_finite_is_reported_with_its_own_step(
     step: int, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, calls = MnistGAN.step, []
+    plain, calls = Loop.guarded_step, []
 
-    def infinite(self: MnistGAN, real: mg.Tensor) -> Any:
-        calls.append(real)
-        return {**plain(self, real), **({"g_loss": mg.Tensor(np.inf)} if len(calls) == step else {})}
+    def infinite(self: Loop) -> Any:
+        calls.append(self.step)
+        return {**plain(self), **({"g_loss": mg.Tensor(np.inf)} if len(calls) == step else {})}
 
-    monkeypatch.setattr(MnistGAN, "step", infinite)
+    monkeypatch.setattr(Loop, "guarded_step", infinite)
     complaint = train("--epochs", 3, "--out", tmp_path / "run").complaint
     assert f" step {step}: g_loss is inf" in complaint
 
@@ -94,16 +95,16 @@ def test_a_loss_that_is_not_finite_is_reported_with_its_own_step(
 def test_weights_that_are_not_finite_never_replace_a_good_checkpoint_or_its_pictures(
     bad: str, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, plain, calls = tmp_path / "run", MnistGAN.step, []
+    folder, plain, calls = tmp_path / "run", Loop.guarded_step, []
 
-    def spoiling(self: MnistGAN, real: mg.Tensor) -> Any:
-        metrics = plain(self, real)
-        calls.append(real)
+    def spoiling(self: Loop) -> Any:
+        metrics = plain(self)
+        calls.append(self.step)
         if len(calls) == 8:  # the last of an epoch: saved right after
-            self.state_dict()[bad].flat[0] = np.inf
+            self.trainer.state_dict()[bad].flat[0] = np.inf
         return metrics
 
-    monkeypatch.setattr(MnistGAN, "step", spoiling)
+    monkeypatch.setattr(Loop, "guarded_step", spoiling)
     complaint = train("--epochs", 3, "--out", folder).complaint
     assert " step 8: " in complaint
     assert bad in complaint or "optimizer" in bad
