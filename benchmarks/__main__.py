@@ -35,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(run.data["machine"], flush=True)
     if arguments.check:
         run.deadline = begun + check.STOP_AFTER
-        run.data["checks"] = check.run_checks(arguments.out)
+        outcomes = check.run_checks(arguments.out)
+        run.data["checks"] = {title: outcome.text for title, outcome in outcomes.items()}
+        run.data["failed"] = [f"{title}: not passed" for title, outcome in outcomes.items() if not outcome.passed]
         print("\n".join(run.data["checks"].values()), flush=True)
     settings = Settings(arguments.backend, arguments.threads, arguments.tf32, seconds=arguments.seconds)
     if arguments.quick:

@@ -105,4 +105,5 @@ def schedule(parts: Sequence[str], settings: Settings, check: bool) -> list[tupl
     brief = replace(settings, seconds=min(4.0, settings.seconds))
     plain, compiled = (replace(brief, variants=variants) for variants in (("eager", "tuned"), ("compiled",)))
     first = [(part, plain) for part in ("floor", "steps", "layers", "overhead")]
-    return [*first, ("steps", compiled), ("start", plain), ("sizes", plain)]
+    wanted = [*first, ("steps", compiled), ("start", plain), ("sizes", plain)]
+    return [(part, how) for part, how in wanted if part in parts]

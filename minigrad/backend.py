@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.layout import keeping_layout
-from minigrad.program import Recorded
+from minigrad.program import Recorded, here
 
 Array = Any
 NAMES = ("numpy", "cupy")
@@ -71,7 +71,7 @@ def kernels_are_compiled() -> bool:
 
 def as_array(x: Any) -> Array:
     """`x` as an array, without a copy where it is one. Python floats become float32, NumPy's scalars keep their dtype."""
-    if is_gpu(x) or type(x) is Recorded:
+    if is_gpu(x) or (type(x) is Recorded and here()):
         return x
     array = np.asarray(x)
     if array.dtype == np.float64 and not isinstance(x, np.ndarray | np.generic):

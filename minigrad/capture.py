@@ -43,7 +43,7 @@ WARM_UP = 2  # calls that are run as they are: kernels get compiled, caches fill
 
 def recording() -> Recording | Program | None:
     """What is being recorded now."""
-    return program.now or graph.now
+    return program.here() or graph.now
 
 
 def on_host(work: Callable[[], None]) -> None:
@@ -97,7 +97,7 @@ class Captured:
         if self.calls <= WARM_UP:
             return self.step(*inputs)
         recorded = Program([x.data for x in inputs])
-        outputs = recorded.record(lambda *own: {name: x.data for name, x in self.step(*map(Tensor, own)).items()})
+        outputs = recorded.record(lambda *own: {name: x.data for name, x in self.step(*_like(inputs, own)).items()})
         if recorded.refusal:
             self._refuse(recorded.refusal)
         else:
@@ -123,6 +123,11 @@ class Captured:
     def _refuse(self, reason: str) -> None:
         self.refused = True
         warnings.warn(f"steps are not captured but made op by op ({reason})", RuntimeWarning, stacklevel=4)
+
+
+def _like(inputs: Sequence[Tensor], arrays: Sequence[Array]) -> list[Tensor]:
+    """Tensors of arrays, such as a step's inputs are."""
+    return [Tensor(own, x.requires_grad) for own, x in zip(arrays, inputs, strict=True)]
 
 
 def _tensors(outputs: dict[str, Array]) -> Outputs:

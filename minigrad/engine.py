@@ -20,8 +20,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
-from minigrad import backend, program
-from minigrad.program import tracked
+from minigrad import backend
 from minigrad.tensor import Array, Shape, Tensor
 
 
@@ -105,8 +104,6 @@ class Op:
         if self.parents:
             raise RuntimeError(f"{self.name}: an op object is one node of the graph and can be applied once; make another one")
         arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
-        if program.now is not None:
-            arrays = [tracked(a) for a in arrays]  # a tensor from before the recording, such as a weight
         try:
             out = Tensor(self.forward(*arrays))
         except (ValueError, TypeError, IndexError) as error:  # NumPy raises subclasses of these, with arguments of their own

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend import kernels_named
+from minigrad.program import check_input
 from minigrad.tensor import Array, Tensor
 
 Outputs = dict[str, Tensor]
@@ -32,7 +33,9 @@ class Graph:
     """A recorded step, with the memory that it reads and writes."""
 
     def __init__(self, inputs: Sequence[Tensor]) -> None:
-        self.inputs = [Tensor(x.data.copy(order="K")) for x in inputs]  # where the step finds its inputs at each replay
+        self.inputs = [
+            Tensor(x.data.copy(order="K"), x.requires_grad) for x in inputs
+        ]  # where the step finds its inputs at each replay
         self.recording = Recording()
 
     def record(self, step: Callable[..., Outputs], pool: Any) -> None:
@@ -57,8 +60,7 @@ class Graph:
     def replay(self, inputs: Sequence[Tensor]) -> Outputs:
         """Make the step with these inputs, on the current stream. Waits for nothing."""
         for own, x in zip(self.inputs, inputs, strict=True):
-            if own.shape != x.shape:
-                raise ValueError(f"the step was captured with an input {own.shape}, and is given one {x.shape}")
+            check_input(own.data, x.data)
             own.data[...] = x.data
         for work in self.recording.work:
             work()

@@ -62,7 +62,7 @@ class Optimizer:
         for i, p in enumerate(self.params):
             if not is_dense(p.data):
                 raise ValueError(f"{type(self).__name__}: parameter {i} {p.shape} has gaps in memory or repeats elements")
-            if any(type(each[i]) is not type(p.data) or each[i].dtype != p.dtype for each in self.state.values()):
+            if any(is_gpu(each[i]) != is_gpu(p.data) or each[i].dtype != p.dtype for each in self.state.values()):
                 raise ValueError(
                     f"{type(self).__name__}: parameter {i} {p.shape} has another dtype or backend than when the optimizer was "
                     "made; make optimizers after net.to(...)"

@@ -6,9 +6,10 @@ makes the same calls on the same memory, and nothing else.
 
 While a step is recorded its arrays are `Recorded`. NumPy asks such arrays before it computes anything with them, and so does
 `launch` before it runs a compiled loop: either way the program makes the call and notes it. Views need no call: the memory
-they look at stays where it is. An array that is kept from step to step, such as a weight, comes in as `tracked`. Any other
-array that is met was made behind the recording's back, and a replay would take it for a constant; so it would a value that
-the step looks at. Both are refused: the step goes on as it is, and there is no program.
+they look at stays where it is. An array that is kept from step to step comes in as `tracked`; those of tensors do by
+themselves. Any other array that is met was made behind the recording's back, and a replay would take it for a constant; so it
+would a value that the step looks at. Both are refused: the step goes on as it is, and there is no program. (A few ways out
+NumPy does not tell anybody of: `np.array` and `np.asarray` of an array, `memoryview`, and what is computed with the result.)
 
 Each result lies in a block of memory, in the same one at every replay, and when nobody holds the result any more the block is
 for another one: what happens in the recorded step happens in this order in every replay. So a program needs no more memory
@@ -20,12 +21,12 @@ Source: NumPy enhancement proposals 13 (`__array_ufunc__`) and 18 (`__array_func
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.lib.array_utils import byte_bounds
 
 from minigrad.layout import is_dense
 
@@ -35,22 +36,58 @@ T = TypeVar("T")
 POOL = threading.RLock()  # some of numba's thread pools end the process if two Python threads enter at once
 ALIGNMENT = 64  # bytes: a line of the processor's cache
 
-now: Program | None = None  # what is being recorded
+# NumPy's functions that give one new array or a view, of a shape that does not depend on values.
+FUNCTIONS = {
+    np.all, np.amax, np.amin, np.any, np.argmax, np.argmin, np.argsort, np.around, np.broadcast_to, np.clip, np.concatenate,
+    np.copy, np.count_nonzero, np.cumprod, np.cumsum, np.diag, np.diagonal, np.diff, np.dot, np.einsum, np.empty,
+    np.empty_like, np.expand_dims, np.flip, np.full, np.full_like, np.hstack, np.inner, np.kron, np.linalg.norm, np.max,
+    np.mean, np.median, np.min, np.moveaxis, np.ones, np.ones_like, np.outer, np.pad, np.prod, np.quantile, np.ravel,
+    np.repeat, np.reshape, np.roll, np.rot90, np.round, np.lib.stride_tricks.sliding_window_view, np.sort, np.squeeze,
+    np.stack, np.std, np.sum, np.swapaxes, np.take, np.take_along_axis, np.tensordot, np.tile, np.trace, np.transpose,
+    np.tril, np.triu, np.var, np.vstack, np.where, np.zeros, np.zeros_like,
+}  # fmt: skip
+QUESTIONS = {np.can_cast, np.iscomplexobj, np.may_share_memory, np.ndim, np.result_type, np.shape, np.shares_memory, np.size}
+
+# The same of arrays' methods; those that give values to Python; and what else may be asked of an array.
+METHODS = {
+    "argmax", "argmin", "argsort", "astype", "choose", "copy", "cumprod", "cumsum", "diagonal", "dot", "flatten", "ravel",
+    "repeat", "reshape", "round", "take", "trace",
+}  # fmt: skip
+READINGS = {
+    "__bool__", "__complex__", "__contains__", "__float__", "__format__", "__index__", "__int__", "__reduce__", "__repr__",
+    "__str__", "item", "tobytes", "tolist",
+}  # fmt: skip
+HARMLESS = {
+    "T", "all", "any", "base", "clip", "ctypes", "dtype", "fill", "flags", "itemsize", "max", "mean", "min", "nbytes", "ndim",
+    "prod", "shape", "size", "squeeze", "std", "strides", "sum", "swapaxes", "transpose", "var", "view",
+}  # fmt: skip
+ALLOWED = METHODS | READINGS | HARMLESS
+KNOWN = FUNCTIONS | QUESTIONS | {np.ndarray.__getitem__, *(getattr(np.ndarray, name) for name in METHODS)}
+
+now: Program | None = None  # what is being recorded, in some thread
+
+
+def here() -> Program | None:
+    """What is being recorded in this thread."""
+    return now if now is not None and now.thread == threading.get_ident() else None
 
 
 def tracked(x: Array) -> Array:
     """An array that is kept from step to step, in the form in which a step that is being recorded may compute with it."""
-    return x if now is None or type(x) is not np.ndarray else now.track(x)
+    program = here()
+    return x if program is None or type(x) is not np.ndarray else program.track(x)
 
 
 def empty(shape: Sequence[int], dtype: Any) -> Array:
     """An array of any values, where no other one of the step is at hand to make it `like`."""
-    return np.empty(shape, dtype) if now is None else now.store(np.empty(shape, dtype))
+    program = here()
+    return np.empty(shape, dtype) if program is None else program.store(np.empty(shape, dtype))
 
 
 def from_host(read: Callable[[], Sequence[float]], count: int, dtype: Any) -> Array:
     """The `count` numbers that `read` gives, as an array; of a recorded step, those of each replay."""
-    return np.array(read(), dtype) if now is None else now.from_host(read, count, dtype)
+    program = here()
+    return np.array(read(), dtype) if program is None else program.from_host(read, count, dtype)
 
 
 def value(number: T | Callable[[], T]) -> T:
@@ -58,111 +95,127 @@ def value(number: T | Callable[[], T]) -> T:
     return number() if callable(number) else number
 
 
+def check_input(own: Array, x: Array) -> None:
+    """ValueError if a recorded step cannot take an input."""
+    if (own.shape, own.dtype) != (x.shape, x.dtype):
+        was, found = (f"{a.shape} {a.dtype}" for a in (own, x))
+        raise ValueError(f"the step was captured with an input {was}, and is given one {found}")
+
+
 class Room:
-    """Memory in which arrays lie. Who holds one of them holds the room; after that its block, if it has one, is free."""
+    """Memory of a program in which an array lies. Its views have it as their base; when the last is gone, the block is free."""
 
-    def __init__(self, start: int, end: int, block: np.ndarray | None = None, free: list[np.ndarray] | None = None) -> None:
-        self.start, self.end, self.block, self.free = start, end, block, free
-
-    def holds(self, x: np.ndarray) -> bool:
-        low, high = byte_bounds(x)
-        return self.start <= low and high <= self.end
+    def __init__(self, program: Program, array: np.ndarray, block: np.ndarray | None = None, whole: Room | None = None) -> None:
+        self.program, self.array, self.block = weakref.ref(program), array, block
+        self.whole = whole  # the room that the array is a view into
+        self.__array_interface__ = array.__array_interface__
 
     def __del__(self) -> None:
-        if self.free is not None and self.block is not None:
-            self.free.append(self.block)
+        program = self.program()
+        if program is not None and self.block is not None:
+            program.free.append(self.block)
 
 
 class Recorded(np.ndarray):
     """An array of a step that is being recorded: whatever is computed with it is noted."""
 
-    room: Room | None
-
-    def __array_finalize__(self, source: Any) -> None:
-        self.room = getattr(source, "room", None)
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
-        if now is None:
-            return getattr(ufunc, method)(*map(_plain, inputs), out=out and tuple(map(_plain, out)), **options)
-        return now.ufunc(getattr(ufunc, method), inputs, out, options)
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = (), **options: Any) -> Any:
+        program, function = here(), getattr(ufunc, method)
+        if program is None:
+            return function(*_plain(inputs), **({"out": _plain(out)} if out else {}), **_plain(options))
+        return program.ufunc(function, inputs, out, options)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        if now is None:
-            return function(*_plain(args), **_plain(options))
-        return now.function(function, args, options)
+        return _any_function(function, args, options)
 
-    def __setitem__(self, key: Any, value: Any) -> None:
-        if now is None:
-            self.view(np.ndarray)[_plain(key)] = _plain(value)
-        else:
-            now.call(np.ndarray.__setitem__, self, key, value)
+    def __getattribute__(self, name: str) -> Any:
+        if now is not None and name not in ALLOWED and not name.startswith("__") and (program := here()):
+            program.refuse(f"`{name}` of an array is used, of which a recording is not told")
+        return super().__getattribute__(name)
+
+    def __setattr__(self, name: str, new: Any) -> None:
+        if program := here():
+            program.refuse(f"`{name}` of an array is set, of which a recording is not told")
+        super().__setattr__(name, new)
 
     def __getitem__(self, key: Any) -> Any:
-        if any(type(part) is Recorded and part.dtype == bool for part in (key if isinstance(key, tuple) else (key,))):
+        if any(isinstance(part, np.ndarray) and part.dtype == bool for part in (key if isinstance(key, tuple) else (key,))):
             _looked_at()  # at how many there are
-        return _method(np.ndarray.__getitem__, self, key)
+        return _any_function(np.ndarray.__getitem__, (self, key), {})
 
-    def fill(self, value: Any) -> None:
-        self[...] = value
+    def __setitem__(self, key: Any, new: Any) -> None:
+        if program := here():
+            program.call(np.ndarray.__setitem__, self, key, new)
+        else:
+            np.ndarray.__setitem__(*_plain((self, key, new)))
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.copy(order="K")
+
+    def fill(self, new: Any) -> None:
+        self[...] = new
 
 
-def _through(name: str) -> Callable[..., Any]:
-    """A method of arrays that gives a view or a copy."""
+def _method(name: str) -> Callable[..., Any]:
     plain = getattr(np.ndarray, name)
-
-    def method(self: Recorded, *args: Any, **options: Any) -> Any:
-        return _method(plain, self, *args, **options)
-
-    return method
+    return lambda self, *args, **options: _any_function(plain, (self, *args), options)
 
 
 def _reading(name: str) -> Callable[..., Any]:
-    """A method of arrays that gives values to Python."""
     plain = getattr(np.ndarray, name)
 
     def method(self: Recorded, *args: Any) -> Any:
         _looked_at()
-        return plain(self.view(np.ndarray), *args)
+        return plain(*_plain((self, *args)))
 
     return method
 
 
-for _name in ("astype", "choose", "compress", "copy", "diagonal", "flatten", "ravel", "repeat", "reshape", "take"):
-    setattr(Recorded, _name, _through(_name))
-for _name in ("__bool__", "__complex__", "__float__", "__index__", "__int__", "item", "tobytes", "tolist"):
+for _name in METHODS:
+    setattr(Recorded, _name, _method(_name))
+for _name in READINGS:
     setattr(Recorded, _name, _reading(_name))
 
 
-def _method(plain: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    if now is None:
-        return plain(*_plain(args), **_plain(options))
-    return now.function(plain, args, options)
+def _any_function(function: Callable[..., Any], args: Any, options: Any) -> Any:
+    program = here()
+    return function(*_plain(args), **_plain(options)) if program is None else program.function(function, args, options)
 
 
 def _looked_at() -> None:
-    if now is not None:
-        now.refuse("a value is looked at, which a replay would not do")
+    if program := here():
+        program.refuse("a value is looked at, which a replay would not do")
 
 
 def _plain(x: Any) -> Any:
-    """Arrays as NumPy's own, when nothing is recorded any more."""
-    return _each(lambda a: a.view(np.ndarray) if type(a) is Recorded else a, x)
+    """Arrays as NumPy's own."""
+    return _each(lambda a: np.ndarray.view(a, np.ndarray) if type(a) is Recorded else a, x)
 
 
 def _each(function: Callable[[Any], Any], x: Any) -> Any:
     """The function's result for x, or for each part of a tuple, list or dictionary."""
-    if type(x) in (tuple, list):
-        return type(x)(_each(function, part) for part in x)
-    if type(x) is dict:
+    if isinstance(x, tuple | list):
+        return (list if isinstance(x, list) else tuple)(_each(function, part) for part in x)
+    if isinstance(x, dict):
         return {key: _each(function, part) for key, part in x.items()}
     return function(x)
 
 
-def _put(out: np.ndarray, function: Callable[..., np.ndarray], args: Any, options: Any) -> None:
-    result = function(*args, **options)
-    if result.shape != out.shape:
-        raise RuntimeError(f"a replayed step gives an array {result.shape} that was {out.shape} when it was recorded")
-    out[...] = result
+def _room(x: Any) -> Room | None:
+    """The room in which an array lies, if it is one of a recording."""
+    while isinstance(x, np.ndarray):
+        x = x.base
+    return x.whole or x if isinstance(x, Room) else None
+
+
+def _owner(x: np.ndarray) -> np.ndarray:
+    """The array whose memory it is."""
+    while isinstance(x.base, np.ndarray):
+        x = x.base
+    return x
 
 
 class Program:
@@ -170,6 +223,7 @@ class Program:
 
     def __init__(self, inputs: Sequence[np.ndarray]) -> None:
         self.inputs = [x.copy(order="K") for x in inputs]  # where the step finds its inputs at each replay
+        self.thread = threading.get_ident()
         self.calls: list[Callable[[], Any]] = []
         self.refusal = ""  # why the step cannot be replayed
         self.free: list[np.ndarray] = []  # blocks of memory, those that were freed last at the end
@@ -181,19 +235,18 @@ class Program:
         with POOL:
             now = self
             try:
-                outputs = step(*map(tracked, self.inputs))
+                outputs = step(*map(self.track, self.inputs))
                 self.outputs = {name: self.resident(x) for name, x in outputs.items()}
             finally:
                 now = None
         return self.outputs
 
     def replay(self, inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """Make the step with these inputs. What it gives is overwritten by the next replay."""
+        """Make the step with these inputs. What it gives is overwritten by the next replay. NumPy gives no warnings."""
         for own, x in zip(self.inputs, inputs, strict=True):
-            if own.shape != x.shape:
-                raise ValueError(f"the step was captured with an input {own.shape}, and is given one {x.shape}")
+            check_input(own, x)
             own[...] = x
-        with POOL:
+        with POOL, np.errstate(all="ignore"):
             for call in self.calls:
                 call()
         return self.outputs
@@ -205,13 +258,19 @@ class Program:
 
     def on_host(self, work: Callable[[], None]) -> None:
         """Do work that is no computation, now and at each replay."""
+        self._outside(work)
+        self._add(partial(self._outside, work))
+
+    def _outside(self, work: Callable[[], None]) -> None:
+        """Do work of which nothing is recorded, and which may wait for other threads."""
         global now
-        now = None  # nothing in it is recorded
+        before, now = now, None
+        POOL.release()
         try:
             work()
         finally:
-            now = self
-        self.add(work)
+            POOL.acquire()
+            now = before
 
     def from_host(self, read: Callable[[], Sequence[float]], count: int, dtype: Any) -> Recorded:
         """An array of the `count` numbers that `read` gives, at each replay anew."""
@@ -223,65 +282,58 @@ class Program:
         self.on_host(fill)
         return self.track(numbers)
 
-    def call(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    def call(self, function: Callable[..., Any], *args: Any, **options: Any) -> None:
         """Call a function that writes to some of its arguments, now and at each replay."""
         run = partial(function, *self.residents(args), **self.residents(options))
-        result = run()
-        self.add(run)
-        return result
+        run()
+        self._add(run)
 
-    def add(self, call: Callable[[], Any]) -> None:
+    def _add(self, call: Callable[[], Any]) -> None:
         if not self.refusal:
             self.calls.append(call)
 
     def ufunc(self, function: Callable[..., Any], inputs: Sequence[Any], out: Any, options: dict[str, Any]) -> Any:
         """One of NumPy's functions that can be told where to write."""
-        if out is not None:
-            self.call(function, *inputs, out=tuple(out), **options)
-            return out[0]
+        if out:
+            self.call(function, *inputs, out=out, **options)
+            return out[0] if len(out) == 1 else out
         args, options = self.residents(inputs), self.residents(options)
         result = function(*args, **options)
         if result is None:  # ufunc.at, which writes to its first argument
-            self.add(partial(function, *args, **options))
+            self._add(partial(function, *args, **options))
             return None
         if isinstance(result, tuple):
             self.refuse(f"{function} gives several arrays")
             return result
         recorded = self.store(np.asarray(result))
-        self.add(partial(function, *args, out=self.resident(recorded), **options))
+        self._add(partial(function, *args, out=self.resident(recorded), **options))
         return recorded
 
     def function(self, function: Callable[..., Any], args: Any, options: Any) -> Any:
         """Any other function: a view is a view again; of what is new the values are copied to the program's memory."""
-        options = {key: value for key, value in options.items() if key != "like"}
-        rooms: list[Room] = []
-        _each(lambda x: rooms.append(x.room) if type(x) is Recorded and x.room else None, (args, options))
-        plain_args, plain_options = self.residents(args), self.residents(options)
-        result = function(*plain_args, **plain_options)
-        if isinstance(result, np.generic) and function is np.ndarray.__getitem__:
-            result = plain_args[0][(*np.index_exp[plain_args[1]], ...)]  # a view of the element instead of its value
-        if isinstance(result, np.generic):
-            result = np.asarray(result)
-        if not isinstance(result, np.ndarray):
+        if function is np.copyto:
+            return self.call(function, *args, **options)
+        if function not in KNOWN or options.get("out") is not None:
+            self.refuse(f"NumPy's {function.__name__} is used in a way that cannot be recorded")
+        options = {key: option for key, option in options.items() if key != "like"}
+        rooms: list[Room | None] = []
+        _each(lambda x: rooms.append(_room(x)), (args, options))
+        args, options = self.residents(args), self.residents(options)
+        result = function(*args, **options)
+        if not isinstance(result, np.ndarray | np.generic):
+            if function not in QUESTIONS:
+                self.refuse(f"NumPy's {function.__name__} gives something else than one array")
             return result
-        if result.base is not None and (room := next((room for room in rooms if room.holds(result)), None)):
-            return self.lying_in(room, result)
+        result = np.asarray(result)
+        if _room(result):  # a view of an array that is kept
+            return result.view(Recorded)
+        for room in rooms:
+            if room is not None and room.block is not None and _owner(room.block) is _owner(result):
+                return np.asarray(Room(self, result, whole=room)).view(Recorded)
         recorded = self.store(result)
         if function not in (np.empty, np.empty_like):
-            self.add(self._again(function, plain_args, plain_options, self.resident(recorded)))
+            self._add(_again(function, args, options, self.resident(recorded)))
         return recorded
-
-    def _again(self, function: Callable[..., Any], args: Any, options: Any, out: np.ndarray) -> Callable[[], Any]:
-        """A call that puts what the function gives into an array; without making it first, where that is easy."""
-        if function in (np.zeros, np.zeros_like):
-            return partial(out.fill, 0)
-        if function is np.concatenate:
-            return partial(function, *args, out=out, **options)
-        if function in (np.ndarray.copy, np.ndarray.astype):
-            return partial(np.copyto, out, args[0], casting="unsafe")
-        if function is np.ndarray.reshape and out.flags.c_contiguous and "order" not in options:
-            return partial(np.copyto, out.reshape(args[0].shape), args[0])
-        return partial(_put, out, function, args, options)
 
     def residents(self, args: Any) -> Any:
         return _each(self.resident, args)
@@ -290,35 +342,27 @@ class Program:
         """An array as the calls hold it: NumPy's own, at the same place, which does not keep its block from being free."""
         if not isinstance(x, np.ndarray):
             return x
-        if not x.size:
-            return np.empty(x.shape, x.dtype)
-        room = getattr(x, "room", None)
-        if room is None or not room.holds(x):
-            self.refuse(f"an array {x.shape} was made without the recording noticing")
+        room = _room(x)
+        if room is None or room.program() is not self:
+            self.refuse(f"an array {x.shape} is neither computed from tensors nor `tracked`")
+            return np.ndarray.view(x, np.ndarray)
+        if room.block is None or not x.size:
             return x.view(np.ndarray)
-        if room.block is None:
-            return x.view(np.ndarray)
-        return np.ndarray(x.shape, x.dtype, room.block, x.ctypes.data - room.start, x.strides)
+        offset = x.__array_interface__["data"][0] - room.block.__array_interface__["data"][0]
+        return np.ndarray(x.shape, x.dtype, room.block, offset, x.strides)
 
     def track(self, x: np.ndarray) -> Recorded:
         """An array that is kept, of the caller's, as one that is recorded."""
-        return self.lying_in(Room(*byte_bounds(x)), x)
-
-    def lying_in(self, room: Room, x: np.ndarray) -> Recorded:
-        """An array in the memory of a room as one that is recorded."""
-        recorded = x.view(Recorded)
-        recorded.room = room
-        return recorded
+        room = _room(x)
+        return (np.asarray(Room(self, x)) if room is None or room.program() is not self else x).view(Recorded)
 
     def store(self, x: np.ndarray) -> Recorded:
         """A new array with the values and the layout of this one, in the program's memory."""
         x = x if is_dense(x) else x.copy(order="K")
         block = self._take(x.nbytes)
-        start = block.ctypes.data
-        room = Room(start, start + len(block), block, self.free)
-        copy = np.ndarray(x.shape, x.dtype, block, 0, x.strides)
-        copy[...] = x
-        return self.lying_in(room, copy)
+        array = np.ndarray(x.shape, x.dtype, block, 0, x.strides)
+        array[...] = x
+        return np.asarray(Room(self, array, block)).view(Recorded)
 
     def _take(self, size: int) -> np.ndarray:
         """A free block of memory, the smallest that suffices and is not far too large, or else a new one."""
@@ -330,3 +374,20 @@ class Program:
         memory = np.empty(size + ALIGNMENT, np.uint8)
         first = -memory.ctypes.data % ALIGNMENT
         return memory[first : first + size]
+
+
+def _again(function: Callable[..., Any], args: Any, options: Any, out: np.ndarray) -> Callable[[], Any]:
+    """A call that puts what a function gives into an array; without making it first, where that is easy."""
+    if function in (np.zeros, np.zeros_like):
+        return partial(out.fill, 0)
+    if function is np.concatenate:
+        return partial(function, *args, out=out, **options)
+    if function in (np.ndarray.copy, np.ndarray.astype):
+        return partial(np.copyto, out, args[0], casting="unsafe")
+    if function is np.ndarray.reshape and out.flags.c_contiguous and "order" not in options:
+        return partial(np.copyto, out.reshape(args[0].shape), args[0])
+    return partial(_put, out, function, args, options)
+
+
+def _put(out: np.ndarray, function: Callable[..., Any], args: Any, options: Any) -> None:
+    out[...] = function(*args, **options)

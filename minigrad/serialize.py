@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,34 @@ from minigrad.backend import as_array, to_numpy
 from minigrad.files import FileError
 from minigrad.tensor import raw
 
+CHECKSUM = "crc32"  # its name in a file's metadata
+
 
 def save(path: str | Path, arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
     """Write arrays or tensors by name. What was at `path` stays until the new file is complete on disk.
+
+    A checksum goes with them, in the file's metadata, so that `load` notices a single flipped bit.
 
     FileError if it cannot be written (no such folder, no permission, disk full).
     """
     from safetensors.numpy import save as to_bytes
 
     plain = {name: np.asarray(to_numpy(as_array(raw(a))), order="C") for name, a in arrays.items()}
-    files.write_atomically(path, to_bytes(plain, dict(metadata or {})))
+    strings = dict(metadata or {})
+    files.write_atomically(path, _in_order(to_bytes(plain, {**strings, CHECKSUM: checksum(plain, strings)})))
+
+
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file with its metadata sorted by name, so that the same arrays always give the same bytes.
+
+    A file is the length of its header, the header, JSON padded with spaces to a multiple of 8 bytes, and the values.
+    """
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[end:]
 
 
 def load(path: str | Path) -> dict[str, np.ndarray]:
@@ -32,7 +51,7 @@ def load(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def load_with_metadata(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays, and the strings saved beside them."""
+    """The arrays, and the strings saved beside them. What other programs have written has no checksum, and is not checked."""
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
@@ -42,4 +61,17 @@ def load_with_metadata(path: str | Path) -> tuple[dict[str, np.ndarray], dict[st
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise FileError(f"{path} is damaged or no safetensors file ({error})") from error
-    return arrays, header.get("__metadata__", {})
+    strings = header.get("__metadata__", {})
+    if strings.pop(CHECKSUM, None) not in (None, checksum(arrays, strings)):
+        raise FileError(f"{path} is damaged: its checksum is of other contents")
+    return arrays, strings
+
+
+def checksum(arrays: Mapping[str, np.ndarray], strings: Mapping[str, str]) -> str:
+    """CRC-32 of names, types, shapes and values, eight hexadecimal digits."""
+    crc = zlib.crc32(repr(sorted(strings.items())).encode())
+    for name in sorted(arrays):
+        a = arrays[name]
+        crc = zlib.crc32(f"{name} {a.dtype.newbyteorder('<')} {a.shape}".encode(), crc)
+        crc = zlib.crc32(np.ascontiguousarray(a, a.dtype.newbyteorder("<")).tobytes(), crc)
+    return f"{crc:08x}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad import backend, program
-from minigrad.program import tracked
+from minigrad.program import Recorded, tracked
 
 if TYPE_CHECKING:
     from minigrad.engine import Op
@@ -37,10 +37,9 @@ class Tensor:
         ones; a view of another tensor's memory shares its list
     """
 
-    __slots__ = ("__weakref__", "changes", "data", "grad", "op", "requires_grad")
+    __slots__ = ("__weakref__", "_data", "changes", "grad", "op", "requires_grad")
     __array_ufunc__ = None  # ndarray + Tensor is the Tensor's business, not an array of Tensors
 
-    data: Array
     requires_grad: bool
     grad: Array | None
     op: Op | None
@@ -49,34 +48,46 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         if type(data) is not np.ndarray or data.dtype.kind not in backend.NUMBER_KINDS:
             data = backend.as_array(data.data if isinstance(data, Tensor) else data)
-        elif program.now is not None:
-            program.now.refuse(f"an array {data.shape} became a tensor that is neither computed from tensors nor `tracked`")
-        self.data = data
-        if requires_grad and self.data.dtype.kind != "f":
-            raise TypeError(f"only floating-point tensors can require gradients, not {self.data.dtype}")
+        elif program.now is not None and (recording := program.here()):
+            recording.refuse(f"an array {data.shape} became a tensor that is neither computed from tensors nor `tracked`")
+        self._data = data
+        if requires_grad and data.dtype.kind != "f":
+            raise TypeError(f"only floating-point tensors can require gradients, not {data.dtype}")
         self.requires_grad = requires_grad
         self.grad = None
         self.op = None
         self.changes = [0]
 
     @property
+    def data(self) -> Array:
+        return self._data if program.now is None else tracked(self._data)
+
+    @data.setter
+    def data(self, data: Array) -> None:
+        if recording := program.here():
+            recording.refuse("a tensor is given another array, which a replay would not do; use `assign`")
+        self._data = data
+
+    @property
     def shape(self) -> Shape:
-        return self.data.shape
+        return self._data.shape
 
     @property
     def ndim(self) -> int:
-        return self.data.ndim
+        return self._data.ndim
 
     @property
     def size(self) -> int:
-        return self.data.size
+        return self._data.size
 
     @property
     def dtype(self) -> np.dtype:
-        return self.data.dtype
+        return self._data.dtype
 
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array: a view where they live on the CPU, a copy where on the GPU."""
+        if recording := program.here():
+            recording.refuse("a tensor's values are looked at, which a replay would not do")
         return backend.to_numpy(self.data)
 
     def item(self) -> Any:
@@ -95,8 +106,15 @@ class Tensor:
 
     def assign(self, data: TensorLike) -> None:
         """Replace the values in place, as an optimizer does. Shape and dtype stay; graphs that kept this tensor are stale."""
-        raw(self)[...] = raw(data)
+        self.data[...] = raw(data)
         self.changes[0] += 1
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        """A leaf with the same values, of the same class."""
+        copy = object.__new__(type(self))
+        copy._data, copy.requires_grad, copy.grad = self.data.copy(order="K"), self.requires_grad, None
+        copy.op, copy.changes = None, [0]
+        return copy
 
     def __len__(self) -> int:
         return len(self.data)
@@ -130,16 +148,16 @@ class Tensor:
         return f"Tensor({values}, {', '.join(notes)})"
 
     def __gt__(self, other: TensorLike) -> Tensor:
-        return Tensor(raw(self) > raw(other))
+        return Tensor(self.data > raw(other))
 
     def __ge__(self, other: TensorLike) -> Tensor:
-        return Tensor(raw(self) >= raw(other))
+        return Tensor(self.data >= raw(other))
 
     def __lt__(self, other: TensorLike) -> Tensor:
-        return Tensor(raw(self) < raw(other))
+        return Tensor(self.data < raw(other))
 
     def __le__(self, other: TensorLike) -> Tensor:
-        return Tensor(raw(self) <= raw(other))
+        return Tensor(self.data <= raw(other))
 
     # == and != compare identity, as Python objects do, so that tensors can be keys; compare `.data` for values.
 
@@ -180,7 +198,7 @@ Axis = int | Sequence[int] | None
 
 def raw(x: TensorLike) -> Any:
     """The array inside a tensor; anything else as it is."""
-    return tracked(x.data) if isinstance(x, Tensor) else x
+    return x.data if isinstance(x, Tensor) else x
 
 
 def to_operand(x: TensorLike) -> Tensor | Scalar:
@@ -188,7 +206,7 @@ def to_operand(x: TensorLike) -> Tensor | Scalar:
 
     NumPy's own scalars are made Python numbers because `float32_array * np.float64(2)` would be float64.
     """
-    if isinstance(x, np.generic):  # asked first: np.float64 is a float, too
+    if isinstance(x, np.generic) or (type(x) is Recorded and not x.ndim):  # asked first: np.float64 is a float, too
         return x.item()
     if isinstance(x, Tensor | bool | int | float):
         return x

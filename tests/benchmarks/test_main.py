@@ -84,8 +84,8 @@ def test_check_runs_the_gpu_tests_first_and_compiles_after_the_other_tables(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     done = recorded(monkeypatch)
-    monkeypatch.setattr(check, "run_gpu_tests", lambda log: "12 passed")
-    monkeypatch.setattr(check, "check_capture", lambda: "| mnist_gan | yes |")
+    monkeypatch.setattr(check, "run_gpu_tests", lambda log: check.Outcome("12 passed", True))
+    monkeypatch.setattr(check, "check_capture", lambda: check.Outcome("| mnist_gan | yes |", True))
     program.main(["--check", "--out", str(tmp_path)])
     assert [(name, "compiled" in settings.variants) for name, settings in done] == [
         ("floor", False), ("steps", False), ("layers", False), ("overhead", False), ("steps", True), ("start", False),
@@ -96,6 +96,17 @@ def test_check_runs_the_gpu_tests_first_and_compiles_after_the_other_tables(
     assert "| mnist_gan | yes |" in text
 
 
+def test_check_measures_the_parts_that_were_asked_for_and_fails_with_the_gpu_tests(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    done = recorded(monkeypatch)
+    monkeypatch.setattr(check, "run_gpu_tests", lambda log: check.Outcome("1 failed", False))
+    monkeypatch.setattr(check, "check_capture", lambda: check.Outcome("| mnist_gan | yes |", True))
+    with pytest.raises(SystemExit, match="GPU tests: not passed"):
+        program.main(["--check", "--part", "layers", "--part", "floor", "--out", str(tmp_path)])
+    assert [name for name, _ in done] == ["floor", "layers"]
+
+
 def test_check_needs_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         program.main(["--check"])
@@ -104,16 +115,19 @@ def test_check_needs_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.skipif(why_no_gpu() is None, reason="there is a GPU")
 def test_without_a_gpu_the_captured_steps_say_why() -> None:
-    assert "tests.cuda.capture_report` failed: " in check.check_capture()
-    assert str(why_no_gpu()).splitlines()[-1] in check.check_capture()
+    text, passed = check.check_capture()
+    assert "tests.cuda.capture_report` failed: " in text
+    assert str(why_no_gpu()).splitlines()[-1] in text
+    assert not passed
 
 
 def test_the_gpu_tests_last_line_is_reported_and_all_of_it_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(check, "ROOT", tmp_path)
     (tmp_path / "test_it.py").write_text("import pytest\n@pytest.mark.gpu\ndef test_it(): pass\ndef test_other(): assert 0\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = gpu: needs a GPU\n")
-    text = check.run_gpu_tests(tmp_path / "out" / "pytest.txt")
+    text, passed = check.run_gpu_tests(tmp_path / "out" / "pytest.txt")
     assert "1 passed, 1 deselected" in text
+    assert passed
     assert "1 passed" in (tmp_path / "out" / "pytest.txt").read_text()
 
 
@@ -121,7 +135,9 @@ def test_tests_that_hang_are_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(check, "ROOT", tmp_path)
     monkeypatch.setattr(check, "TEST_SECONDS", 1)
     (tmp_path / "test_it.py").write_text("import time, pytest\n@pytest.mark.gpu\ndef test_it(): time.sleep(60)\n")
-    assert "stopped after 1 seconds" in check.run_gpu_tests(tmp_path / "pytest.txt")
+    text, passed = check.run_gpu_tests(tmp_path / "pytest.txt")
+    assert "stopped after 1 seconds" in text
+    assert not passed
 
 
 def test_what_would_begin_after_the_deadline_is_named() -> None:

@@ -78,6 +78,18 @@ def test_loaded_arrays_can_be_written_to(path: Path) -> None:
     assert mg.load(path)["weight"][0, 0] == 0
 
 
+def test_every_flipped_bit_is_noticed(path: Path) -> None:
+    mg.save(path, {"w": np.arange(3, dtype=np.float32), "n": np.array(7)}, {"step": "12"})
+    good = path.read_bytes()
+    name = good.index(b"crc32")  # in which a flip makes it a file of another program's
+    for i in set(range(8 * len(good))) - set(range(8 * name, 8 * (name + 5))):
+        bad = bytearray(good)
+        bad[i // 8] ^= 1 << i % 8
+        path.write_bytes(bad)
+        with pytest.raises(FileError, match=r"weights\.safetensors is damaged"):
+            mg.load(path)
+
+
 def test_metadata_is_kept_beside_the_arrays(path: Path) -> None:
     mg.save(path, ARRAYS, {"seed": "7", "note": "ünïcödé"})
     assert load_with_metadata(path)[1] == {"seed": "7", "note": "ünïcödé"}

@@ -11,8 +11,9 @@ from minigrad.program import POOL
 
 def launch(kernel: Callable[..., None], *args: Any) -> None:
     """Run a compiled loop, which is given arrays to write to, and record it where a step is recorded."""
-    if program.now is not None:
-        program.now.call(kernel, *args)
-        return
+    recording = program.here()
     with POOL:
-        kernel(*args)
+        if recording is None:
+            kernel(*args)
+        else:
+            recording.call(kernel, *args)
