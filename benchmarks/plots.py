@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import Data, side_name, summary
+from benchmarks.settings import side_name
+from benchmarks.tables import Data, summary
 
 
 def _figure(width: float, height: float) -> Any:
@@ -16,7 +17,7 @@ def _figure(width: float, height: float) -> Any:
 
 def plot_steps(path: Path, data: Data) -> None:
     """PyTorch's time over ours, one bar a variant and case; the line is equality."""
-    rows = [row for result in data["results"] for row in summary(result) if row["side"] != "minigrad"]
+    rows = [row for result in data["results"] for row in summary(result) if row["side"].startswith("PyTorch")]
     figure = _figure(8, 1 + 0.3 * len(rows))
     axes = figure.add_subplot()
     colours = {"eager": "tab:orange", "tuned": "tab:green", "compiled": "tab:purple"}

@@ -64,7 +64,7 @@ def section(name: str, data: Data) -> str:
 
 def steps_of_one(result: Data, data: Data) -> str:
     """A case's rows by themselves, with what its sides are."""
-    return "\n".join([*result["about"].values(), tables.steps({**data, "results": [result]}), ""])
+    return "\n".join([*dict.fromkeys(result["about"].values()), tables.steps({**data, "results": [result]}), ""])
 
 
 def markdown(data: Data) -> str:

@@ -9,6 +9,12 @@ PYTORCH = {
     "tuned": "as someone writes it who knows PyTorch",
     "compiled": "the tuned step, its pieces through torch.compile",
 }  # the ways PyTorch runs
+OP_BY_OP = "op by op"  # our side without captured steps
+
+
+def side_name(side: str) -> str:
+    """Whose side it is, and which way."""
+    return {"ours": "minigrad", OP_BY_OP: f"minigrad, {OP_BY_OP}"}.get(side, f"PyTorch {side}")
 
 
 @dataclass(frozen=True)

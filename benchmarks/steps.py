@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.cases import Case, learning_rate, network_state
 from benchmarks.libraries import Library, Minigrad, PyTorch
 from benchmarks.process import Worker, WorkerError
-from benchmarks.settings import Settings
+from benchmarks.settings import OP_BY_OP, Settings, side_name
 from benchmarks.watch import counted, flops, watching
 
 PAUSE = 0.1  # seconds between turns: the other side's threads wait for more work at first, and would take a core from this one
@@ -80,11 +80,11 @@ class Side:
 
 
 class Ours(Side):
-    """This project's trainer."""
+    """This project's trainer, whose steps are captured, as the commands of `gans` do it, or made op by op."""
 
     library: Minigrad
 
-    def __init__(self, settings: Settings, case: Mapping[str, Any], setup: str) -> None:
+    def __init__(self, settings: Settings, case: Mapping[str, Any], setup: str, captured: bool = True) -> None:
         import minigrad as mg
         from minigrad.capture import Captured
         from minigrad.layout import channels_last
@@ -92,7 +92,7 @@ class Ours(Side):
         self.library = Minigrad(settings)
         self.about = self.library.about
         self.trainer = Case(**case).trainer(backend=settings.backend)
-        self.captured = Captured(self.trainer.step)
+        self.captured = Captured(self.trainer.step) if captured else None
         self.make_step: Any = self.trainer.step
         # batches as gans.data gives them
         self.batches = batches_of(mg.load(setup), settings.replayed, lambda x: self.tensor(channels_last(x)))
@@ -106,13 +106,13 @@ class Ours(Side):
         return [value.item() for value in self.make_step(*batch).values()]
 
     def time(self, steps: int) -> float:
-        self.make_step = self.captured  # only now: noise that both sides know comes from outside, which no recording can repeat
+        self.make_step = self.captured or self.trainer.step  # only now: no recording can repeat noise that comes from outside
         return super().time(steps)
 
     def memory(self) -> dict[str, float]:
         """A captured step has memory of its own."""
         memory = super().memory()
-        if self.captured.pool is not None:
+        if self.captured is not None and self.captured.pool is not None:
             memory["gpu"] += self.captured.pool.total_bytes() / (1 << 20)
         return memory
 
@@ -175,12 +175,18 @@ def write_setup(case: Case, path: Path, batches: int) -> None:
 
 
 @contextmanager
-def sides_of(case: Case, settings: Settings) -> Iterator[tuple[dict[str, Worker], dict[str, str]]]:
-    """Both sides' workers, "ours" and PyTorch's variants; and of a variant that cannot be had, why, in a word."""
+def sides_of(case: Case, settings: Settings, op_by_op: bool = False) -> Iterator[tuple[dict[str, Worker], dict[str, str]]]:
+    """Both sides' workers, "ours" and PyTorch's variants; and of a variant that cannot be had, why, in a word.
+
+    With `op_by_op` our steps also without being captured.
+    """
     with ExitStack() as stack:
         setup = str(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "setup.safetensors")
         write_setup(case, Path(setup), settings.replayed)
-        sides = {"ours": stack.enter_context(Worker("benchmarks.steps:Ours", settings, case=asdict(case), setup=setup))}
+        sides = {}
+        for side, captured in (("ours", True), (OP_BY_OP, False))[: 1 + op_by_op]:
+            worker = Worker("benchmarks.steps:Ours", settings, case=asdict(case), setup=setup, captured=captured)
+            sides[side] = stack.enter_context(worker)
         missing: dict[str, str] = {}
         for variant in settings.variants:
             try:
@@ -193,7 +199,7 @@ def sides_of(case: Case, settings: Settings) -> Iterator[tuple[dict[str, Worker]
 
 def compare(name: str, case: Case, settings: Settings) -> Result:
     """Agreement, times and memory of one case. Disagreement if a side gives other losses; then nothing is timed."""
-    with sides_of(case, settings) as (sides, missing):
+    with sides_of(case, settings, op_by_op=True) as (sides, missing):
         check_agreement(max(case.tolerance, TF32_TOLERANCE * settings.tf32), sides, missing)
         result = time_in_turn(sides, settings)
         memory = {side: worker.ask("memory") for side, worker in sides.items()}
@@ -216,7 +222,7 @@ def check_agreement(tolerance: float, sides: dict[str, Worker], missing: dict[st
             continue
         apart = disagreement(ours, theirs)
         if not apart < tolerance:
-            raise Disagreement(f"PyTorch ({variant}) gives other losses, by {apart:.1e} relative; nothing was timed")
+            raise Disagreement(f"{side_name(variant)} gives other losses, by {apart:.1e} relative; nothing was timed")
 
 
 def disagreement(ours: np.ndarray, theirs: np.ndarray) -> float:

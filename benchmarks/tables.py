@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.settings import side_name
+
 Data = Mapping[str, Any]
 
 
@@ -13,11 +15,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]], texts: int = 1) ->
     """A table whose first `texts` columns are words, and the others numbers."""
     marks = ["---"] * texts + ["--:"] * (len(head) - texts)
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in (head, marks, *rows))
-
-
-def side_name(side: str, note: str = "") -> str:
-    name = "minigrad" if side == "ours" else f"PyTorch {side}"
-    return f"{name}, {note}" if note else name
 
 
 def summary(result: Data, rate: float | None = None) -> list[dict[str, Any]]:
@@ -30,7 +27,7 @@ def summary(result: Data, rate: float | None = None) -> list[dict[str, Any]]:
     for side, times in result["seconds"].items():
         row = {
             "case": result["case"],
-            "side": side_name(side, result["notes"].get(side, "")),
+            "side": ", ".join(filter(None, (side_name(side), result["notes"].get(side)))),
             "min_ms": min(times) * 1e3,
             "median_ms": statistics.median(times) * 1e3,
             "ratio": statistics.median(theirs / mine for theirs, mine in zip(times, ours, strict=True)),

@@ -27,10 +27,11 @@ def test_quick_compares_and_times_a_case(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "mnist_gan", "--quick", "--part", "steps", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     assert [line.split("|")[2].strip() for line in done.stdout.splitlines() if line.startswith("| mnist_gan")] == [
-        "minigrad", "PyTorch eager", "PyTorch tuned",
+        "minigrad", "minigrad, op by op", "PyTorch eager", "PyTorch tuned",
     ]  # fmt: skip
     (result,) = json.loads((tmp_path / "results.json").read_text())["results"]
-    assert {name: len(times) for name, times in result["seconds"].items()} == dict.fromkeys(("ours", "eager", "tuned"), 2)
+    sides = ("ours", "op by op", "eager", "tuned")
+    assert {name: len(times) for name, times in result["seconds"].items()} == dict.fromkeys(sides, 2)
     assert "| mnist_gan | PyTorch tuned |" in (tmp_path / "report.md").read_text()
 
 
