@@ -1,13 +1,19 @@
-"""Fixtures of the engine's tests."""
+"""Fixtures of the engine's tests, and the leaves of their graphs."""
 
 from __future__ import annotations
 
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad import Tensor
+
+
+def leaf(*values: float) -> Tensor:
+    return Tensor(np.array(values, dtype=np.float64), requires_grad=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Runs that nothing disturbed, and what disturbs the others."""
+"""Runs that nothing disturbed, and what disturbs the others; folders without and with the start of a run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from gans.training.loop import Loop
+from gans.training.run_folder import RunFolder
 from tests.gans.conftest import Train
 
 POWER_CUT = "power cut"
+SETTINGS = {"trainer": "mnist_gan", "config": {"seed": 0}}
+METRICS = {"d_loss": 1.25, "g_loss": 0.5}
 
 
 def at_step(number: int, action: Callable[[], None]) -> Callable[..., Any]:
@@ -36,6 +39,36 @@ def interrupt() -> None:
 
 def cut_power() -> None:
     raise RuntimeError(POWER_CUT)
+
+
+def sentence(error: BaseException) -> str:
+    """What the error says, which has to be a single line."""
+    text = str(error)
+    assert text
+    assert "\n" not in text
+    return text
+
+
+def failing(number: int) -> Callable[..., None]:
+    """A call that the system refuses with this error."""
+
+    def refuse(*arguments: object, **_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    """Not there yet, nor is its parent."""
+    return RunFolder(tmp_path / "runs" / "one")
+
+
+@pytest.fixture
+def started(folder: RunFolder) -> RunFolder:
+    """With the settings of a run in it."""
+    folder.start(SETTINGS)
+    return folder
 
 
 @pytest.fixture(scope="session")

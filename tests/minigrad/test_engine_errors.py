@@ -1,0 +1,176 @@
+"""Values changed too late, wrong inputs and NaN are refused with the name of the op and what it was given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import minigrad.functional as F
+from minigrad import Op, Tensor, grad, nn, no_grad, optim
+from minigrad.ops.elementwise import Exp
+from minigrad.ops.reduce import Mean
+from tests.minigrad.conftest import leaf
+
+
+class TestVersions:
+    def test_a_step_between_forward_and_backward_is_refused_and_names_the_op(self) -> None:
+        w = leaf(1.0, 2.0)
+        x = leaf(3.0, 4.0)
+        loss = (w * x).sum()
+        optim.SGD([w]).step([Tensor(np.ones(2))])
+        with pytest.raises(RuntimeError, match=r"^Mul: its input x \(2,\) was changed in place"):
+            mg.grad(loss, [x])
+
+    def test_assign_counts_as_a_change(self) -> None:
+        w, x = leaf(1.0), leaf(3.0)
+        loss = x * w
+        w.assign(np.array([5.0]))
+        with pytest.raises(RuntimeError, match="Mul: its input y"):
+            mg.grad(loss, [x])
+
+    def test_a_changed_value_that_is_not_needed_does_no_harm(self) -> None:
+        w, x = leaf(1.0), leaf(3.0)
+        loss = x * w
+        w.assign(np.array([5.0]))
+        (gw,) = mg.grad(loss, [w])
+        assert gw.item() == 3
+
+    def test_an_op_object_cannot_be_applied_twice(self) -> None:
+        """It is the node of the graph: applied again, it would forget where its first inputs came from."""
+        exp = Exp()
+        x = leaf(0.5)
+        y = exp(x)
+        with pytest.raises(RuntimeError, match="Exp"):
+            exp(y)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda p: p.T,
+        lambda p: p[0],
+        lambda p: p.reshape(9)[:3],
+        lambda p: p.detach(),
+        lambda p: F.broadcast_to(p, (2, 3, 3))[0],
+    ],
+    ids=["transpose", "slice", "reshape", "detach", "broadcast"],
+)
+def test_a_parameter_changed_after_use_through_a_view_is_refused(view: Any) -> None:
+    p = nn.Parameter(np.eye(3))
+    x = Tensor(np.ones((3, 3)), requires_grad=True)
+    loss = (x * view(p)).sum()
+    optim.SGD([p], lr=1.0).step([Tensor(np.ones((3, 3)))])
+    with pytest.raises(RuntimeError, match=r"Mul: its input y .* was changed in place"):
+        grad(loss, [x])
+
+
+def test_a_copy_of_a_parameter_may_be_used_after_the_parameter_has_changed() -> None:
+    p = nn.Parameter(np.eye(3))
+    x = Tensor(np.ones(3), requires_grad=True)
+    loss = (x * p[np.array([0, 1, 1]), np.array([0, 1, 2])]).sum()
+    optim.SGD([p], lr=1.0).step([Tensor(np.ones((3, 3)))])
+    assert grad(loss, [x])[0].numpy().tolist() == [1, 1, 0]
+
+
+def test_an_op_object_cannot_be_applied_again_even_without_recording() -> None:
+    op = Mean()
+    mean = op(Tensor(np.ones(2), requires_grad=True))
+    with no_grad(), pytest.raises(RuntimeError, match="Mean: an op object is one node"):
+        op(Tensor(np.ones(15)))
+    assert mean.op is op
+
+
+class TestErrors:
+    def test_shapes_that_do_not_fit_name_the_op_and_both_shapes(self) -> None:
+        with pytest.raises(ValueError, match=r"^Add\(x \(2, 3\), y \(4,\)\): .*broadcast"):
+            Tensor(np.ones((2, 3))) + Tensor(np.ones(4))
+
+    def test_variadic_ops_number_their_inputs(self) -> None:
+        with pytest.raises(ValueError, match=r"^Concatenate\(xs\[0\] \(2, 3\), xs\[1\] \(2, 4\)\): "):
+            F.concatenate([Tensor(np.ones((2, 3))), Tensor(np.ones((2, 4)))])
+
+    def test_python_numbers_are_shown_as_they_are(self) -> None:
+        with pytest.raises(TypeError, match=r"^Sub\(x \(1,\), y True\): "):
+            Tensor(np.array([True])) - True
+
+    def test_errors_whose_constructors_take_more_than_a_message_are_explained_too(self) -> None:
+        """NumPy's casting errors do."""
+
+        class AddHalf(Op):
+            def forward(self, x: np.ndarray) -> np.ndarray:
+                y = x.copy()
+                y += 0.5
+                return y
+
+        with pytest.raises(TypeError, match=r"^AddHalf\(x \(2,\)\): Cannot cast ufunc 'add' output"):
+            AddHalf()(Tensor([1, 2]))
+
+    def test_the_first_error_is_the_cause(self) -> None:
+        with pytest.raises(ValueError) as caught:
+            F.reshape(Tensor(np.ones(6)), 4, 2)
+        assert isinstance(caught.value.__cause__, ValueError)
+
+    def test_one_tensor_instead_of_a_list(self) -> None:
+        x = leaf(1.0)
+        with pytest.raises(TypeError, match=r"write grad\(output, \[x\]\)"):
+            mg.grad(x * 2, x)
+
+    def test_an_input_that_requires_no_gradient(self) -> None:
+        with pytest.raises(ValueError, match=r"input of shape \(2,\) does not require gradients"):
+            mg.grad(leaf(1.0) * 2, [Tensor([1.0, 2.0])])
+
+    def test_an_output_that_depends_on_nothing(self) -> None:
+        x = leaf(1.0)
+        with pytest.raises(ValueError, match=r"^grad: the output does not depend on any tensor"):
+            mg.grad(Tensor([1.0]) * 2, [x])
+        with pytest.raises(ValueError, match=r"^backward: the output does not depend on any tensor"):
+            (Tensor([1.0]) * 2).backward()
+
+    def test_an_output_of_more_than_one_element(self) -> None:
+        x = leaf(1.0, 2.0)
+        with pytest.raises(ValueError, match=r"shape \(2,\); reduce it to one number or give grad_output"):
+            mg.grad(x * 2, [x])
+
+    def test_a_cotangent_of_another_shape(self) -> None:
+        x = leaf(1.0, 2.0)
+        with pytest.raises(ValueError, match=r"grad_output has shape \(2, 1\), the output \(2,\)"):
+            mg.grad(x * 2, [x], Tensor(np.ones((2, 1))))
+
+    @pytest.mark.parametrize("values", [[1, 2], [True], np.array([1], np.uint8)])
+    def test_only_floating_point_tensors_require_gradients(self, values: Any) -> None:
+        with pytest.raises(TypeError, match="only floating-point tensors can require gradients, not"):
+            Tensor(values, requires_grad=True)
+
+
+class TestAnomalies:
+    def test_forward_names_the_op_and_counts_the_values(self) -> None:
+        x = leaf(0.0, 1.0, -1.0)
+        with mg.detect_anomaly(), np.errstate(all="ignore"), pytest.raises(FloatingPointError) as caught:
+            F.log(x)
+        assert str(caught.value) == "Log(x (3,)) gave 1 NaN and 1 infinite of 3 values"
+
+    def test_backward_names_the_op(self) -> None:
+        x = leaf(0.0)
+        with np.errstate(all="ignore"):
+            y = F.sqrt(x)
+            with mg.detect_anomaly(), pytest.raises(FloatingPointError, match=r"^Div\(.*gave 0 NaN and 1 infinite of 1"):
+                mg.grad(y, [x])
+
+    def test_finite_values_pass_with_the_right_result(self) -> None:
+        x = leaf(2.0)
+        with mg.detect_anomaly():
+            (gx,) = mg.grad(F.log(x), [x])
+        assert gx.item() == 0.5
+
+    def test_outside_the_context_nothing_is_checked(self) -> None:
+        with mg.detect_anomaly():
+            pass
+        with np.errstate(all="ignore"):
+            assert F.log(leaf(0.0)).item() == -np.inf
+
+    def test_integers_are_always_finite(self) -> None:
+        with mg.detect_anomaly():
+            assert (Tensor([1, 2]) + 1).numpy().tolist() == [2, 3]

@@ -1,0 +1,140 @@
+"""Tensors behave as NumPy's arrays and Python's numbers do, and no number or cotangent beside them changes their dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import minigrad.functional as F
+from minigrad import Tensor
+from tests.minigrad.conftest import leaf
+
+FLOAT32 = np.array([1.0, 2.0], np.float32)
+NUMBERS = [2, 2.0, True, np.float64(2), np.float32(2), np.int64(2)]
+
+
+class TestScalarsAndArrays:
+    @pytest.mark.parametrize("number", NUMBERS, ids=lambda n: f"{type(n).__name__}")
+    @pytest.mark.parametrize("f", [F.add, F.sub, F.mul, F.div, F.pow, F.maximum, F.minimum], ids=lambda f: f.__name__)
+    def test_numbers_keep_float32_on_both_sides(self, f: Callable[..., Tensor], number: Any) -> None:
+        x = Tensor(FLOAT32, requires_grad=True)
+        for out in (f(x, number), f(number, x)):
+            assert out.dtype == np.float32
+            (gx,) = mg.grad(out.sum(), [x], create_graph=True)
+            assert gx.dtype == np.float32
+
+    @pytest.mark.parametrize("number", [np.float64(0.1), np.float32(0.1)], ids=["float64", "float32"])
+    def test_settings_given_as_numpy_scalars_keep_float32(self, number: Any) -> None:
+        x = Tensor(FLOAT32, requires_grad=True)
+        outs = {
+            "clip": F.clip(x, number, number + 1),
+            "leaky_relu": F.leaky_relu(x, number),
+            "dropout": F.dropout(x, number),
+            "where": F.where(x > 1, x, number),
+        }
+        assert {name: out.dtype for name, out in outs.items()} == dict.fromkeys(outs, np.dtype(np.float32))
+
+    def test_numpy_scalars_on_the_left_give_tensors(self) -> None:
+        out = np.float64(2) * Tensor(FLOAT32)
+        assert type(out) is Tensor
+        assert out.dtype == np.float32
+
+    def test_arrays_work_on_both_sides_of_every_operator(self) -> None:
+        a = np.array([[1.0, 2.0], [3.0, 5.0]])
+        x = Tensor(a + 1, requires_grad=True)
+        pairs = [
+            (a + x, x + a, a + x.data),
+            (a * x, x * a, a * x.data),
+            (a - x, -(x - a), a - x.data),
+            (a / x, 1 / (x / a), a / x.data),
+            (a**x, F.pow(Tensor(a), x), a**x.data),
+            (a @ x, (x.T @ a.T).T, a @ x.data),
+        ]
+        for left, right, expected in pairs:
+            assert type(left) is Tensor
+            assert left.requires_grad
+            np.testing.assert_allclose(left.data, expected, rtol=1e-15)
+            np.testing.assert_allclose(right.data, expected, rtol=1e-15)
+
+    def test_comparisons_with_arrays_and_numbers_on_both_sides(self) -> None:
+        x = Tensor(FLOAT32)
+        for out in (x > 1, 1 < x, np.array([1.0, 1.0]) < x, x >= np.array([1.5, 2.0])):  # noqa: SIM300
+            assert type(out) is Tensor
+            assert out.numpy().tolist() == [False, True]
+        assert (x < 2).numpy().tolist() == (x <= 1).numpy().tolist() == [True, False]
+
+    def test_gradients_come_back_in_each_inputs_own_dtype(self) -> None:
+        x = Tensor(np.ones((2, 3), np.float32), requires_grad=True)
+        y = Tensor(np.ones((3, 2)), requires_grad=True)
+        outs = {
+            "mul": x * y.T,
+            "matmul": x @ y,
+            "linear": F.linear(x, y.T),
+            "linear bias": F.linear(x, Tensor(np.ones((2, 3), np.float32)), y[0]),
+            "concatenate": F.concatenate([x, y.T]),
+            "where": F.where(True, x, y.T),
+        }
+        dtypes = {name: [g.dtype for g in mg.grad(out.sum(), [x, y])] for name, out in outs.items()}
+        assert dtypes == {name: [np.dtype(np.float32), np.dtype(np.float64)] for name in outs}
+
+    def test_a_cotangent_of_another_precision_gives_gradients_of_the_inputs(self) -> None:
+        x = Tensor(np.ones((2, 3)), requires_grad=True)
+        (gx,) = mg.grad(x.sum(), [x], Tensor(1.0))  # float32
+        assert gx.dtype == np.float64
+
+
+class TestTensor:
+    def test_arrays_are_shared_and_lists_become_float32(self) -> None:
+        a = np.ones(3)
+        assert Tensor(a).data is a
+        assert Tensor(Tensor(a)).data is a
+        assert Tensor([1.0, 2.0]).dtype == np.float32
+        assert Tensor(1.5).dtype == np.float32
+        assert Tensor(np.float64(1.5)).dtype == np.float64
+        assert Tensor([1, 2]).dtype.kind == "i"
+
+    @pytest.mark.parametrize("bad", ["text", None, 1j, np.array(["a"]), np.array([1j]), np.array([None])], ids=repr)
+    def test_what_is_no_number_is_refused(self, bad: Any) -> None:
+        with pytest.raises(TypeError, match="a tensor holds numbers, not"):
+            Tensor(bad)
+
+    def test_repr_shows_values_shape_dtype_and_origin(self) -> None:
+        x = Tensor([1.0, 2.5])
+        assert repr(x) == "Tensor([1. , 2.5], shape=(2,), dtype=float32)"
+        assert repr(leaf(1.0)) == "Tensor([1.], shape=(1,), dtype=float64, requires_grad=True)"
+        assert repr(leaf(1.0) * 2) == "Tensor([2.], shape=(1,), dtype=float64, op=Mul)"
+        assert len(repr(Tensor(np.zeros((100, 100))))) < 300
+
+    def test_python_protocols(self) -> None:
+        x = Tensor([[1.0, 2.0], [3.0, 4.0]])
+        assert (len(x), x.ndim, x.size, x.shape) == (2, 2, 4, (2, 2))
+        assert (float(x[1, 0]), int(x[1, 1]), bool(x[0, 0])) == (3.0, 4, True)
+        assert [row.numpy().tolist() for row in x] == [[1, 2], [3, 4]]
+        assert np.asarray(x) is not None
+        np.testing.assert_array_equal(np.asarray(x), x.data)
+        np.testing.assert_array_equal(abs(-x).data, x.data)
+
+    def test_equality_is_identity_so_tensors_can_be_keys(self) -> None:
+        x, y = Tensor([1.0]), Tensor([1.0])
+        assert x == x
+        assert x != y
+        assert {x: "x", y: "y"}[x] == "x"
+
+    def test_iterating_a_number_is_an_error_as_in_numpy(self) -> None:
+        with pytest.raises(TypeError, match="without axes cannot be iterated over"):
+            list(Tensor(1.0))
+
+    def test_methods_are_the_functions(self) -> None:
+        x = Tensor(np.arange(6.0).reshape(2, 3))
+        assert x.sum().item() == 15
+        assert x.mean(axis=0).numpy().tolist() == [1.5, 2.5, 3.5]
+        assert x.var(1, 1).numpy().tolist() == [1, 1]
+        assert x.max(1).numpy().tolist() == [2, 5]
+        assert x.min(1, keepdims=True).numpy().tolist() == [[0], [3]]
+        assert x.reshape(3, 2).shape == x.reshape((3, -1)).shape == x.T.shape == x.transpose(1, 0).shape == (3, 2)
+        assert x.flatten().shape == (6,)
+        assert x.astype(np.float32).dtype == np.float32
