@@ -36,34 +36,6 @@ T = TypeVar("T")
 POOL = threading.RLock()  # some of numba's thread pools end the process if two Python threads enter at once
 ALIGNMENT = 64  # bytes: a line of the processor's cache
 
-# NumPy's functions that give one new array or a view, of a shape that does not depend on values.
-FUNCTIONS = {
-    np.all, np.amax, np.amin, np.any, np.argmax, np.argmin, np.argsort, np.around, np.broadcast_to, np.clip, np.concatenate,
-    np.copy, np.count_nonzero, np.cumprod, np.cumsum, np.diag, np.diagonal, np.diff, np.dot, np.einsum, np.empty,
-    np.empty_like, np.expand_dims, np.flip, np.full, np.full_like, np.hstack, np.inner, np.kron, np.linalg.norm, np.max,
-    np.mean, np.median, np.min, np.moveaxis, np.ones, np.ones_like, np.outer, np.pad, np.prod, np.quantile, np.ravel,
-    np.repeat, np.reshape, np.roll, np.rot90, np.round, np.lib.stride_tricks.sliding_window_view, np.sort, np.squeeze,
-    np.stack, np.std, np.sum, np.swapaxes, np.take, np.take_along_axis, np.tensordot, np.tile, np.trace, np.transpose,
-    np.tril, np.triu, np.var, np.vstack, np.where, np.zeros, np.zeros_like,
-}  # fmt: skip
-QUESTIONS = {np.can_cast, np.iscomplexobj, np.may_share_memory, np.ndim, np.result_type, np.shape, np.shares_memory, np.size}
-
-# The same of arrays' methods; those that give values to Python; and what else may be asked of an array.
-METHODS = {
-    "argmax", "argmin", "argsort", "astype", "choose", "copy", "cumprod", "cumsum", "diagonal", "dot", "flatten", "ravel",
-    "repeat", "reshape", "round", "take", "trace",
-}  # fmt: skip
-READINGS = {
-    "__bool__", "__complex__", "__contains__", "__float__", "__format__", "__index__", "__int__", "__reduce__", "__repr__",
-    "__str__", "item", "tobytes", "tolist",
-}  # fmt: skip
-HARMLESS = {
-    "T", "all", "any", "base", "clip", "ctypes", "dtype", "fill", "flags", "itemsize", "max", "mean", "min", "nbytes", "ndim",
-    "prod", "shape", "size", "squeeze", "std", "strides", "sum", "swapaxes", "transpose", "var", "view",
-}  # fmt: skip
-ALLOWED = METHODS | READINGS | HARMLESS
-KNOWN = FUNCTIONS | QUESTIONS | {np.ndarray.__getitem__, *(getattr(np.ndarray, name) for name in METHODS)}
-
 now: Program | None = None  # what is being recorded, in some thread
 
 
@@ -100,122 +72,6 @@ def check_input(own: Array, x: Array) -> None:
     if (own.shape, own.dtype) != (x.shape, x.dtype):
         was, found = (f"{a.shape} {a.dtype}" for a in (own, x))
         raise ValueError(f"the step was captured with an input {was}, and is given one {found}")
-
-
-class Room:
-    """Memory of a program in which an array lies. Its views have it as their base; when the last is gone, the block is free."""
-
-    def __init__(self, program: Program, array: np.ndarray, block: np.ndarray | None = None, whole: Room | None = None) -> None:
-        self.program, self.array, self.block = weakref.ref(program), array, block
-        self.whole = whole  # the room that the array is a view into
-        self.__array_interface__ = array.__array_interface__
-
-    def __del__(self) -> None:
-        program = self.program()
-        if program is not None and self.block is not None:
-            program.free.append(self.block)
-
-
-class Recorded(np.ndarray):
-    """An array of a step that is being recorded: whatever is computed with it is noted."""
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = (), **options: Any) -> Any:
-        program, function = here(), getattr(ufunc, method)
-        if program is None:
-            return function(*_plain(inputs), **({"out": _plain(out)} if out else {}), **_plain(options))
-        return program.ufunc(function, inputs, out, options)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        return _any_function(function, args, options)
-
-    def __getattribute__(self, name: str) -> Any:
-        if now is not None and name not in ALLOWED and not name.startswith("__") and (program := here()):
-            program.refuse(f"`{name}` of an array is used, of which a recording is not told")
-        return super().__getattribute__(name)
-
-    def __setattr__(self, name: str, new: Any) -> None:
-        if program := here():
-            program.refuse(f"`{name}` of an array is set, of which a recording is not told")
-        super().__setattr__(name, new)
-
-    def __getitem__(self, key: Any) -> Any:
-        if any(isinstance(part, np.ndarray) and part.dtype == bool for part in (key if isinstance(key, tuple) else (key,))):
-            _looked_at()  # at how many there are
-        return _any_function(np.ndarray.__getitem__, (self, key), {})
-
-    def __setitem__(self, key: Any, new: Any) -> None:
-        if program := here():
-            program.call(np.ndarray.__setitem__, self, key, new)
-        else:
-            np.ndarray.__setitem__(*_plain((self, key, new)))
-
-    def __iter__(self) -> Iterator[Any]:
-        return (self[i] for i in range(len(self)))
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        return self.copy(order="K")
-
-    def fill(self, new: Any) -> None:
-        self[...] = new
-
-
-def _method(name: str) -> Callable[..., Any]:
-    plain = getattr(np.ndarray, name)
-    return lambda self, *args, **options: _any_function(plain, (self, *args), options)
-
-
-def _reading(name: str) -> Callable[..., Any]:
-    plain = getattr(np.ndarray, name)
-
-    def method(self: Recorded, *args: Any) -> Any:
-        _looked_at()
-        return plain(*_plain((self, *args)))
-
-    return method
-
-
-for _name in METHODS:
-    setattr(Recorded, _name, _method(_name))
-for _name in READINGS:
-    setattr(Recorded, _name, _reading(_name))
-
-
-def _any_function(function: Callable[..., Any], args: Any, options: Any) -> Any:
-    program = here()
-    return function(*_plain(args), **_plain(options)) if program is None else program.function(function, args, options)
-
-
-def _looked_at() -> None:
-    if program := here():
-        program.refuse("a value is looked at, which a replay would not do")
-
-
-def _plain(x: Any) -> Any:
-    """Arrays as NumPy's own."""
-    return _each(lambda a: np.ndarray.view(a, np.ndarray) if type(a) is Recorded else a, x)
-
-
-def _each(function: Callable[[Any], Any], x: Any) -> Any:
-    """The function's result for x, or for each part of a tuple, list or dictionary."""
-    if isinstance(x, tuple | list):
-        return (list if isinstance(x, list) else tuple)(_each(function, part) for part in x)
-    if isinstance(x, dict):
-        return {key: _each(function, part) for key, part in x.items()}
-    return function(x)
-
-
-def _room(x: Any) -> Room | None:
-    """The room in which an array lies, if it is one of a recording."""
-    while isinstance(x, np.ndarray):
-        x = x.base
-    return x.whole or x if isinstance(x, Room) else None
-
-
-def _owner(x: np.ndarray) -> np.ndarray:
-    """The array whose memory it is."""
-    while isinstance(x.base, np.ndarray):
-        x = x.base
-    return x
 
 
 class Program:
@@ -320,6 +176,8 @@ class Program:
         _each(lambda x: rooms.append(_room(x)), (args, options))
         args, options = self.residents(args), self.residents(options)
         result = function(*args, **options)
+        if function not in SAME and any(result is x for x in args):  # it was given as `out`
+            self.refuse(f"NumPy's {function.__name__} writes to an array that it is given")
         if not isinstance(result, np.ndarray | np.generic):
             if function not in QUESTIONS:
                 self.refuse(f"NumPy's {function.__name__} gives something else than one array")
@@ -391,3 +249,149 @@ def _again(function: Callable[..., Any], args: Any, options: Any, out: np.ndarra
 
 def _put(out: np.ndarray, function: Callable[..., Any], args: Any, options: Any) -> None:
     out[...] = function(*args, **options)
+
+
+class Room:
+    """Memory of a program in which an array lies. Its views have it as their base; when the last is gone, the block is free."""
+
+    def __init__(self, program: Program, array: np.ndarray, block: np.ndarray | None = None, whole: Room | None = None) -> None:
+        self.program, self.array, self.block = weakref.ref(program), array, block
+        self.whole = whole  # the room that the array is a view into
+        self.__array_interface__ = array.__array_interface__
+
+    def __del__(self) -> None:
+        program = self.program()
+        if program is not None and self.block is not None:
+            program.free.append(self.block)
+
+
+def _each(function: Callable[[Any], Any], x: Any) -> Any:
+    """The function's result for x, or for each part of a tuple, list or dictionary."""
+    if isinstance(x, tuple | list):
+        return (list if isinstance(x, list) else tuple)(_each(function, part) for part in x)
+    if isinstance(x, dict):
+        return {key: _each(function, part) for key, part in x.items()}
+    return function(x)
+
+
+def _room(x: Any) -> Room | None:
+    """The room in which an array lies, if it is one of a recording."""
+    while isinstance(x, np.ndarray):
+        x = x.base
+    return x.whole or x if isinstance(x, Room) else None
+
+
+def _owner(x: np.ndarray) -> np.ndarray:
+    """The array whose memory it is."""
+    while isinstance(x.base, np.ndarray):
+        x = x.base
+    return x
+
+
+# NumPy's functions that give one new array or a view, of a shape that does not depend on values.
+FUNCTIONS = {
+    np.all, np.amax, np.amin, np.any, np.argmax, np.argmin, np.argsort, np.around, np.broadcast_to, np.clip, np.concatenate,
+    np.copy, np.count_nonzero, np.cumprod, np.cumsum, np.diag, np.diagonal, np.diff, np.dot, np.einsum, np.empty,
+    np.empty_like, np.expand_dims, np.flip, np.full, np.full_like, np.hstack, np.inner, np.kron, np.linalg.norm, np.max,
+    np.mean, np.median, np.min, np.moveaxis, np.ones, np.ones_like, np.outer, np.pad, np.prod, np.quantile, np.ravel,
+    np.repeat, np.reshape, np.roll, np.rot90, np.round, np.lib.stride_tricks.sliding_window_view, np.sort, np.squeeze,
+    np.stack, np.std, np.sum, np.swapaxes, np.take, np.take_along_axis, np.tensordot, np.tile, np.trace, np.transpose,
+    np.tril, np.triu, np.var, np.vstack, np.where, np.zeros, np.zeros_like,
+}  # fmt: skip
+QUESTIONS = {np.can_cast, np.iscomplexobj, np.may_share_memory, np.ndim, np.result_type, np.shape, np.shares_memory, np.size}
+
+# The same of arrays' methods; those that give values to Python; and what else may be asked of an array.
+METHODS = {
+    "argmax", "argmin", "argsort", "astype", "choose", "copy", "cumprod", "cumsum", "diagonal", "dot", "flatten", "ravel",
+    "repeat", "reshape", "round", "take", "trace",
+}  # fmt: skip
+READINGS = {
+    "__bool__", "__complex__", "__contains__", "__float__", "__format__", "__index__", "__int__", "__reduce__", "__repr__",
+    "__str__", "item", "tobytes", "tolist",
+}  # fmt: skip
+HARMLESS = {
+    "T", "all", "any", "base", "clip", "ctypes", "dtype", "fill", "flags", "itemsize", "max", "mean", "min", "nbytes", "ndim",
+    "prod", "shape", "size", "squeeze", "std", "strides", "sum", "swapaxes", "transpose", "var", "view",
+}  # fmt: skip
+ALLOWED = METHODS | READINGS | HARMLESS
+SAME = {np.ndarray.astype, np.broadcast_to, np.squeeze}  # which may give the array itself
+KNOWN = FUNCTIONS | QUESTIONS | {np.ndarray.__getitem__, *(getattr(np.ndarray, name) for name in METHODS)}
+
+
+class Recorded(np.ndarray):
+    """An array of a step that is being recorded: whatever is computed with it is noted."""
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = (), **options: Any) -> Any:
+        program, function = here(), getattr(ufunc, method)
+        if program is None:
+            return function(*_plain(inputs), **({"out": _plain(out)} if out else {}), **_plain(options))
+        return program.ufunc(function, inputs, out, options)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        return _any_function(function, args, options)
+
+    def __getattribute__(self, name: str) -> Any:
+        if now is not None and name not in ALLOWED and not name.startswith("__") and (program := here()):
+            program.refuse(f"`{name}` of an array is used, of which a recording is not told")
+        return super().__getattribute__(name)
+
+    def __setattr__(self, name: str, new: Any) -> None:
+        if program := here():
+            program.refuse(f"`{name}` of an array is set, of which a recording is not told")
+        super().__setattr__(name, new)
+
+    def __getitem__(self, key: Any) -> Any:
+        if any(isinstance(part, np.ndarray) and part.dtype == bool for part in (key if isinstance(key, tuple) else (key,))):
+            _looked_at()  # at how many there are
+        return _any_function(np.ndarray.__getitem__, (self, key), {})
+
+    def __setitem__(self, key: Any, new: Any) -> None:
+        if program := here():
+            program.call(np.ndarray.__setitem__, self, key, new)
+        else:
+            np.ndarray.__setitem__(*_plain((self, key, new)))
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.copy(order="K")
+
+    def fill(self, new: Any) -> None:
+        self[...] = new
+
+
+def _method(name: str) -> Callable[..., Any]:
+    plain = getattr(np.ndarray, name)
+    return lambda self, *args, **options: _any_function(plain, (self, *args), options)
+
+
+def _reading(name: str) -> Callable[..., Any]:
+    plain = getattr(np.ndarray, name)
+
+    def method(self: Recorded, *args: Any) -> Any:
+        _looked_at()
+        return plain(*_plain((self, *args)))
+
+    return method
+
+
+for _name in METHODS:
+    setattr(Recorded, _name, _method(_name))
+for _name in READINGS:
+    setattr(Recorded, _name, _reading(_name))
+
+
+def _any_function(function: Callable[..., Any], args: Any, options: Any) -> Any:
+    program = here()
+    return function(*_plain(args), **_plain(options)) if program is None else program.function(function, args, options)
+
+
+def _looked_at() -> None:
+    if program := here():
+        program.refuse("a value is looked at, which a replay would not do")
+
+
+def _plain(x: Any) -> Any:
+    """Arrays as NumPy's own."""
+    return _each(lambda a: np.ndarray.view(a, np.ndarray) if type(a) is Recorded else a, x)
