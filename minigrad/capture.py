@@ -15,8 +15,13 @@ depends on numbers which change. Whoever has such a number says so, in a way tha
 
 The random stream and the optimizers do, so that a replay draws new noise and makes the next step.
 
-A recorded step may not look at a value: `.item()`, a mask as an index, anomaly detection. What cannot be recorded is made op by
-op, with a warning that says why.
+A recorded step may not look at a value: `.item()`, a mask as an index. What cannot be recorded is made op by op, with a warning
+that says why. While anomalies are detected, every step is made op by op.
+
+What is Python's in a step stays as it was: a counter, a branch, a number from elsewhere, an optimizer's `betas`. So does what
+a name stands for. A state that a step keeps must be a tensor that is changed in place:
+
+    self.state.assign(new)  # and not: self.state = new
 """
 
 from __future__ import annotations
@@ -29,6 +34,7 @@ from typing import Any, TypeVar
 
 from minigrad import graph, program
 from minigrad.backend import is_gpu, kernels_named
+from minigrad.engine import detects_anomaly
 from minigrad.graph import Graph, Recording
 from minigrad.program import Program, tracked
 from minigrad.tensor import Array, Tensor
@@ -61,10 +67,10 @@ def again(read: Callable[[], T]) -> T | Callable[[], T]:
 
 
 def from_host(read: Callable[[], Sequence[float]], count: int, dtype: Any, backend_name: str) -> Array:
-    """The `count` numbers that `read` gives, of a type of 8 bytes, as an array; of a recorded step, those of each replay."""
+    """The `count` numbers that `read` gives as an array; of a recorded step, those of each replay. On a GPU of 8 bytes each."""
     if backend_name == "cupy":
         return kernels_named(backend_name).numbers.from_host(read, count, dtype)
-    return program.from_host(read, count, dtype)
+    return program.from_host(read, dtype)
 
 
 class Captured:
@@ -73,7 +79,7 @@ class Captured:
     Parameters
     ----------
     step : takes tensors, always of the same shapes, and gives one-element tensors by name. What it keeps, such as weights, it
-        must change in place; what it gives must not be differentiated.
+        must change in place; what it gives must not be differentiated. It works on copies of its inputs.
     """
 
     def __init__(self, step: Callable[..., Outputs]) -> None:
@@ -84,7 +90,9 @@ class Captured:
         self.refused = False
 
     def __call__(self, *inputs: Tensor) -> Outputs:
-        if self.refused or recording():
+        if not all(isinstance(x, Tensor) for x in inputs):
+            raise TypeError(f"a captured step takes tensors, not {', '.join(type(x).__name__ for x in inputs)}")
+        if self.refused or recording() or detects_anomaly():
             return self.step(*inputs)
         self.calls += 1
         if isinstance(self.recorded, Graph):

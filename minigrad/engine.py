@@ -321,6 +321,11 @@ def detect_anomaly() -> Iterator[None]:
         _mode.anomaly = before
 
 
+def detects_anomaly() -> bool:
+    """Whether `detect_anomaly` is on in this thread."""
+    return _mode.anomaly
+
+
 def _signature(op: Op, arrays: Sequence[Any]) -> str:
     names = [f"{op.input_names[0]}[{i}]" for i in range(len(arrays))] if op.variadic else op.input_names
     shown = [f"{name} {getattr(a, 'shape', a)}" for name, a in zip(names, arrays, strict=False)]

@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import program
 from minigrad.backend import kernels_named
-from minigrad.program import check_input
+from minigrad.program import check_inputs
 from minigrad.tensor import Array, Tensor
 
 Outputs = dict[str, Tensor]
@@ -43,7 +44,7 @@ class Graph:
         global now
         with aside(pool) as stream:
             stream.begin_capture()
-            now = self.recording
+            now, program.counters = self.recording, self.recording.counters
             try:
                 outputs = step(*self.inputs)
                 self.names = list(outputs)
@@ -53,17 +54,19 @@ class Graph:
                     stream.end_capture()
                 raise
             finally:
-                now = None
+                now = program.counters = None
             self.graph = stream.end_capture()
         self.recording.constants.send()
 
     def replay(self, inputs: Sequence[Tensor]) -> Outputs:
         """Make the step with these inputs, on the current stream. Waits for nothing."""
+        check_inputs([x.data for x in self.inputs], [x.data for x in inputs])
         for own, x in zip(self.inputs, inputs, strict=True):
-            check_input(own.data, x.data)
             own.data[...] = x.data
         for work in self.recording.work:
             work()
+        for counter in self.recording.counters:
+            counter[0] += 1
         self.recording.changing.send()
         self.graph.launch()
         values = self.values.copy()  # the next replay overwrites them
@@ -75,6 +78,7 @@ class Recording:
 
     def __init__(self) -> None:
         self.work: list[Callable[[], None]] = []
+        self.counters: list[list[int]] = []  # of the tensors that are changed in place
         self.changing, self.constants = Numbers(CHANGING), Numbers(CONSTANT)
 
     def refuse(self, reason: str) -> None:

@@ -27,7 +27,7 @@ class Optimizer:
     params : iterable of Tensor
         To be changed in place. They must fill one piece of memory, as `nn.Parameter` makes them.
     lr : float
-        Learning rate; may be changed between steps.
+        Learning rate; may be changed between steps. (The other numbers of a captured step stay as they were.)
     """
 
     state_names: tuple[str, ...] = ()  # one array like the parameter under each name, for each parameter

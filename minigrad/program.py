@@ -37,11 +37,21 @@ POOL = threading.RLock()  # some of numba's thread pools end the process if two 
 ALIGNMENT = 64  # bytes: a line of the processor's cache
 
 now: Program | None = None  # what is being recorded, in some thread
+counters: list[list[int]] | None = None  # of the tensors that it changes in place
 
 
 def here() -> Program | None:
     """What is being recorded in this thread."""
-    return now if now is not None and now.thread == threading.get_ident() else None
+    program = now
+    return program if program is not None and program.thread == threading.get_ident() else None
+
+
+def count_change(counter: list[int]) -> None:
+    """Add 1 to a tensor's count of changes: now and, of a recorded step, at each replay."""
+    if counters is not None:
+        counters.append(counter)
+    if counters is None or here():  # a CUDA graph is recorded without changing anything
+        counter[0] += 1
 
 
 def tracked(x: Array) -> Array:
@@ -56,10 +66,10 @@ def empty(shape: Sequence[int], dtype: Any) -> Array:
     return np.empty(shape, dtype) if program is None else program.store(np.empty(shape, dtype))
 
 
-def from_host(read: Callable[[], Sequence[float]], count: int, dtype: Any) -> Array:
-    """The `count` numbers that `read` gives, as an array; of a recorded step, those of each replay."""
+def from_host(read: Callable[[], Sequence[float]], dtype: Any) -> Array:
+    """The numbers that `read` gives, as an array; of a recorded step, those of each replay."""
     program = here()
-    return np.array(read(), dtype) if program is None else program.from_host(read, count, dtype)
+    return np.array(read(), dtype) if program is None else program.from_host(read, dtype)
 
 
 def value(number: T | Callable[[], T]) -> T:
@@ -67,11 +77,11 @@ def value(number: T | Callable[[], T]) -> T:
     return number() if callable(number) else number
 
 
-def check_input(own: Array, x: Array) -> None:
-    """ValueError if a recorded step cannot take an input."""
-    if (own.shape, own.dtype) != (x.shape, x.dtype):
-        was, found = (f"{a.shape} {a.dtype}" for a in (own, x))
-        raise ValueError(f"the step was captured with an input {was}, and is given one {found}")
+def check_inputs(recorded: Sequence[Array], given: Sequence[Array]) -> None:
+    """ValueError if a step that was recorded with some inputs cannot take others."""
+    was, found = ([f"{x.shape} {x.dtype}" for x in arrays] for arrays in (recorded, given))
+    if was != found:
+        raise ValueError(f"the step was captured with inputs {', '.join(was)}, and is given {', '.join(found) or 'none'}")
 
 
 class Program:
@@ -81,30 +91,36 @@ class Program:
         self.inputs = [x.copy(order="K") for x in inputs]  # where the step finds its inputs at each replay
         self.thread = threading.get_ident()
         self.calls: list[Callable[[], Any]] = []
+        self.counters: list[list[int]] = []  # of the tensors that are changed in place
         self.refusal = ""  # why the step cannot be replayed
         self.free: list[np.ndarray] = []  # blocks of memory, those that were freed last at the end
         self.size = 0  # bytes, of all blocks
 
     def record(self, step: Callable[..., dict[str, Array]]) -> dict[str, np.ndarray]:
         """Make the step, on tracked arrays, and record it. What it gives is overwritten by each replay."""
-        global now
+        global now, counters
         with POOL:
-            now = self
+            now, counters = self, self.counters
             try:
                 outputs = step(*map(self.track, self.inputs))
                 self.outputs = {name: self.resident(x) for name, x in outputs.items()}
             finally:
-                now = None
+                now = counters = None
         return self.outputs
 
     def replay(self, inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """Make the step with these inputs. What it gives is overwritten by the next replay. NumPy gives no warnings."""
+        """Make the step with these inputs. What it gives is overwritten by the next replay.
+
+        NumPy gives no warnings, and loops of other threads wait until it is done.
+        """
+        check_inputs(self.inputs, inputs)
         for own, x in zip(self.inputs, inputs, strict=True):
-            check_input(own, x)
             own[...] = x
         with POOL, np.errstate(all="ignore"):
             for call in self.calls:
                 call()
+        for counter in self.counters:
+            counter[0] += 1
         return self.outputs
 
     def refuse(self, reason: str) -> None:
@@ -117,25 +133,28 @@ class Program:
         self._outside(work)
         self._add(partial(self._outside, work))
 
-    def _outside(self, work: Callable[[], None]) -> None:
-        """Do work of which nothing is recorded, and which may wait for other threads."""
+    def _outside(self, work: Callable[[], T]) -> T:
+        """Do work of which nothing is recorded, and which may wait for other threads: they get the pool meanwhile.
+
+        `now` belongs to whoever has the pool, so it is set back after the pool has been taken again.
+        """
         global now
         before, now = now, None
         POOL.release()
         try:
-            work()
+            return work()
         finally:
             POOL.acquire()
             now = before
 
-    def from_host(self, read: Callable[[], Sequence[float]], count: int, dtype: Any) -> Recorded:
-        """An array of the `count` numbers that `read` gives, at each replay anew."""
-        numbers = np.empty(count, dtype)
+    def from_host(self, read: Callable[[], Sequence[float]], dtype: Any) -> Recorded:
+        """An array of the numbers that `read` gives, at each replay anew."""
+        numbers = np.array(self._outside(read), dtype)
 
         def fill() -> None:
             numbers[:] = read()
 
-        self.on_host(fill)
+        self._add(partial(self._outside, fill))
         return self.track(numbers)
 
     def call(self, function: Callable[..., Any], *args: Any, **options: Any) -> None:
@@ -256,7 +275,7 @@ class Room:
 
     def __init__(self, program: Program, array: np.ndarray, block: np.ndarray | None = None, whole: Room | None = None) -> None:
         self.program, self.array, self.block = weakref.ref(program), array, block
-        self.whole = whole  # the room that the array is a view into
+        self.whole = whole  # the room of what the array is a view of, where NumPy has made it of the block itself
         self.__array_interface__ = array.__array_interface__
 
     def __del__(self) -> None:

@@ -33,7 +33,7 @@ class Tensor:
     data : the array itself
     grad : array or None, filled by `backward()`
     op : the applied operation whose output this is; None for a leaf, one that was made by hand
-    changes : a list of one number, how often optimizers have changed the values in place, so that backward can refuse stale
+    changes : a list of one number, how often the values have been changed in place, so that backward can refuse stale
         ones; a view of another tensor's memory shares its list
     """
 
@@ -107,12 +107,13 @@ class Tensor:
     def assign(self, data: TensorLike) -> None:
         """Replace the values in place, as an optimizer does. Shape and dtype stay; graphs that kept this tensor are stale."""
         self.data[...] = raw(data)
-        self.changes[0] += 1
+        program.count_change(self.changes)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         """A leaf with the same values, of the same class."""
         copy = object.__new__(type(self))
-        copy._data, copy.requires_grad, copy.grad = self.data.copy(order="K"), self.requires_grad, None
+        copy._data, copy.requires_grad = self.data.copy(order="K"), self.requires_grad
+        copy.grad = None if self.grad is None else self.grad.copy()
         copy.op, copy.changes = None, [0]
         return copy
 

@@ -50,7 +50,7 @@ class _BatchNorm(_Norm):
         statistics = self.running_mean, self.running_var
         y = F.batch_norm(x, *statistics, self.weight, self.bias, self.training, self.momentum, eps=self.eps)
         if self.training:
-            self.num_batches_tracked.assign(self.num_batches_tracked + 1)
+            self.num_batches_tracked.assign(self.num_batches_tracked.data + 1)
         return y
 
 

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 
 from minigrad.backend import kernels
-from minigrad.engine import Op, is_recording, no_grad
+from minigrad.engine import Op, is_recording
 from minigrad.kernels.geometry import real
 from minigrad.ops.elementwise import sqrt
 from minigrad.ops.reduce import mean, sum_to
@@ -237,5 +237,4 @@ def _rows_to_channels(rows: Tensor, shape: Shape) -> Tensor:
 def _follow(running: Tensor | None, new: Array, momentum: float) -> None:
     """Move running statistics towards those of a batch. No graph records it, but one that used the old ones is stale."""
     if running is not None:
-        with no_grad():
-            running.assign((1 - momentum) * running + momentum * Tensor(new))
+        running.assign((1 - momentum) * running.data + momentum * new)

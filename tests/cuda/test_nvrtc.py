@@ -19,6 +19,11 @@ def check(answer: tuple) -> Any:
     return values[0] if values else None
 
 
+def room(size: int) -> bytes:
+    """Bytes for NVRTC to write to. One more than it needs: Python has a single object for all bytes of length one."""
+    return bytes(size + 1)
+
+
 def compile_cuda(source: str, names: list[str], options: tuple[str, ...], architecture: str = "sm_90") -> bytes:
     """Machine code with the kernels of these names; RuntimeError with the compiler's messages."""
     program = check(nvrtc.nvrtcCreateProgram(source.encode(), b"kernel.cu", 0, [], []))
@@ -26,13 +31,13 @@ def compile_cuda(source: str, names: list[str], options: tuple[str, ...], archit
         check(nvrtc.nvrtcAddNameExpression(program, name.encode()))
     flags = [flag.encode() for flag in (f"--gpu-architecture={architecture}", *options)]
     (result,) = nvrtc.nvrtcCompileProgram(program, len(flags), flags)
-    log = b" " * check(nvrtc.nvrtcGetProgramLogSize(program))
+    log = room(check(nvrtc.nvrtcGetProgramLogSize(program)))
     check(nvrtc.nvrtcGetProgramLog(program, log))
     if result != nvrtc.nvrtcResult.NVRTC_SUCCESS or b"warning" in log:
         raise RuntimeError(log.decode())
     for name in names:
         check(nvrtc.nvrtcGetLoweredName(program, name.encode()))
-    code = b" " * check(nvrtc.nvrtcGetCUBINSize(program))
+    code = room(check(nvrtc.nvrtcGetCUBINSize(program)))
     check(nvrtc.nvrtcGetCUBIN(program, code))
     return code
 

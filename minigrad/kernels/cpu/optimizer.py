@@ -66,8 +66,7 @@ def _each(
     numbers: Callable[[], tuple[float, ...]],
 ) -> None:
     """Run an optimizer's loop on each parameter, with numbers in its own precision, so that float32 stays float32."""
-    count = len(numbers())
-    exact = {dtype: program.from_host(numbers, count, dtype) for dtype in {p.dtype for p in params}}
+    exact = {dtype: program.from_host(numbers, dtype) for dtype in {p.dtype for p in params}}
     counts = tracked(bad)
     for k, (p, g, *state) in enumerate(zip(params, grads, *states, strict=True)):
         arrays = flat([tracked(p), g, *map(tracked, state)])

@@ -17,7 +17,7 @@ Array = Any
 
 def philox(seed: int | Callable[[], int], counter: int | Callable[[], int], count: int) -> Array:
     out = program.empty((-(-count // 4), 4), np.uint32)
-    launch(_philox, program.from_host(lambda: (value(seed), value(counter)), 2, np.uint64), out)
+    launch(_philox, program.from_host(lambda: (value(seed), value(counter)), np.uint64), out)
     return out.reshape(-1)[:count]
 
 
