@@ -34,9 +34,8 @@ class Graph:
     """A recorded step, with the memory that it reads and writes."""
 
     def __init__(self, inputs: Sequence[Tensor]) -> None:
-        self.inputs = [
-            Tensor(x.data.copy(order="K"), x.requires_grad) for x in inputs
-        ]  # where the step finds its inputs at each replay
+        # Where the step finds its inputs at each replay.
+        self.inputs = [Tensor(x.data.copy(order="K"), x.requires_grad) for x in inputs]
         self.recording = Recording()
 
     def record(self, step: Callable[..., Outputs], pool: Any) -> None:
