@@ -184,7 +184,7 @@ def sides_of(case: Case, settings: Settings, op_by_op: bool = False) -> Iterator
         setup = str(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "setup.safetensors")
         write_setup(case, Path(setup), settings.replayed)
         sides = {}
-        for side, captured in (("ours", True), (OP_BY_OP, False))[: 1 + op_by_op]:
+        for side, captured in {"ours": True, **({OP_BY_OP: False} if op_by_op else {})}.items():
             worker = Worker("benchmarks.steps:Ours", settings, case=asdict(case), setup=setup, captured=captured)
             sides[side] = stack.enter_context(worker)
         missing: dict[str, str] = {}

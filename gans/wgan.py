@@ -28,7 +28,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 import minigrad as mg
-import minigrad.functional as F
 from gans.data.pictures import load_pictures
 from gans.networks.critics import LATENT_SIZE, PAIRS
 from gans.training.cli import main
@@ -101,9 +100,8 @@ class WGAN(LatentTrainer):
                 fake = G(self.noise(n))
             critic_loss = f(fake).mean() - f(x).mean()
             self.critic_optimizer.step(mg.grad(critic_loss, f.parameters()))
-            with mg.no_grad():
-                for p in f.parameters():
-                    p.assign(F.clip(p, -self.config.clip, self.config.clip))
+            for p in f.parameters():
+                p.assign(p.data.clip(-self.config.clip, self.config.clip))
 
         g_loss = -f(G(self.noise(n))).mean()
         self.g_optimizer.step(mg.grad(g_loss, G.parameters()))  # through f, but only to G's weights

@@ -5,7 +5,6 @@ Source: Yazici et al., "The unusual effectiveness of averaging in GAN training",
 
 from __future__ import annotations
 
-import minigrad as mg
 from minigrad import nn
 
 
@@ -14,8 +13,7 @@ def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
 
     Buffers, such as the running statistics of batch normalisation, are copied: they are averages already.
     """
-    with mg.no_grad():
-        for a, p in zip(average.parameters(), network.parameters(), strict=True):
-            a.assign(a + (p - a) * (1 - decay))
-        for copied, buffer in zip(average.buffers(), network.buffers(), strict=True):
-            copied.assign(buffer)
+    for a, p in zip(average.parameters(), network.parameters(), strict=True):
+        a.assign(a.data + (p.data - a.data) * a.dtype.type(1 - decay))
+    for copied, buffer in zip(average.buffers(), network.buffers(), strict=True):
+        copied.assign(buffer.data)

@@ -14,7 +14,6 @@ from minigrad.engine import no_grad
 from minigrad.kernels.geometry import real, whole
 from minigrad.nn.conv import ConvTranspose2d
 from minigrad.nn.module import Buffer, Module, Parameter
-from minigrad.program import tracked
 from minigrad.tensor import Shape, Tensor
 
 
@@ -129,7 +128,7 @@ class _SpectrallyNormal(Module):
     @property
     def weight(self) -> Tensor:
         """weight_orig / sigma with sigma = u^T W v. The next iteration changes u and v in place, so the graph gets copies."""
-        u, v = (Tensor(tracked(vector.data).copy()) for vector in (self.weight_u, self.weight_v))
+        u, v = (Tensor(vector.data.copy()) for vector in (self.weight_u, self.weight_v))
         return self.weight_orig / F.matmul(u, F.matmul(_as_matrix(self.weight_orig, self), v))
 
 

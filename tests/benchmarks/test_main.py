@@ -67,6 +67,12 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Settings]]:
     return done
 
 
+def answer_checks(monkeypatch: pytest.MonkeyPatch, gpu_tests: str, passed: bool) -> None:
+    """The GPU tests end with a sentence, and the steps are captured."""
+    monkeypatch.setattr(check, "run_gpu_tests", lambda log: check.Outcome(gpu_tests, passed))
+    monkeypatch.setattr(check, "check_capture", lambda: check.Outcome("| mnist_gan | yes |", True))
+
+
 def test_by_default_all_parts_run_with_all_variants(monkeypatch: pytest.MonkeyPatch) -> None:
     done = recorded(monkeypatch)
     program.main([])
@@ -85,8 +91,7 @@ def test_check_runs_the_gpu_tests_first_and_compiles_after_the_other_tables(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     done = recorded(monkeypatch)
-    monkeypatch.setattr(check, "run_gpu_tests", lambda log: check.Outcome("12 passed", True))
-    monkeypatch.setattr(check, "check_capture", lambda: check.Outcome("| mnist_gan | yes |", True))
+    answer_checks(monkeypatch, "12 passed", True)
     program.main(["--check", "--out", str(tmp_path)])
     assert [(name, "compiled" in settings.variants) for name, settings in done] == [
         ("floor", False), ("steps", False), ("layers", False), ("overhead", False), ("steps", True), ("start", False),
@@ -101,8 +106,7 @@ def test_check_measures_the_parts_that_were_asked_for_and_fails_with_the_gpu_tes
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     done = recorded(monkeypatch)
-    monkeypatch.setattr(check, "run_gpu_tests", lambda log: check.Outcome("1 failed", False))
-    monkeypatch.setattr(check, "check_capture", lambda: check.Outcome("| mnist_gan | yes |", True))
+    answer_checks(monkeypatch, "1 failed", False)
     with pytest.raises(SystemExit, match="GPU tests: not passed"):
         program.main(["--check", "--part", "layers", "--part", "floor", "--out", str(tmp_path)])
     assert [name for name, _ in done] == ["floor", "layers"]

@@ -69,7 +69,7 @@ def _each(
     exact = {dtype: program.from_host(numbers, dtype) for dtype in {p.dtype for p in params}}
     counts = tracked(bad)
     for k, (p, g, *state) in enumerate(zip(params, grads, *states, strict=True)):
-        arrays = flat([tracked(p), g, *map(tracked, state)])
+        arrays = flat([p, g, *map(tracked, state)])
         loop([*arrays, counts[k : k + 1], exact[p.dtype]])
 
 
