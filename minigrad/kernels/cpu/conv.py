@@ -1,20 +1,19 @@
-"""Convolution and its gradients on the CPU: matrix products with patches, cut out piece by piece.
+"""Convolution and its gradients on the CPU: products of tiles that find their numbers in the images where they are.
 
 With P positions (of all images), K numbers in a patch, and weights for O channels:
 
     conv2d            (P, O) = patches (P, K)  weights^T (K, O)
-    conv_transpose2d  fold of (P, K) = g (P, O)  weights (O, K)
-    conv2d_weight     (O, K) = g^T (O, P)  patches (P, K)
+    conv_transpose2d  (pixels, C) = patches of g  weights (taps O, C): each pixel gathers what the taps that meet it give
+    conv2d_weight     (C, O) at each tap = x at the pixels that it meets, transposed  g
 
-The patches of all positions are as large as kernel height x kernel width images, so they never exist at once: a thread cuts
-out a block of them that fits its cache, multiplies it by the tiles of `gemm`, and goes on to the next. Images and weights lie
-channels-last, so that a row of the kernel, kernel width x channels numbers, is one run in the image. Where there is padding,
-the image is first copied into a frame of zeros, so that at every position the same runs are copied from one place to another.
-Every number is summed in an order that does not depend on how many threads there are.
+The patches are as large as kernel height x kernel width images. They are never written down: a tile of `gemm` takes a table
+of where its rows begin, and a list of the runs that it sums over, and images and weights lie channels-last, so that a row of
+the kernel, or at least a pixel, is one run. `taps` says which taps meet which pixels; those that meet none (padding) cost
+nothing. Every number is summed in an order that does not depend on how many threads there are.
 
-A tile of the product is many channels wide, and would be nearly empty where a network ends in an image of three, or in a
-single logit. But if the kernel moves by one pixel at a time, what x is to g in a convolution is what g is to x in another one,
-with the kernel turned round: the images change places and the few channels become part of a patch. See `_turn`.
+A tile is many channels wide, and would be nearly empty where a network begins or ends with an image of one channel or three:
+such layers are `patches`' work. If the kernel moves by one pixel at a time, what x is to g in a convolution is what g is to x
+in another one, with the kernel turned round: the images change places and the few channels become part of a patch. See `_turn`.
 """
 
 from __future__ import annotations
@@ -25,18 +24,22 @@ import numba
 import numpy as np
 
 from minigrad.kernels import reference
+from minigrad.kernels.cpu import patches
 from minigrad.kernels.cpu.gemm import BLOCK, pack_columns, pack_rows
 from minigrad.kernels.cpu.launch import launch
 from minigrad.kernels.cpu.loops import REAL, in_c_order
-from minigrad.kernels.cpu.vectors import ROWS, VECTOR_BYTES, VECTORS, add_row, copy_row, multiply_tile
+from minigrad.kernels.cpu.patches import add_frame
+from minigrad.kernels.cpu.taps import plan
+from minigrad.kernels.cpu.vectors import ROWS, VECTOR_BYTES, VECTORS, copy_row, multiply_tile
 from minigrad.kernels.geometry import Geometry
 from minigrad.layout import by_pixel, channels_last
+from minigrad.program import tracked
 
 Array = Any
 
-CACHE = 1 << 17  # numbers in a block of patches: half a megabyte of float32 stays in the second-level cache
-FEW = 16  # output channels: with fewer, half of a tile's width would be empty
-UNITS = 8  # of work that a transposed convolution is cut into, at least, where it can be
+CACHE = 1 << 17  # numbers: half a megabyte of float32 stays in the second-level cache
+FEW = 16  # channels: with fewer, half of a tile's width would be empty
+TILES = 16  # that use a piece of the weights one after the other
 
 
 def conv2d(x: Array, weight: Array, bias: Array | None, geometry: Geometry) -> Array:
@@ -45,11 +48,7 @@ def conv2d(x: Array, weight: Array, bias: Array | None, geometry: Geometry) -> A
         return channels_last(reference.conv2d(x, weight, bias, geometry))
     if _has_few(weight.shape, geometry):
         return conv_transpose2d(x, _turn(weight), bias, _turned(geometry))
-    n, out = len(x), len(weight)
-    y = np.empty((n, *geometry.positions, out), x.dtype, like=x)
-    row, numbers, threads = _row(bias, out, x), _numbers(x, geometry), numba.get_num_threads()
-    launch(_conv, _pixels(x), _pixels(weight), row, y.reshape(-1), n, out, numbers, threads)
-    return y.transpose(0, 3, 1, 2)
+    return _gathered(x, weight, bias, geometry, transposed=False)
 
 
 def conv_transpose2d(g: Array, weight: Array, bias: Array | None, geometry: Geometry) -> Array:
@@ -58,10 +57,12 @@ def conv_transpose2d(g: Array, weight: Array, bias: Array | None, geometry: Geom
         return channels_last(reference.conv_transpose2d(g, weight, bias, geometry))
     if _has_few(weight.shape, geometry):
         return conv2d(g, _turn(weight), bias, _turned(geometry))
+    if weight.shape[1] >= FEW:
+        return _gathered(g, weight, bias, geometry, transposed=True)
     n, (out, channels) = len(g), weight.shape[:2]
     x = np.empty((n, *geometry.image, channels), g.dtype, like=g)
-    row, numbers, threads = _row(bias, channels, g), _numbers(weight, geometry), numba.get_num_threads()
-    launch(_transpose, _pixels(g), _pixels(weight), row, x.reshape(-1), n, out, numbers, threads)
+    arrays = _pixels(g), _pixels(weight), _row(bias, channels, g), x.reshape(-1)
+    launch(patches.fold_product, *arrays, n, out, _numbers(channels, geometry), numba.get_num_threads())
     return x.transpose(0, 3, 1, 2)
 
 
@@ -73,9 +74,24 @@ def conv2d_weight(x: Array, g: Array, geometry: Geometry) -> Array:
     if _has_few((out, channels), geometry):
         return channels_last(_turn(conv2d_weight(g, x, _turned(geometry))))
     w = np.empty((out, *geometry.kernel, channels), x.dtype, like=x)
-    numbers, threads = _numbers(x, geometry), numba.get_num_threads()
-    launch(_weight, _pixels(x), _pixels(g), w.reshape(-1), len(x), out, numbers, threads)
+    whole_tiles = channels % (VECTORS * VECTOR_BYTES // x.itemsize) == 0  # so that none reads beyond the end of an image
+    kernel = _weight if whole_tiles else patches.weight
+    numbers = _numbers(channels, geometry)
+    launch(kernel, _pixels(x), _pixels(g), w.reshape(-1), len(x), out, numbers, numba.get_num_threads())
     return w.transpose(0, 3, 1, 2)
+
+
+def _gathered(x: Array, weight: Array, bias: Array | None, geometry: Geometry, transposed: bool) -> Array:
+    """A convolution of x, or a transposed one, with weights for many channels."""
+    n, (out, depth), source, target = len(x), weight.shape[:2], geometry.image, geometry.positions
+    if transposed:
+        depth, out, source, target = out, depth, target, source
+    margins, classes, runs = plan(geometry, transposed, n)
+    y = np.empty((n, *target, out), x.dtype, like=x)
+    arrays = _pixels(x), _pixels(weight), _row(bias, out, x), y.reshape(-1)
+    sizes = n, depth, out, geometry.kernel[0] * geometry.kernel[1], *source, *margins, target[0] * target[1]
+    launch(_gather, *arrays, sizes, tracked(classes), tracked(runs), transposed, numba.get_num_threads())
+    return y.transpose(0, 3, 1, 2)
 
 
 def _has_few(shape: tuple[int, ...], geometry: Geometry) -> bool:
@@ -128,230 +144,145 @@ def _row(bias: Array | None, size: int, like: Array) -> Array:
     return np.zeros(size, like.dtype, like=like) if bias is None else in_c_order(bias)
 
 
-def _numbers(x: Array, geometry: Geometry) -> tuple[int, ...]:
+def _numbers(channels: int, geometry: Geometry) -> tuple[int, ...]:
     """The geometry as the loops take it: channels, then pairs."""
     g = geometry
-    return (x.shape[1], *g.image, *g.positions, *g.kernel, *g.stride, *g.padding, *g.dilation)
+    return (channels, *g.image, *g.positions, *g.kernel, *g.stride, *g.padding, *g.dilation)
 
 
 @numba.njit(parallel=True, cache=True)
-def _conv(x: Array, w: Array, bias: Array, y: Array, n: int, out: int, geometry: Any, threads: int) -> None:
-    """(P, O) = patches weights^T: each thread some of the positions."""
-    channels, height, breadth, rows, columns, kh, kw, _, _, ph, pw, _, _ = geometry
-    k, run = kh * kw * channels, kw * channels
-    width = VECTORS * (VECTOR_BYTES // x.itemsize)
-    panels = (out + width - 1) // width
-    packed = np.empty((panels, k, width), x.dtype)
-    for panel in numba.prange(panels):
-        pack_columns(w[panel * width * k :], k, min(width, out - panel * width), packed[panel])
-    framed = _frame(x, n, channels, height, breadth, ph, pw)
-    depth = min(k, max(1, BLOCK // run) * run)  # columns of a block: whole rows of the kernel
-    most = ROWS * max(1, min(16, CACHE // (depth * ROWS)))  # positions of a block
-    group = max(1, CACHE // (depth * width))  # panels of weights that stay in the cache beside it
-    tiles = (n * rows * columns + ROWS - 1) // ROWS
+def _gather(
+    x: Array, w: Array, bias: Array, y: Array, sizes: Any, classes: Array, runs: Array, transposed: bool, threads: int
+) -> None:
+    """y = bias + sums over the taps, class by class; each thread does its share of the tiles, counted by their taps."""
+    n, depth, out, taps, height, breadth, down, across, _ = sizes
+    packed = _packed(w, depth, out, taps, transposed)
+    framed = add_frame(x, n, depth, height, breadth, down, across)
+    tiles, costs = np.empty(len(classes), np.int64), np.empty(len(classes), np.int64)
+    for c in range(len(classes)):
+        tiles[c] = (n * classes[c].down * classes[c].across + ROWS - 1) // ROWS
+        costs[c] = classes[c].runs * classes[c].length + 1
+    total = (tiles * costs).sum()
     for t in numba.prange(threads):
-        block = np.empty(most * depth, x.dtype)
-        first, last = tiles * t // threads * ROWS, min(tiles * (t + 1) // threads * ROWS, n * rows * columns)
-        for p in range(first, last, most):
-            count = min(most, last - p)
-            for left in range(0, k, depth):
-                wide = min(depth, k - left)
-                runs = _runs(geometry, channels, left, left + wide, wide, most, width)
-                _cut(framed, geometry, channels, p, count, runs, wide, block)
-                for some in range(0, panels, group):
-                    for i in range(0, count, ROWS):
-                        for panel in range(some, min(some + group, panels)):
-                            place = y[(p + i) * out + panel * width :].ctypes
-                            init, init_row = (bias[panel * width :].ctypes, 0) if left == 0 else (place, out)
-                            multiply_tile(
-                                x, block[i * wide :].ctypes, wide, 1, packed[panel, left:].ctypes, width, wide,
-                                init, init_row, place, out, count - i, out - panel * width,
-                            )  # fmt: skip
-
-
-@numba.njit(parallel=True, cache=True)
-def _transpose(g: Array, w: Array, bias: Array, x: Array, n: int, out: int, geometry: Any, threads: int) -> None:
-    """Fold of (P, K) = g weights: each thread some groups of images and, where these are few, some of the channels."""
-    channels, height, breadth, rows, columns, kh, kw, _, _, ph, pw, _, _ = geometry
-    width = VECTORS * (VECTOR_BYTES // x.itemsize)
-    positions, frame_size = rows * columns, (height + 2 * ph) * (breadth + 2 * pw)
-    groups = min(n, max(1, n * positions // (8 * ROWS)))  # of images, so that a block has some strips of positions
-    part = channels  # those of one unit of work
-    while groups * (channels // part) < UNITS and part % (2 * width) == 0:
-        part //= 2
-    parts, k = channels // part, kh * kw * part
-    panels = (k + width - 1) // width  # of one part
-    packed = np.empty((parts * panels, out, width), g.dtype)
-    for p in numba.prange(parts * panels):
-        _pack_part(w, channels, part, p // panels, p % panels, kh * kw, packed[p])
-    batch = min(panels, BLOCK // width)  # panels of a block
-    most = ROWS * max(1, min(16, CACHE // (batch * width * ROWS)))  # positions of a block
-    for t in numba.prange(threads):
-        block = np.empty(most * batch * width, g.dtype)
-        frames = np.empty(((n + groups - 1) // groups) * frame_size * part, g.dtype)
-        for unit in range(groups * parts * t // threads, groups * parts * (t + 1) // threads):
-            group, which = unit // parts, unit % parts
-            first, last = n * group // groups, n * (group + 1) // groups
-            frames[:] = 0
-            for p in range(0, (last - first) * positions, most):
-                count = min(most, (last - first) * positions - p)
-                for left in range(0, panels, batch):
-                    wide = min(batch, panels - left) * width
-                    for panel in range(left, min(left + batch, panels)):
-                        for i in range(0, count, ROWS):
-                            _product_tile(
-                                g, (first * positions + p + i) * out, packed[which * panels + panel],
-                                block, i * wide + (panel - left) * width, wide, out, count - i,
-                            )  # fmt: skip
-                    runs = _runs(geometry, part, left * width, min(left * width + wide, k), wide, most, width)
-                    _fold(block, geometry, part, p, count, runs, wide, frames)
-            for image in range(first, last):
-                frame = frames[(image - first) * frame_size * part :]
-                _unframe(frame, bias, x, image, channels, part, which * part, height, breadth, ph, pw)
+        begin, end, before = total * t // threads, total * (t + 1) // threads, 0
+        for c in range(len(classes)):
+            first, last = _tiles_before(begin - before, costs[c], tiles[c]), _tiles_before(end - before, costs[c], tiles[c])
+            before += tiles[c] * costs[c]
+            if first < last:
+                _gather_class(framed, packed, bias, y, sizes, classes[c], runs, first, last)
 
 
 @numba.njit(cache=True)
-def _product_tile(g: Array, start: int, panel: Array, block: Array, place: int, wide: int, out: int, rows: int) -> None:
-    """block (rows, a panel's width) = g (rows, out) panel (out, a panel's width), in pieces of BLOCK rows of the panel."""
-    width = panel.shape[1]
-    zeros = np.zeros(width, g.dtype)
-    target = block[place:].ctypes
-    for o in range(0, out, BLOCK):
-        init, init_row = (zeros.ctypes, 0) if o == 0 else (target, wide)
-        depth = min(BLOCK, out - o)
-        multiply_tile(
-            g, g[start + o :].ctypes, out, 1, panel[o:].ctypes, width, depth, init, init_row, target, wide, rows, width
-        )
+def _tiles_before(cost: int, of_each: int, tiles: int) -> int:
+    """How many tiles begin before so much work is done."""
+    return min(tiles, max(0, (cost + of_each - 1) // of_each))
 
 
 @numba.njit(parallel=True, cache=True)
-def _weight(x: Array, g: Array, w: Array, n: int, out: int, geometry: Any, threads: int) -> None:
-    """(O, K) = g^T patches: each thread some columns of the patches, or, where there are too few, some rows of g^T."""
-    channels, height, breadth, rows, columns, kh, kw, _, _, ph, pw, _, _ = geometry
-    k, positions = kh * kw * channels, n * rows * columns
-    width = VECTORS * (VECTOR_BYTES // x.itemsize)
-    panels, tiles = (k + width - 1) // width, (out + ROWS - 1) // ROWS
-    by_columns = panels >= 2 * threads
-    framed = _frame(x, n, channels, height, breadth, ph, pw)
-    zeros = np.zeros(width, x.dtype)
-    for t in numba.prange(threads):
-        top, bottom = (0, tiles) if by_columns else (tiles * t // threads, tiles * (t + 1) // threads)
-        first, last = (panels * t // threads, panels * (t + 1) // threads) if by_columns else (0, panels)
-        if top == bottom:
-            continue
-        group = max(1, min(last - first, BLOCK // width))  # panels of a block
-        most = CACHE // (group * width)  # positions of a block
-        block = np.zeros(group * width * most, x.dtype)  # so that in columns beyond the last no odd number slows the processor
-        room = np.empty((bottom - top) * most * ROWS, x.dtype)
-        for left in range(first, last, group):
-            right = min(left + group, last)
-            runs = _runs(geometry, channels, left * width, min(right * width, k), width, most, width)
-            for p in range(0, positions, most):
-                count = min(most, positions - p)
-                _cut(framed, geometry, channels, p, count, runs, width, block)
-                strips = room[: (bottom - top) * count * ROWS].reshape(bottom - top, count, ROWS)
-                pack_rows(g[p * out :], out, top, strips)
-                for i in range(top, bottom):
-                    for panel in range(left, right):
-                        place = w[i * ROWS * k + panel * width :].ctypes
-                        init, init_row = (zeros.ctypes, 0) if p == 0 else (place, k)
-                        cut = block[(panel - left) * most * width :].ctypes
+def _packed(w: Array, depth: int, out: int, taps: int, transposed: bool) -> Array:
+    """The weights (taps depth, out) as panels; they are stored as (out, taps, depth), transposed as (depth, taps, out)."""
+    width = VECTORS * (VECTOR_BYTES // w.itemsize)
+    panels, k = (out + width - 1) // width, taps * depth
+    packed = np.empty((panels, k, width), w.dtype)
+    to = packed.reshape(-1)
+    if not transposed:
+        for panel in numba.prange(panels):
+            pack_columns(w[panel * width * k :], k, min(width, out - panel * width), packed[panel])
+        return packed
+    for block in numba.prange(panels * taps):
+        panel, tap = block // taps, block % taps
+        for p in range(depth):
+            start = (p * taps + tap) * out + panel * width
+            copy_row(w, w.ctypes, start, min(width, out - panel * width), to.ctypes, (block * depth + p) * width, width)
+    return packed
+
+
+@numba.njit(cache=True)
+def _gather_class(
+    x: Array, packed: Array, bias: Array, y: Array, sizes: Any, one: Any, runs: Array, first: int, last: int
+) -> None:
+    """Tiles first .. last - 1 of the targets of one class."""
+    _, depth, out, _, _, _, _, _, _ = sizes
+    panels, _, width = packed.shape
+    k = one.length * depth
+    offsets = runs[one.run : one.run + one.runs] * np.array([depth, depth * width])
+    piece = max(1, BLOCK // max(1, k))  # runs that are summed before it is the next tile's turn
+    group = max(1, CACHE // (max(1, min(one.runs, piece) * k) * width))  # panels of weights that stay in the cache
+    x_rows, y_rows = np.empty((TILES, ROWS), np.int64), np.empty((TILES, ROWS), np.int64)
+    first_row = np.zeros(ROWS, np.int64)
+    for block in range(first, last, TILES):
+        rows = _place(one, sizes, block * ROWS, x_rows, y_rows)
+        for run in range(0, max(1, one.runs), piece):
+            for some in range(0, panels, group):
+                for i in range(min(TILES, last - block)):
+                    for panel in range(some, min(some + group, panels)):
+                        place = y[panel * width :].ctypes
+                        init, init_rows = (bias[panel * width :].ctypes, first_row) if run == 0 else (place, y_rows[i])
                         multiply_tile(
-                            x, strips[i - top].ctypes, 1, ROWS, cut, width, count,
-                            init, init_row, place, k, out - i * ROWS, k - panel * width,
+                            x, x.ctypes, x_rows[i].ctypes, 1, packed[panel].ctypes, width,
+                            offsets[run:].ctypes, min(piece, one.runs - run), k,
+                            init, init_rows.ctypes, place, y_rows[i].ctypes, rows - i * ROWS, out - panel * width,
                         )  # fmt: skip
 
 
 @numba.njit(cache=True)
-def _pack_part(w: Array, channels: int, part: int, which: int, panel: int, taps: int, packed: Array) -> None:
-    """One panel of the weights (out, taps, channels) of one part of the channels; zeros beyond the last column."""
-    out, width = packed.shape
-    column = panel * width
-    # A part of all channels is one run through taps and channels; a smaller one has whole panels at each tap.
-    start = column if part == channels else column // part * channels + which * part + column % part
-    count = min(width, taps * part - column)
-    to = packed.reshape(-1)
-    for o in range(out):
-        copy_row(w, w.ctypes, o * taps * channels + start, count, to.ctypes, o * width, width)
+def _place(one: Any, sizes: Any, first: int, x_rows: Array, y_rows: Array) -> int:
+    """Fill in where targets of a class, from number `first` on, begin in y, and what they see in x; gives how many."""
+    n, depth, out, _, height, breadth, down, across, target = sizes
+    source = (height + 2 * down) * (breadth + 2 * across)
+    image, place = first // (one.down * one.across), first % (one.down * one.across)
+    i, j = place // one.across, place % one.across
+    x_places, y_places = x_rows.reshape(-1), y_rows.reshape(-1)
+    count = min(len(x_places), n * one.down * one.across - first)
+    for row in range(count):
+        x_places[row] = (image * source + i * one.source_down + j * one.source_across) * depth
+        y_places[row] = (image * target + one.first + i * one.target_down + j * one.target_across) * out
+        j += 1
+        if j == one.across:
+            i, j = i + 1, 0
+            if i == one.down:
+                image, i = image + 1, 0
+    return count
 
 
 @numba.njit(parallel=True, cache=True)
-def _frame(x: Array, n: int, channels: int, height: int, breadth: int, ph: int, pw: int) -> Array:
-    """The images with ph rows and pw columns of zeros around them; x itself if there are none."""
-    if ph == 0 and pw == 0:
-        return x
-    line, framed_line = breadth * channels, (breadth + 2 * pw) * channels
-    framed = np.empty(n * (height + 2 * ph) * framed_line, x.dtype)
-    for row in numba.prange(n * (height + 2 * ph)):
-        image, y = row // (height + 2 * ph), row % (height + 2 * ph) - ph
-        target = framed[row * framed_line : (row + 1) * framed_line]
-        if 0 <= y < height:
-            target[: pw * channels] = 0
-            target[pw * channels : pw * channels + line] = x[(image * height + y) * line : (image * height + y + 1) * line]
-            target[pw * channels + line :] = 0
-        else:
-            target[:] = 0
-    return framed
-
-
-@numba.njit(cache=True)
-def _unframe(
-    frame: Array, bias: Array, x: Array, image: int, channels: int, part: int, first: int,
-    height: int, breadth: int, ph: int, pw: int,
-) -> None:  # fmt: skip
-    """Write what is inside a frame, plus the bias, to channels first .. first + part - 1 of an image of x."""
-    for y in range(height):
-        for z in range(breadth):
-            source = ((y + ph) * (breadth + 2 * pw) + z + pw) * part
-            target = ((image * height + y) * breadth + z) * channels + first
-            for c in range(part):
-                x[target + c] = frame[source + c] + bias[first + c]
-
-
-@numba.njit(cache=True)
-def _runs(geometry: Any, channels: int, left: int, right: int, width: int, rows: int, longest: int) -> Array:
-    """How columns left .. right - 1 of a patch are copied: (offset in the framed image, place in the block, count) each.
-
-    The block has panels of `width` columns for `rows` positions. No run is longer than `longest`.
-    """
-    _, _, breadth, _, _, _, kw, _, _, _, pw, dh, dw = geometry
-    span = kw if dw == 1 else 1  # taps whose pixels are neighbours in memory
-    stretch, stretches = span * channels, kw // span
-    runs = np.empty((right - left, 3), np.int64)
-    count, column = 0, left
-    while column < right:
-        q, panel, within = column // stretch, (column - left) // width, (column - left) % width
-        end = min(right, (q + 1) * stretch, column + width - within, column + longest)
-        pixel = q // stretches * dh * (breadth + 2 * pw) + q % stretches * dw
-        runs[count, 0] = pixel * channels + column - q * stretch
-        runs[count, 1] = panel * rows * width + within
-        runs[count, 2] = end - column
-        count, column = count + 1, end
-    return runs[:count]
-
-
-@numba.njit(cache=True)
-def _cut(x: Array, geometry: Any, channels: int, first: int, count: int, runs: Array, width: int, block: Array) -> None:
-    """Copy columns of the patches at `count` positions, from number `first` on, from framed images to a block."""
-    for row in range(count):
-        start = _corner(geometry, channels, first + row)
-        for r in range(len(runs)):
-            copy_row(x, x.ctypes, start + runs[r, 0], runs[r, 2], block.ctypes, row * width + runs[r, 1], runs[r, 2])
-
-
-@numba.njit(cache=True)
-def _fold(block: Array, geometry: Any, channels: int, first: int, count: int, runs: Array, width: int, x: Array) -> None:
-    """Add columns of patches in a block to the framed image that they were cut from: the transpose of `_cut`."""
-    for row in range(count):
-        start = _corner(geometry, channels, first + row)
-        for r in range(len(runs)):
-            add_row(x, block.ctypes, row * width + runs[r, 1], x.ctypes, start + runs[r, 0], runs[r, 2])
-
-
-@numba.njit(cache=True)
-def _corner(geometry: Any, channels: int, position: int) -> int:
-    """Where in the framed images the patch at a position begins."""
-    _, height, breadth, rows, columns, _, _, sh, sw, ph, pw, _, _ = geometry
-    image, place = position // (rows * columns), position % (rows * columns)
-    i, j = place // columns, place % columns
-    return ((image * (height + 2 * ph) + i * sh) * (breadth + 2 * pw) + j * sw) * channels
+def _weight(x: Array, g: Array, w: Array, n: int, out: int, geometry: Any, threads: int) -> None:
+    """(O, C) at each tap = g^T (O, P) x (P, C) at the pixels that it meets: each thread some taps and panels of channels."""
+    channels, height, breadth, rows, columns, kh, kw, sh, sw, ph, pw, dh, dw = geometry
+    width = VECTORS * (VECTOR_BYTES // x.itemsize)
+    taps, panels = kh * kw, channels // width
+    strips = (out + ROWS - 1) // ROWS
+    lines = max(1, CACHE // (columns * out + sh * breadth * channels), 256 // columns)  # rows of positions in a block
+    lines = min(lines, n * rows)
+    zeros, first_row = np.zeros(width, x.dtype), np.zeros(ROWS, np.int64)
+    for t in numba.prange(threads):
+        offsets = np.empty((lines, 2), np.int64)
+        g_rows, w_rows = np.arange(ROWS), np.arange(ROWS) * (taps * channels)
+        room = np.empty(strips * lines * columns * ROWS, g.dtype)
+        for block in range(0, n * rows, lines):
+            here = min(lines, n * rows - block)
+            packed = room[: strips * here * columns * ROWS].reshape(strips, here * columns, ROWS)
+            pack_rows(g[block * columns * out :], out, 0, packed)
+            known = -1
+            for unit in range(taps * panels * t // threads, taps * panels * (t + 1) // threads):
+                tap, panel = unit // panels, unit % panels
+                a, b = tap // kw * dh - ph, tap % kw * dw - pw
+                left = max(0, -(b // sw))  # the first column of positions at which the tap meets a pixel, and behind the last
+                right = max(left, min(columns, (breadth - 1 - b) // sw + 1))
+                if tap != known:
+                    known, count = tap, 0
+                    for line in range(block, block + here):
+                        image, y = line // rows, line % rows * sh + a
+                        if 0 <= y < height:
+                            offsets[count, 0] = ((line - block) * columns + left) * ROWS
+                            offsets[count, 1] = ((image * height + y) * breadth + left * sw + b) * channels
+                            count += 1
+                for strip in range(strips):
+                    o = strip * ROWS
+                    place = w[(o * taps + tap) * channels + panel * width :].ctypes
+                    init, init_rows = (zeros.ctypes, first_row) if block == 0 else (place, w_rows)
+                    multiply_tile(
+                        x, packed[strip].ctypes, g_rows.ctypes, ROWS, x[panel * width :].ctypes, sw * channels,
+                        offsets.ctypes, count, right - left,
+                        init, init_rows.ctypes, place, w_rows.ctypes, out - o, width,
+                    )  # fmt: skip

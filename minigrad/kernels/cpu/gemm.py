@@ -103,6 +103,9 @@ def _rectangle(
 ) -> None:  # fmt: skip
     """The tiles of c in rows top .. bottom - 1 and columns left .. right - 1, counted in tiles: one thread's work."""
     width = VECTORS * (VECTOR_BYTES // a.itemsize)
+    a_col = ROWS if a_by_columns else 1
+    a_rows, c_rows = np.arange(ROWS) * (1 if a_by_columns else k), np.arange(ROWS) * n
+    first_row, one_run = np.zeros(ROWS, np.int64), np.zeros(2, np.int64)
     strips = np.empty((bottom - top if a_by_columns else 0, k, ROWS), a.dtype)
     if a_by_columns:
         pack_rows(a, m, top, strips)
@@ -123,12 +126,11 @@ def _rectangle(
                 for j in range(count):
                     column = (first + j) * width
                     place = c[i * ROWS * n + column :].ctypes
-                    init, init_row = (bias[column:].ctypes, 0) if p == 0 else (place, n)
+                    init, init_rows = (bias[column:].ctypes, first_row) if p == 0 else (place, c_rows)
                     strip = strips[i - top, p:].reshape(-1) if a_by_columns else a[i * ROWS * k + p :]
-                    a_row, a_col = (1, ROWS) if a_by_columns else (k, 1)
                     multiply_tile(
-                        a, strip.ctypes, a_row, a_col, panels[j].ctypes, width, depth,
-                        init, init_row, place, n, m - i * ROWS, n - column,
+                        a, strip.ctypes, a_rows.ctypes, a_col, panels[j].ctypes, width, one_run.ctypes, 1, depth,
+                        init, init_rows.ctypes, place, c_rows.ctypes, m - i * ROWS, n - column,
                     )  # fmt: skip
 
 

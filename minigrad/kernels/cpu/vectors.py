@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 _AVX512 = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
 VECTOR_BYTES = 64 if _AVX512 else 32
 VECTORS = 2  # in a row of a tile
-ROWS = 14 if _AVX512 else 6  # of a tile: as many as leave registers for the operands
+ROWS = 13 if _AVX512 else 6  # of a tile: they leave registers for the operands, and 64, 128 or 256 rows leave few over
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 _pointer, _integer = types.voidptr, types.intp
@@ -42,6 +42,10 @@ class _Vectors:
         start = self.builder.bitcast(base, self.real.as_pointer())
         place = self.builder.gep(start, [self.builder.add(offset, _I64(vector * self.lanes))])
         return self.builder.bitcast(place, self.type.as_pointer())
+
+    def number(self, base: Any, offset: Any) -> Any:
+        """The int64 at an offset."""
+        return self.builder.load(self.builder.gep(self.builder.bitcast(base, _I64.as_pointer()), [offset]))
 
     def scalar(self, base: Any, offset: Any) -> Any:
         """The element at an offset, in every lane."""
@@ -85,44 +89,51 @@ class _Vectors:
 
 @intrinsic
 def multiply_tile(
-    typingctx: Any, like: Any, a: Any, a_row: Any, a_col: Any, b: Any, b_row: Any, k: Any, init: Any, init_row: Any,
-    c: Any, c_row: Any, rows: Any, cols: Any,
+    typingctx: Any, like: Any, a: Any, a_rows: Any, a_col: Any, b: Any, b_row: Any, runs: Any, count: Any, k: Any,
+    init: Any, init_rows: Any, c: Any, c_rows: Any, rows: Any, cols: Any,
 ) -> Any:  # fmt: skip
-    """c[i, j] = init[i, j] + sum over p < k of a[i, p] b[p, j], for i < min(rows, ROWS) and j < min(cols, VECTORS * lanes).
+    """c[i, j] = init[i, j] + sum over `count` runs and p < k of a[i, p] b[p, j], for i < rows and j < cols, in one tile.
 
-    `like` is any array of the dtype; `a`, `b`, `init` and `c` are addresses of elements [0, 0], `a_row`, `a_col` and so on are
-    distances in elements. Of `b` whole vectors are read, also beyond cols.
+    `like` is any array of the dtype. `a`, `b`, `init` and `c` are addresses; offsets from there are counted in elements. Row i
+    of a, init and c begins at a_rows[i], init_rows[i] and c_rows[i]; the next column of a and row of b are a_col and b_row
+    further. A run adds its pair of offsets to those of a and b. `runs` and the rows are addresses of int64. Of `b` whole
+    vectors are read, also beyond cols.
     """
     left, right, start, result = (
-        (_pointer, _integer, _integer),
-        (_pointer, _integer, _integer),
-        (_pointer, _integer),
-        (_pointer,),
+        (_pointer, _pointer, _integer),
+        (_pointer, _integer, _pointer, _integer, _integer),
+        (_pointer, _pointer),
+        (_pointer, _pointer),
     )
-    signature = types.void(like, *left, *right, *start, *result, _integer, _integer, _integer)
+    signature = types.void(like, *left, *right, *start, *result, _integer, _integer)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, a, a_row, a_col, b, b_row, k, init, init_row, c, c_row, rows, cols = args
+        _, a, a_rows, a_col, b, b_row, runs, count, k, init, init_rows, c, c_rows, rows, cols = args
         v = _Vectors(builder, like.dtype)
-        inside, a_start, sums = [], [], []
+        inside, a_start, c_start, sums = [], [], [], []
         for i in range(ROWS):
             is_row = builder.icmp_signed("<", _I64(i), rows)
             width = builder.select(is_row, cols, _I64(0))
             inside.append([v.below(width, j) for j in range(VECTORS)])
             row = builder.select(is_row, _I64(i), _I64(0))  # beyond the last row read the first one, and store nothing
-            a_start.append(builder.mul(row, a_row))
-            starts = [v.load(v.at(init, builder.mul(_I64(i), init_row), j), inside[i][j]) for j in range(VECTORS)]
+            a_start.append(v.number(a_rows, row))
+            c_start.append(v.number(c_rows, row))
+            starts = [v.load(v.at(init, v.number(init_rows, row), j), inside[i][j]) for j in range(VECTORS)]
             sums.append([cgutils.alloca_once_value(builder, start) for start in starts])  # LLVM makes registers of these
-        with cgutils.for_range(builder, k) as loop:
-            right = [v.load(v.at(b, builder.mul(loop.index, b_row), j)) for j in range(VECTORS)]
-            column = builder.mul(loop.index, a_col)
-            for i in range(ROWS):
-                left = v.scalar(a, builder.add(a_start[i], column))
-                for j in range(VECTORS):
-                    builder.store(v.multiply_add(left, right[j], builder.load(sums[i][j])), sums[i][j])
+        with cgutils.for_range(builder, count) as run:
+            pair = builder.mul(run.index, _I64(2))
+            a_run, b_run = v.number(runs, pair), v.number(runs, builder.add(pair, _I64(1)))
+            with cgutils.for_range(builder, k) as loop:
+                row = builder.add(b_run, builder.mul(loop.index, b_row))
+                right = [v.load(v.at(b, row, j)) for j in range(VECTORS)]
+                column = builder.add(a_run, builder.mul(loop.index, a_col))
+                for i in range(ROWS):
+                    left = v.scalar(a, builder.add(a_start[i], column))
+                    for j in range(VECTORS):
+                        builder.store(v.multiply_add(left, right[j], builder.load(sums[i][j])), sums[i][j])
         for i in range(ROWS):
             for j in range(VECTORS):
-                v.store(builder.load(sums[i][j]), v.at(c, builder.mul(_I64(i), c_row), j), inside[i][j])
+                v.store(builder.load(sums[i][j]), v.at(c, c_start[i], j), inside[i][j])
         return context.get_dummy_value()
 
     return signature, generate

@@ -1,0 +1,126 @@
+"""Which taps of a convolution's kernel meet which pixels, found once for each `Geometry`.
+
+A convolution gathers: each number of its result, the target, is a sum over the taps of the kernel that meet a pixel of its
+source. Inside the image these are all of them, at its borders fewer; in a transposed convolution with a stride, neighbours
+meet different ones. Targets that the same taps meet are a class here, and lie on a grid:
+
+    conv2d            target i, tap t: source pixel i stride - padding + t dilation
+    conv_transpose2d  target y, tap t: source pixel (y + padding - t dilation) / stride, where that is a whole number
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.kernels.cpu.vectors import ROWS
+from minigrad.kernels.geometry import Geometry
+
+Array = Any
+
+
+class Stretch(NamedTuple):
+    """Targets along one axis that the same taps meet."""
+
+    first: int
+    size: int
+    taps: tuple[tuple[int, int], ...]  # of the first target: tap, source pixel
+
+
+_FIELDS = "first down across target_down target_across source_down source_across run runs length"
+CLASS = np.dtype([(name, np.int64) for name in _FIELDS.split()])
+
+
+class Plan(NamedTuple):
+    """What a convolution sums. All distances are in pixels, row by row.
+
+    A class: its `first` target; how many there are `down` and `across`; how far apart they are in the target, and how far
+    apart what they see in the source; its first `run`, how many `runs` it has, and of how many pixels each (`length`). A run
+    begins at a pixel and a tap, and the next taps see the next pixels; the pixel is the first target's, in its image.
+    """
+
+    margins: tuple[int, int]  # rows and columns of zeros that the source has around it
+    classes: Array  # of dtype CLASS
+    runs: Array  # int64 (runs, 2): pixel, tap
+
+    def tiles_and_taps(self, n: int) -> int:
+        """The work for n images, in tiles times taps."""
+        targets = n * self.classes["down"] * self.classes["across"]
+        return int((-(-targets // ROWS) * self.classes["runs"] * self.classes["length"]).sum())
+
+
+@lru_cache(maxsize=1024)
+def plan(geometry: Geometry, transposed: bool, n: int) -> Plan:
+    """The plan with the least work for n images.
+
+    With zeros around the source, all taps meet a pixel, and there are few classes: that is better for one small image, in
+    which no tile of targets at the border would be full.
+    """
+    plans = [_plan(geometry, transposed, margins) for margins in ((0, 0), _margins(geometry, transposed))]
+    return min(plans, key=lambda plan: plan.tiles_and_taps(n))
+
+
+def _plan(geometry: Geometry, transposed: bool, margins: tuple[int, int]) -> Plan:
+    target, source = _sizes(geometry, 1, transposed)
+    source += 2 * margins[1]
+    steps, advances = (geometry.stride, (1, 1)) if transposed else ((1, 1), geometry.stride)
+    in_a_row = not transposed and geometry.dilation[1] == 1
+    classes: list[tuple[int, ...]] = []
+    runs: list[tuple[int, int]] = []
+    for down in _stretches(geometry, 0, transposed, margins[0]):
+        for across in _stretches(geometry, 1, transposed, margins[1]):
+            length = len(across.taps) if in_a_row else 1
+            starts = across.taps[:: max(1, length)]
+            new = [(y * source + x, a * geometry.kernel[1] + b) for a, y in down.taps for b, x in starts]
+            grid = down.first * target + across.first, down.size, across.size
+            distances = steps[0] * target, steps[1], advances[0] * source, advances[1]
+            classes.append((*grid, *distances, len(runs), len(new), length))
+            runs += new
+    return Plan(margins, np.array(classes, CLASS), np.array(runs, np.int64).reshape(-1, 2))
+
+
+def _margins(geometry: Geometry, transposed: bool) -> tuple[int, int]:
+    """How far outside of the source taps see, along the height and the width."""
+
+    def margin(axis: int) -> int:
+        targets, pixels = _sizes(geometry, axis, transposed)
+        seen = [x for target in range(targets) for _, x in _met(geometry, axis, transposed, target)]
+        return max(0, -min(seen, default=0), max(seen, default=0) - pixels + 1)
+
+    return margin(0), margin(1)
+
+
+def _sizes(geometry: Geometry, axis: int, transposed: bool) -> tuple[int, int]:
+    """How many targets and how many pixels of the source there are along an axis."""
+    positions, image = geometry.positions[axis], geometry.image[axis]
+    return (image, positions) if transposed else (positions, image)
+
+
+def _stretches(geometry: Geometry, axis: int, transposed: bool, margin: int) -> list[Stretch]:
+    """All targets along one axis; those that a stride separates are on different grids."""
+    targets, pixels = _sizes(geometry, axis, transposed)
+    step = geometry.stride[axis] if transposed else 1
+    stretches: list[Stretch] = []
+    for grid in range(min(step, targets)):
+        before: list[int] | None = None
+        for target in range(grid, targets, step):
+            met = [(t, x + margin) for t, x in _met(geometry, axis, transposed, target) if -margin <= x < pixels + margin]
+            numbers = [t for t, _ in met]
+            if numbers == before:
+                stretches[-1] = stretches[-1]._replace(size=stretches[-1].size + 1)
+            else:
+                stretches.append(Stretch(target, 1, tuple(met)))
+            before = numbers
+    return stretches
+
+
+def _met(geometry: Geometry, axis: int, transposed: bool, target: int) -> list[tuple[int, int]]:
+    """Each tap that meets a target, and the source pixel it sees, which may lie outside."""
+    stride, padding, dilation = geometry.stride[axis], geometry.padding[axis], geometry.dilation[axis]
+    taps = range(geometry.kernel[axis])
+    if not transposed:
+        return [(t, target * stride - padding + t * dilation) for t in taps]
+    places = [(t, target + padding - t * dilation) for t in taps]
+    return [(t, place // stride) for t, place in places if place % stride == 0]
