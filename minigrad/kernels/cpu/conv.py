@@ -39,6 +39,7 @@ Array = Any
 
 CACHE = 1 << 17  # numbers: half a megabyte of float32 stays in the second-level cache
 FEW = 16  # channels: with fewer, half of a tile's width would be empty
+LEAST = 256  # positions that a gradient by the weights is summed over before it is written down
 TILES = 16  # that use a piece of the weights one after the other
 
 
@@ -248,41 +249,48 @@ def _place(one: Any, sizes: Any, first: int, x_rows: Array, y_rows: Array) -> in
 @numba.njit(parallel=True, cache=True)
 def _weight(x: Array, g: Array, w: Array, n: int, out: int, geometry: Any, threads: int) -> None:
     """(O, C) at each tap = g^T (O, P) x (P, C) at the pixels that it meets: each thread some taps and panels of channels."""
-    channels, height, breadth, rows, columns, kh, kw, sh, sw, ph, pw, dh, dw = geometry
+    channels, _, breadth, rows, columns, kh, kw, sh, sw, _, _, _, _ = geometry
     width = VECTORS * (VECTOR_BYTES // x.itemsize)
-    taps, panels = kh * kw, channels // width
-    strips = (out + ROWS - 1) // ROWS
-    lines = max(1, CACHE // (columns * out + sh * breadth * channels), 256 // columns)  # rows of positions in a block
-    lines = min(lines, n * rows)
+    taps, panels, strips = kh * kw, channels // width, (out + ROWS - 1) // ROWS
+    line = columns * out + sh * breadth * channels  # numbers of g and x that belong to a row of positions
+    blocks = max(1, min(n * rows * line // CACHE, n * rows * columns // LEAST))
+    lines = (n * rows + blocks - 1) // blocks
     zeros, first_row = np.zeros(width, x.dtype), np.zeros(ROWS, np.int64)
     for t in numba.prange(threads):
-        offsets = np.empty((lines, 2), np.int64)
+        first, last = taps * panels * t // threads, taps * panels * (t + 1) // threads
+        runs, counts, lengths = np.empty((taps, lines, 2), np.int64), np.empty(taps, np.int64), np.empty(taps, np.int64)
         g_rows, w_rows = np.arange(ROWS), np.arange(ROWS) * (taps * channels)
         room = np.empty(strips * lines * columns * ROWS, g.dtype)
         for block in range(0, n * rows, lines):
             here = min(lines, n * rows - block)
             packed = room[: strips * here * columns * ROWS].reshape(strips, here * columns, ROWS)
             pack_rows(g[block * columns * out :], out, 0, packed)
-            known = -1
-            for unit in range(taps * panels * t // threads, taps * panels * (t + 1) // threads):
-                tap, panel = unit // panels, unit % panels
-                a, b = tap // kw * dh - ph, tap % kw * dw - pw
-                left = max(0, -(b // sw))  # the first column of positions at which the tap meets a pixel, and behind the last
-                right = max(left, min(columns, (breadth - 1 - b) // sw + 1))
-                if tap != known:
-                    known, count = tap, 0
-                    for line in range(block, block + here):
-                        image, y = line // rows, line % rows * sh + a
-                        if 0 <= y < height:
-                            offsets[count, 0] = ((line - block) * columns + left) * ROWS
-                            offsets[count, 1] = ((image * height + y) * breadth + left * sw + b) * channels
-                            count += 1
-                for strip in range(strips):
-                    o = strip * ROWS
-                    place = w[(o * taps + tap) * channels + panel * width :].ctypes
+            for tap in range(first // panels, (last + panels - 1) // panels):
+                counts[tap], lengths[tap] = _weight_runs(geometry, tap, block, here, runs[tap])
+            for strip in range(strips):
+                for unit in range(first, last):
+                    tap, column = unit // panels, unit % panels * width
+                    place = w[(strip * ROWS * taps + tap) * channels + column :].ctypes
                     init, init_rows = (zeros.ctypes, first_row) if block == 0 else (place, w_rows)
                     multiply_tile(
-                        x, packed[strip].ctypes, g_rows.ctypes, ROWS, x[panel * width :].ctypes, sw * channels,
-                        offsets.ctypes, count, right - left,
-                        init, init_rows.ctypes, place, w_rows.ctypes, out - o, width,
+                        x, packed[strip].ctypes, g_rows.ctypes, ROWS, x[column:].ctypes, sw * channels,
+                        runs[tap].ctypes, counts[tap], lengths[tap],
+                        init, init_rows.ctypes, place, w_rows.ctypes, out - strip * ROWS, width,
                     )  # fmt: skip
+
+
+@numba.njit(cache=True)
+def _weight_runs(geometry: Any, tap: int, first: int, lines: int, runs: Array) -> tuple[int, int]:
+    """Where a tap meets pixels: a run of positions, in strips of g, and of pixels for each line; how many, and how long."""
+    channels, height, breadth, rows, columns, _, kw, sh, sw, ph, pw, dh, dw = geometry
+    a, b = tap // kw * dh - ph, tap % kw * dw - pw
+    left = max(0, -(b // sw))
+    right = max(left, min(columns, (breadth - 1 - b) // sw + 1))
+    count = 0
+    for line in range(lines):
+        image, y = (first + line) // rows, (first + line) % rows * sh + a
+        if 0 <= y < height:
+            runs[count, 0] = (line * columns + left) * ROWS
+            runs[count, 1] = ((image * height + y) * breadth + left * sw + b) * channels
+            count += 1
+    return count, right - left

@@ -58,7 +58,8 @@ def plan(geometry: Geometry, transposed: bool, n: int) -> Plan:
     With zeros around the source, all taps meet a pixel, and there are few classes: that is better for one small image, in
     which no tile of targets at the border would be full.
     """
-    plans = [_plan(geometry, transposed, margins) for margins in ((0, 0), _margins(geometry, transposed))]
+    down, across = _margins(geometry, transposed)
+    plans = [_plan(geometry, transposed, margins) for margins in ((0, 0), (0, across), (down, 0), (down, across))]
     return min(plans, key=lambda plan: plan.tiles_and_taps(n))
 
 
