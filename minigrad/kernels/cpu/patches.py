@@ -18,12 +18,11 @@ from typing import Any
 import numba
 import numpy as np
 
-from minigrad.kernels.cpu.gemm import BLOCK, pack_rows
+from minigrad.kernels.cpu.gemm import BLOCK, CACHE, pack_rows
 from minigrad.kernels.cpu.vectors import ROWS, VECTOR_BYTES, VECTORS, add_row, copy_row, multiply_tile
 
 Array = Any
 
-CACHE = 1 << 17  # numbers in a block of patches: half a megabyte of float32 stays in the second-level cache
 SHARES = 16  # of the positions, at most, for which the gradient by the weights is summed up by itself
 
 

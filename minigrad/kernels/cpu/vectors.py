@@ -3,7 +3,7 @@
 LLVM's vector types exist on every processor: where they are wider than its registers, it uses several. A masked load or store
 touches only the lanes that are part of the matrix.
 
-After a change here, `touch gemm.py conv.py`: numba keeps compiled functions until the file that they are in changes.
+After a change here, `touch gemm.py direct.py patches.py`: numba keeps compiled functions until the file that they are in changes.
 """
 
 from __future__ import annotations
