@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.layout import keeping_layout
-from minigrad.program import Recorded, here
+from minigrad.recorded import Recorded
+from minigrad.recorder import here
 
 Array = Any
 NAMES = ("numpy", "cupy")

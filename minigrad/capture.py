@@ -32,11 +32,12 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from minigrad import graph, program
+from minigrad import graph, recorder
 from minigrad.backend import is_gpu, kernels_named
 from minigrad.engine import detects_anomaly
 from minigrad.graph import Graph, Recording
-from minigrad.program import Program, tracked
+from minigrad.program import Program
+from minigrad.recorder import tracked
 from minigrad.tensor import Array, Tensor
 
 __all__ = ["Captured", "again", "from_host", "on_host", "recording", "tracked"]
@@ -49,7 +50,7 @@ WARM_UP = 2  # calls that are run as they are: kernels get compiled, caches fill
 
 def recording() -> Recording | Program | None:
     """What is being recorded now."""
-    return program.here() or graph.now
+    return recorder.here() or graph.now
 
 
 def on_host(work: Callable[[], None]) -> None:
@@ -70,7 +71,7 @@ def from_host(read: Callable[[], Sequence[float]], count: int, dtype: Any, backe
     """The `count` numbers that `read` gives as an array; of a recorded step, those of each replay. On a GPU of 8 bytes each."""
     if backend_name == "cupy":
         return kernels_named(backend_name).numbers.from_host(read, count, dtype)
-    return program.from_host(read, dtype)
+    return recorder.from_host(read, dtype)
 
 
 class Captured:

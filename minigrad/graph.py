@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import program
+from minigrad import recorder
 from minigrad.backend import kernels_named
-from minigrad.program import check_inputs
+from minigrad.recorder import check_inputs
 from minigrad.tensor import Array, Tensor
 
 Outputs = dict[str, Tensor]
@@ -43,7 +43,7 @@ class Graph:
         global now
         with aside(pool) as stream:
             stream.begin_capture()
-            now, program.counters = self.recording, self.recording.counters
+            now, recorder.counters = self.recording, self.recording.counters
             try:
                 outputs = step(*self.inputs)
                 self.names = list(outputs)
@@ -53,7 +53,7 @@ class Graph:
                     stream.end_capture()
                 raise
             finally:
-                now = program.counters = None
+                now = recorder.counters = None
             self.graph = stream.end_capture()
         self.recording.constants.send()
 

@@ -14,74 +14,27 @@ NumPy does not tell anybody of: `np.array` and `np.asarray` of an array, `memory
 Each result lies in a block of memory, in the same one at every replay, and when nobody holds the result any more the block is
 for another one: what happens in the recorded step happens in this order in every replay. So a program needs no more memory
 than the step itself.
-
-Source: NumPy enhancement proposals 13 (`__array_ufunc__`) and 18 (`__array_function__`).
 """
 
 from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
+from minigrad import recorder
 from minigrad.layout import is_dense
+from minigrad.recorded import KNOWN, QUESTIONS, SAME, Recorded, each
+from minigrad.recorder import POOL, check_inputs
 
 Array = Any
 T = TypeVar("T")
 
-POOL = threading.RLock()  # some of numba's thread pools end the process if two Python threads enter at once
 ALIGNMENT = 64  # bytes: a line of the processor's cache
-
-now: Program | None = None  # what is being recorded, in some thread
-counters: list[list[int]] | None = None  # of the tensors that it changes in place
-
-
-def here() -> Program | None:
-    """What is being recorded in this thread."""
-    program = now
-    return program if program is not None and program.thread == threading.get_ident() else None
-
-
-def count_change(counter: list[int]) -> None:
-    """Add 1 to a tensor's count of changes: now and, of a recorded step, at each replay."""
-    if counters is not None:
-        counters.append(counter)
-    if counters is None or here():  # a CUDA graph is recorded without changing anything
-        counter[0] += 1
-
-
-def tracked(x: Array) -> Array:
-    """An array that is kept from step to step, in the form in which a step that is being recorded may compute with it."""
-    program = here()
-    return x if program is None or type(x) is not np.ndarray else program.track(x)
-
-
-def empty(shape: Sequence[int], dtype: Any) -> Array:
-    """An array of any values, where no other one of the step is at hand to make it `like`."""
-    program = here()
-    return np.empty(shape, dtype) if program is None else program.store(np.empty(shape, dtype))
-
-
-def from_host(read: Callable[[], Sequence[float]], dtype: Any) -> Array:
-    """The numbers that `read` gives, as an array; of a recorded step, those of each replay."""
-    program = here()
-    return np.array(read(), dtype) if program is None else program.from_host(read, dtype)
-
-
-def value(number: T | Callable[[], T]) -> T:
-    """A number, or what a function gives that stands for one while a step is recorded (see `capture.again`)."""
-    return number() if callable(number) else number
-
-
-def check_inputs(recorded: Sequence[Array], given: Sequence[Array]) -> None:
-    """ValueError if a step that was recorded with some inputs cannot take others."""
-    was, found = ([f"{x.shape} {x.dtype}" for x in arrays] for arrays in (recorded, given))
-    if was != found:
-        raise ValueError(f"the step was captured with inputs {', '.join(was)}, and is given {', '.join(found) or 'none'}")
 
 
 class Program:
@@ -98,14 +51,13 @@ class Program:
 
     def record(self, step: Callable[..., dict[str, Array]]) -> dict[str, np.ndarray]:
         """Make the step, on tracked arrays, and record it. What it gives is overwritten by each replay."""
-        global now, counters
         with POOL:
-            now, counters = self, self.counters
+            recorder.now, recorder.counters = self, self.counters
             try:
                 outputs = step(*map(self.track, self.inputs))
                 self.outputs = {name: self.resident(x) for name, x in outputs.items()}
             finally:
-                now = counters = None
+                recorder.now = recorder.counters = None
         return self.outputs
 
     def replay(self, inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -138,14 +90,13 @@ class Program:
 
         `now` belongs to whoever has the pool, so it is set back after the pool has been taken again.
         """
-        global now
-        before, now = now, None
+        before, recorder.now = recorder.now, None
         POOL.release()
         try:
             return work()
         finally:
             POOL.acquire()
-            now = before
+            recorder.now = before
 
     def from_host(self, read: Callable[[], Sequence[float]], dtype: Any) -> Recorded:
         """An array of the numbers that `read` gives, at each replay anew."""
@@ -192,7 +143,7 @@ class Program:
             self.refuse(f"NumPy's {function.__name__} is used in a way that cannot be recorded")
         options = {key: option for key, option in options.items() if key != "like"}
         rooms: list[Room | None] = []
-        _each(lambda x: rooms.append(_room(x)), (args, options))
+        each(lambda x: rooms.append(_room(x)), (args, options))
         args, options = self.residents(args), self.residents(options)
         result = function(*args, **options)
         if function not in SAME and any(result is x for x in args):  # it was given as `out`
@@ -213,7 +164,7 @@ class Program:
         return recorded
 
     def residents(self, args: Any) -> Any:
-        return _each(self.resident, args)
+        return each(self.resident, args)
 
     def resident(self, x: Any) -> Any:
         """An array as the calls hold it: NumPy's own, at the same place, which does not keep its block from being free."""
@@ -284,15 +235,6 @@ class Room:
             program.free.append(self.block)
 
 
-def _each(function: Callable[[Any], Any], x: Any) -> Any:
-    """The function's result for x, or for each part of a tuple, list or dictionary."""
-    if isinstance(x, tuple | list):
-        return (list if isinstance(x, list) else tuple)(_each(function, part) for part in x)
-    if isinstance(x, dict):
-        return {key: _each(function, part) for key, part in x.items()}
-    return function(x)
-
-
 def _room(x: Any) -> Room | None:
     """The room in which an array lies, if it is one of a recording."""
     while isinstance(x, np.ndarray):
@@ -305,112 +247,3 @@ def _owner(x: np.ndarray) -> np.ndarray:
     while isinstance(x.base, np.ndarray):
         x = x.base
     return x
-
-
-# NumPy's functions that give one new array or a view, of a shape that does not depend on values.
-FUNCTIONS = {
-    np.all, np.amax, np.amin, np.any, np.argmax, np.argmin, np.argsort, np.around, np.broadcast_to, np.clip, np.concatenate,
-    np.copy, np.count_nonzero, np.cumprod, np.cumsum, np.diag, np.diagonal, np.diff, np.dot, np.einsum, np.empty,
-    np.empty_like, np.expand_dims, np.flip, np.full, np.full_like, np.hstack, np.inner, np.kron, np.linalg.norm, np.max,
-    np.mean, np.median, np.min, np.moveaxis, np.ones, np.ones_like, np.outer, np.pad, np.prod, np.quantile, np.ravel,
-    np.repeat, np.reshape, np.roll, np.rot90, np.round, np.lib.stride_tricks.sliding_window_view, np.sort, np.squeeze,
-    np.stack, np.std, np.sum, np.swapaxes, np.take, np.take_along_axis, np.tensordot, np.tile, np.trace, np.transpose,
-    np.tril, np.triu, np.var, np.vstack, np.where, np.zeros, np.zeros_like,
-}  # fmt: skip
-QUESTIONS = {np.can_cast, np.iscomplexobj, np.may_share_memory, np.ndim, np.result_type, np.shape, np.shares_memory, np.size}
-
-# The same of arrays' methods; those that give values to Python; and what else may be asked of an array.
-METHODS = {
-    "argmax", "argmin", "argsort", "astype", "choose", "copy", "cumprod", "cumsum", "diagonal", "dot", "flatten", "ravel",
-    "repeat", "reshape", "round", "take", "trace",
-}  # fmt: skip
-READINGS = {
-    "__bool__", "__complex__", "__contains__", "__float__", "__format__", "__index__", "__int__", "__reduce__", "__repr__",
-    "__str__", "item", "tobytes", "tolist",
-}  # fmt: skip
-HARMLESS = {
-    "T", "all", "any", "base", "clip", "ctypes", "dtype", "fill", "flags", "itemsize", "max", "mean", "min", "nbytes", "ndim",
-    "prod", "shape", "size", "squeeze", "std", "strides", "sum", "swapaxes", "transpose", "var", "view",
-}  # fmt: skip
-ALLOWED = METHODS | READINGS | HARMLESS
-SAME = {np.ndarray.astype, np.broadcast_to, np.squeeze}  # which may give the array itself
-KNOWN = FUNCTIONS | QUESTIONS | {np.ndarray.__getitem__, *(getattr(np.ndarray, name) for name in METHODS)}
-
-
-class Recorded(np.ndarray):
-    """An array of a step that is being recorded: whatever is computed with it is noted."""
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = (), **options: Any) -> Any:
-        program, function = here(), getattr(ufunc, method)
-        if program is None:
-            return function(*_plain(inputs), **({"out": _plain(out)} if out else {}), **_plain(options))
-        return program.ufunc(function, inputs, out, options)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        return _any_function(function, args, options)
-
-    def __getattribute__(self, name: str) -> Any:
-        if now is not None and name not in ALLOWED and not name.startswith("__") and (program := here()):
-            program.refuse(f"`{name}` of an array is used, of which a recording is not told")
-        return super().__getattribute__(name)
-
-    def __setattr__(self, name: str, new: Any) -> None:
-        if program := here():
-            program.refuse(f"`{name}` of an array is set, of which a recording is not told")
-        super().__setattr__(name, new)
-
-    def __getitem__(self, key: Any) -> Any:
-        if any(isinstance(part, np.ndarray) and part.dtype == bool for part in (key if isinstance(key, tuple) else (key,))):
-            _looked_at()  # at how many there are
-        return _any_function(np.ndarray.__getitem__, (self, key), {})
-
-    def __setitem__(self, key: Any, new: Any) -> None:
-        if program := here():
-            program.call(np.ndarray.__setitem__, self, key, new)
-        else:
-            np.ndarray.__setitem__(*_plain((self, key, new)))
-
-    def __iter__(self) -> Iterator[Any]:
-        return (self[i] for i in range(len(self)))
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        return self.copy(order="K")
-
-    def fill(self, new: Any) -> None:
-        self[...] = new
-
-
-def _method(name: str) -> Callable[..., Any]:
-    plain = getattr(np.ndarray, name)
-    return lambda self, *args, **options: _any_function(plain, (self, *args), options)
-
-
-def _reading(name: str) -> Callable[..., Any]:
-    plain = getattr(np.ndarray, name)
-
-    def method(self: Recorded, *args: Any) -> Any:
-        _looked_at()
-        return plain(*_plain((self, *args)))
-
-    return method
-
-
-for _name in METHODS:
-    setattr(Recorded, _name, _method(_name))
-for _name in READINGS:
-    setattr(Recorded, _name, _reading(_name))
-
-
-def _any_function(function: Callable[..., Any], args: Any, options: Any) -> Any:
-    program = here()
-    return function(*_plain(args), **_plain(options)) if program is None else program.function(function, args, options)
-
-
-def _looked_at() -> None:
-    if program := here():
-        program.refuse("a value is looked at, which a replay would not do")
-
-
-def _plain(x: Any) -> Any:
-    """Arrays as NumPy's own."""
-    return _each(lambda a: np.ndarray.view(a, np.ndarray) if type(a) is Recorded else a, x)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad import backend, program
-from minigrad.program import Recorded, tracked
+from minigrad import backend, recorder
+from minigrad.recorded import Recorded
+from minigrad.recorder import here, tracked
 
 if TYPE_CHECKING:
     from minigrad.engine import Op
@@ -48,8 +49,8 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         if type(data) is not np.ndarray or data.dtype.kind not in backend.NUMBER_KINDS:
             data = backend.as_array(data.data if isinstance(data, Tensor) else data)
-        elif program.now is not None and (recording := program.here()):
-            recording.refuse(f"an array {data.shape} became a tensor that is neither computed from tensors nor `tracked`")
+        elif recorder.now is not None and (program := here()):
+            program.refuse(f"an array {data.shape} became a tensor that is neither computed from tensors nor `tracked`")
         self._data = data
         if requires_grad and data.dtype.kind != "f":
             raise TypeError(f"only floating-point tensors can require gradients, not {data.dtype}")
@@ -60,12 +61,12 @@ class Tensor:
 
     @property
     def data(self) -> Array:
-        return self._data if program.now is None else tracked(self._data)
+        return self._data if recorder.now is None else tracked(self._data)
 
     @data.setter
     def data(self, data: Array) -> None:
-        if recording := program.here():
-            recording.refuse("a tensor is given another array, which a replay would not do; use `assign`")
+        if program := here():
+            program.refuse("a tensor is given another array, which a replay would not do; use `assign`")
         self._data = data
 
     @property
@@ -86,8 +87,8 @@ class Tensor:
 
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array: a view where they live on the CPU, a copy where on the GPU."""
-        if recording := program.here():
-            recording.refuse("a tensor's values are looked at, which a replay would not do")
+        if program := here():
+            program.refuse("a tensor's values are looked at, which a replay would not do")
         return backend.to_numpy(self.data)
 
     def item(self) -> Any:
@@ -107,7 +108,7 @@ class Tensor:
     def assign(self, data: TensorLike) -> None:
         """Replace the values in place, as an optimizer does. Shape and dtype stay; graphs that kept this tensor are stale."""
         self.data[...] = raw(data)
-        program.count_change(self.changes)
+        recorder.count_change(self.changes)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         """A leaf with the same values, of the same class."""

@@ -17,7 +17,7 @@ from minigrad.kernels.geometry import Geometry, Pair, Size, pair, real
 from minigrad.ops.linear import matmul
 from minigrad.ops.pool import SpreadWindows
 from minigrad.ops.shape import reshape, transpose
-from minigrad.program import tracked
+from minigrad.recorder import tracked
 from minigrad.tensor import Array, Tensor
 
 

@@ -20,9 +20,10 @@ from reference.op_cases import CASES, Case
 import minigrad as mg
 import minigrad.functional as F
 from gans.training import average
-from minigrad import capture, nn, optim, program
+from minigrad import capture, nn, optim, recorder
 from minigrad.capture import WARM_UP, Captured, tracked
-from minigrad.program import Program, Recorded
+from minigrad.program import Program
+from minigrad.recorded import Recorded
 
 CALLS = WARM_UP + 4  # two as they are, one that is recorded, three replays
 
@@ -359,7 +360,7 @@ def test_recorded_arrays_that_outlive_the_recording_are_plain_arrays() -> None:
     made = Program([np.arange(1.0, 7.0).reshape(2, 3)])
     made.record(lambda x: {"out": kept.append(x * 2) or kept[0] + 1})
     (x,), plain = kept, 2 * np.arange(1.0, 7.0).reshape(2, 3)
-    assert type(x) is Recorded and not program.now
+    assert type(x) is Recorded and not recorder.now
     for function in (
         lambda a: a + 1, lambda a: a.sum(axis=0), lambda a: a[a > 4], lambda a: np.concatenate([a, a[::-1]]), lambda a: a @ a.T,
         lambda a: a.reshape(-1).copy(), lambda a: a.astype(int), lambda a: np.add(a, 1, out=np.zeros((2, 3))),
@@ -390,7 +391,7 @@ def test_a_step_that_raises_while_it_is_recorded_leaves_nothing_behind() -> None
     numbers(step, PAIRS[:WARM_UP])
     with pytest.raises(KeyError, match="a bad day"):
         numbers(step, PAIRS[:1])
-    assert not capture.recording() and program.now is None and step.recorded is None and not step.refused
+    assert not capture.recording() and recorder.now is None and step.recorded is None and not step.refused
     assert type((p * 2).data) is np.ndarray
     assert_same_bits(numbers(step, PAIRS), [{"gradient": x * y} for x, y in PAIRS])
     assert step.recorded is not None and len(calls) == WARM_UP + 2

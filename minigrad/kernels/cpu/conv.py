@@ -23,7 +23,7 @@ from minigrad.kernels.cpu.taps import plan
 from minigrad.kernels.cpu.vectors import VECTOR_BYTES, VECTORS
 from minigrad.kernels.geometry import Geometry
 from minigrad.layout import by_pixel, channels_last
-from minigrad.program import tracked
+from minigrad.recorder import tracked
 
 Array = Any
 

@@ -11,9 +11,9 @@ from typing import Any
 import numba
 import numpy as np
 
-from minigrad import program
+from minigrad import recorder
 from minigrad.kernels.cpu.loops import Loop, flat
-from minigrad.program import tracked, value
+from minigrad.recorder import tracked, value
 
 Array = Any
 Number = float | Callable[[], float]
@@ -66,7 +66,7 @@ def _each(
     numbers: Callable[[], tuple[float, ...]],
 ) -> None:
     """Run an optimizer's loop on each parameter, with numbers in its own precision, so that float32 stays float32."""
-    exact = {dtype: program.from_host(numbers, dtype) for dtype in {p.dtype for p in params}}
+    exact = {dtype: recorder.from_host(numbers, dtype) for dtype in {p.dtype for p in params}}
     counts = tracked(bad)
     for k, (p, g, *state) in enumerate(zip(params, grads, *states, strict=True)):
         arrays = flat([p, g, *map(tracked, state)])

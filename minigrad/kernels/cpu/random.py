@@ -8,16 +8,16 @@ from typing import Any
 import numba
 import numpy as np
 
-from minigrad import program
+from minigrad import recorder
 from minigrad.kernels.cpu.launch import launch
-from minigrad.program import value
+from minigrad.recorder import value
 
 Array = Any
 
 
 def philox(seed: int | Callable[[], int], counter: int | Callable[[], int], count: int) -> Array:
-    out = program.empty((-(-count // 4), 4), np.uint32)
-    launch(_philox, program.from_host(lambda: (value(seed), value(counter)), np.uint64), out)
+    out = recorder.empty((-(-count // 4), 4), np.uint32)
+    launch(_philox, recorder.from_host(lambda: (value(seed), value(counter)), np.uint64), out)
     return out.reshape(-1)[:count]
 
 

@@ -1,9 +1,9 @@
-"""Operations on vector registers, for `gemm` and `conv`: numba has no word for a register, so they are written in LLVM's.
+"""Operations on vector registers, for the products: numba has no word for a register, so they are written in LLVM's.
 
 LLVM's vector types exist on every processor: where they are wider than its registers, it uses several. A masked load or store
 touches only the lanes that are part of the matrix.
 
-After a change here, `touch gemm.py direct.py patches.py`: numba keeps compiled functions until the file that they are in changes.
+After a change here, `touch gemm.py direct.py patches.py`: numba keeps compiled functions until their own file changes.
 """
 
 from __future__ import annotations

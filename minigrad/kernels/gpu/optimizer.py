@@ -15,7 +15,7 @@ import numpy as np
 from minigrad.kernels.gpu.launch import C_TYPES, THREADS, blocks, in_one_layout, kernel
 from minigrad.kernels.gpu.numbers import constant, from_host
 from minigrad.layout import axes_in_memory
-from minigrad.program import value
+from minigrad.recorder import value
 
 Array = Any
 Number = float | Callable[[], float]

@@ -10,7 +10,7 @@ import numpy as np
 
 from minigrad.kernels.gpu.launch import THREADS, blocks, kernel
 from minigrad.kernels.gpu.numbers import from_host
-from minigrad.program import value
+from minigrad.recorder import value
 
 Array = Any
 
