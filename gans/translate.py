@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gans.cyclegan import CycleGAN
-from gans.data.folder import image_files, read_image, reason, warn_of
+from gans.data.folder import image_files, read_image, reason, warn_of, without_warnings
 from gans.trainers import load_run
 from gans.training.cli import ending_in_a_sentence
 from gans.training.config import ConfigError, OneLineParser
@@ -79,10 +78,11 @@ def _targets(source: Path, out: Path) -> tuple[Path, dict[Path, Path]]:
     folder, files = (source, image_files(source)) if os.path.isdir(source) else (source.parent, [source])
     if not files:
         raise ConfigError(f"--input {source} has no pictures")
-    names = Counter([*files, *(file.with_suffix("") for file in files)])
+    names = Counter(str(name).casefold() for file in files for name in (file, file.with_suffix("")))  # some systems fold them
     targets = {}
     for file in files:
-        alone = names[file.with_suffix("")] == 1  # else the old suffix tells a.jpg and a.png apart, and a.jpg.png from both
+        # Else the old suffix tells a.jpg and A.png apart, and a.jpg.png from both.
+        alone = names[str(file.with_suffix("")).casefold()] == 1
         targets[file] = out / file.relative_to(folder).with_name(f"{file.stem if alone else file.name}.png")
     return folder, targets
 
@@ -117,8 +117,7 @@ def _save(path: Path, image: np.ndarray) -> None:
 
 def _read(path: Path, side: int | None) -> np.ndarray:
     """One picture (3, height, width) uint8, its shorter side that long if there is a wish. Raises what Pillow raises."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, of large pictures and odd metadata that it reads all the same
+    with without_warnings():
         return read_image(path, lambda picture: _resized(picture, side))
 
 

@@ -99,11 +99,10 @@ def _read_all(files: list[Path], size: int) -> tuple[npt.NDArray[np.uint8], dict
         return len(chunk)
 
     threads = min(8, os.cpu_count() or 1)  # each holds one decoded picture
-    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
-        warnings.simplefilter("ignore")  # Pillow's, of large pictures and odd metadata that it reads all the same
-        with tqdm(total=len(files), desc="reading images", unit="", delay=1, disable=None) as bar:  # None: not into a log
-            for done in pool.map(read_chunk, range(0, len(files), _CHUNK)):
-                bar.update(done)
+    bar = tqdm(total=len(files), desc="reading images", unit="", delay=1, disable=None)  # None: not into a log
+    with without_warnings(), ThreadPoolExecutor(threads) as pool, bar:
+        for done in pool.map(read_chunk, range(0, len(files), _CHUNK)):
+            bar.update(done)
     good = [i for i, file in enumerate(files) if file not in failures]
     for place, i in enumerate(good):  # in place: a copy would double the memory
         if place != i:
@@ -120,6 +119,14 @@ def _room_for(count: int, size: int) -> npt.NDArray[np.uint8]:
             f"{count:,} images of {size} x {size} pixels need {need:,.1f} GiB of memory, which is not there; "
             "make them smaller or take fewer of them."
         ) from error
+
+
+@contextlib.contextmanager
+def without_warnings() -> Iterator[None]:
+    """Without Pillow's, of large pictures and odd metadata that it reads all the same. For all threads, so not in each."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def read_image(path: Path, prepare: Callable[[Image], Image], enough: int | None = None) -> npt.NDArray[np.uint8]:

@@ -245,12 +245,12 @@ def test_a_folder_is_translated_with_its_subfolders_and_keeps_its_names(translat
 
 
 def test_pictures_of_one_name_keep_their_suffixes_and_none_replaces_another(translate: Command, run: Path) -> None:
-    names = ("a.jpg", "a.png", "a.jpg.webp", "b.jpg", "b.jpg.png", "c.png", "deep/a.png")
+    names = ("a.jpg", "a.png", "a.jpg.webp", "b.jpg", "b.jpg.png", "c.png", "deep/a.png", "e.jpg", "E.png")
     for i, name in enumerate(names):
         put(Path("in", name), np.full((8, 8, 3), 30 * i, np.uint8))
-    assert go(translate, run, "in").out == "7 in out\n"
+    assert go(translate, run, "in").out == "9 in out\n"
     assert set(files(Path("out"))) == {
-        "a.jpg.png", "a.png.png", "a.jpg.webp.png", "b.png", "b.jpg.png.png", "c.png", "deep/a.png",
+        "a.jpg.png", "a.png.png", "a.jpg.webp.png", "b.png", "b.jpg.png.png", "c.png", "deep/a.png", "e.jpg.png", "E.png.png",
     }  # fmt: skip
 
 
