@@ -27,7 +27,8 @@ from minigrad.recorder import tracked
 
 Array = Any
 
-FEW = 16  # channels: with fewer, half of a tile's width would be empty
+FEW = 16  # output channels: with fewer, half of a tile's width would be empty
+FULL = 0.6  # of the width of the tiles: a transposed convolution that fills less is quicker through patches
 
 
 def conv2d(x: Array, weight: Array, bias: Array | None, geometry: Geometry) -> Array:
@@ -45,7 +46,7 @@ def conv_transpose2d(g: Array, weight: Array, bias: Array | None, geometry: Geom
         return channels_last(reference.conv_transpose2d(g, weight, bias, geometry))
     if _has_few(weight.shape, geometry):
         return conv2d(g, _turn(weight), bias, _turned(geometry))
-    if weight.shape[1] >= FEW:
+    if _filled(weight.shape[1], g) >= FULL:
         return _gathered(g, weight, bias, geometry, transposed=True)
     n, (out, channels) = len(g), weight.shape[:2]
     x = np.empty((n, *geometry.image, channels), g.dtype, like=g)
@@ -62,8 +63,7 @@ def conv2d_weight(x: Array, g: Array, geometry: Geometry) -> Array:
     if _has_few((out, channels), geometry):
         return channels_last(_turn(conv2d_weight(g, x, _turned(geometry))))
     w = np.empty((out, *geometry.kernel, channels), x.dtype, like=x)
-    whole_tiles = channels % (VECTORS * VECTOR_BYTES // x.itemsize) == 0  # so that none reads beyond the end of an image
-    kernel = direct.weight if whole_tiles else patches.weight
+    kernel = direct.weight if _filled(channels, x) == 1 else patches.weight  # a tile must not read beyond the last image
     numbers = _numbers(channels, geometry)
     launch(kernel, _pixels(x), _pixels(g), w.reshape(-1), len(x), out, numbers, numba.get_num_threads())
     return w.transpose(0, 3, 1, 2)
@@ -89,6 +89,12 @@ def _has_few(shape: tuple[int, ...], geometry: Geometry) -> bool:
         return False
     turned = zip(geometry.image, geometry.positions, geometry.padding, _spans(geometry), strict=True)
     return all(p <= span and positions == image + 2 * p - span for image, positions, p, span in turned)
+
+
+def _filled(channels: int, x: Array) -> float:
+    """What part of the width of tiles so many channels fill."""
+    width = VECTORS * VECTOR_BYTES // x.itemsize
+    return channels / (-(-channels // width) * width)
 
 
 def _turn(weight: Array) -> Array:

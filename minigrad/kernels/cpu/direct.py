@@ -125,7 +125,7 @@ def _place(one: Any, sizes: Any, first: int, x_rows: Array, y_rows: Array) -> in
 
 @numba.njit(parallel=True, cache=True)
 def weight(x: Array, g: Array, w: Array, n: int, out: int, geometry: Any, threads: int) -> None:
-    """(O, C) at each tap = g^T (O, P) x (P, C) at the pixels that it meets: each thread some taps and panels of channels."""
+    """(O, C) at each tap = g^T (O, P) x (P, C) at the pixels that it meets: each thread some of the tiles, in order."""
     channels, _, breadth, rows, columns, kh, kw, sh, sw, _, _, _, _ = geometry
     width = VECTORS * (VECTOR_BYTES // x.itemsize)
     taps, panels, strips = kh * kw, channels // width, (out + ROWS - 1) // ROWS
@@ -134,26 +134,27 @@ def weight(x: Array, g: Array, w: Array, n: int, out: int, geometry: Any, thread
     lines = (n * rows + blocks - 1) // blocks
     zeros, first_row = np.zeros(width, x.dtype), np.zeros(ROWS, np.int64)
     for t in numba.prange(threads):
-        first, last = taps * panels * t // threads, taps * panels * (t + 1) // threads
+        first, last = strips * taps * panels * t // threads, strips * taps * panels * (t + 1) // threads
+        top = first // (taps * panels)  # the first strip
+        count = -(-last // (taps * panels)) - top
         runs, counts, lengths = np.empty((taps, lines, 2), np.int64), np.empty(taps, np.int64), np.empty(taps, np.int64)
         g_rows, w_rows = np.arange(ROWS), np.arange(ROWS) * (taps * channels)
-        room = np.empty(strips * lines * columns * ROWS, g.dtype)
+        room = np.empty(count * lines * columns * ROWS, g.dtype)
         for block in range(0, n * rows, lines):
             here = min(lines, n * rows - block)
-            packed = room[: strips * here * columns * ROWS].reshape(strips, here * columns, ROWS)
-            pack_rows(g[block * columns * out :], out, 0, packed)
-            for tap in range(first // panels, (last + panels - 1) // panels):
+            packed = room[: count * here * columns * ROWS].reshape(count, here * columns, ROWS)
+            pack_rows(g[block * columns * out :], out, top, packed)
+            for tap in range(taps):
                 counts[tap], lengths[tap] = _weight_runs(geometry, tap, block, here, runs[tap])
-            for strip in range(strips):
-                for unit in range(first, last):
-                    tap, column = unit // panels, unit % panels * width
-                    place = w[(strip * ROWS * taps + tap) * channels + column :].ctypes
-                    init, init_rows = (zeros.ctypes, first_row) if block == 0 else (place, w_rows)
-                    multiply_tile(
-                        x, packed[strip].ctypes, g_rows.ctypes, ROWS, x[column:].ctypes, sw * channels,
-                        runs[tap].ctypes, counts[tap], lengths[tap],
-                        init, init_rows.ctypes, place, w_rows.ctypes, out - strip * ROWS, width,
-                    )  # fmt: skip
+            for tile in range(first, last):
+                strip, tap, column = tile // (taps * panels), tile // panels % taps, tile % panels * width
+                place = w[(strip * ROWS * taps + tap) * channels + column :].ctypes
+                init, init_rows = (zeros.ctypes, first_row) if block == 0 else (place, w_rows)
+                multiply_tile(
+                    x, packed[strip - top].ctypes, g_rows.ctypes, ROWS, x[column:].ctypes, sw * channels,
+                    runs[tap].ctypes, counts[tap], lengths[tap],
+                    init, init_rows.ctypes, place, w_rows.ctypes, out - strip * ROWS, width,
+                )  # fmt: skip
 
 
 @numba.njit(cache=True)

@@ -23,7 +23,8 @@ from minigrad.kernels.cpu.vectors import ROWS, VECTOR_BYTES, VECTORS, add_row, c
 
 Array = Any
 
-SHARES = 16  # of the positions, at most, for which the gradient by the weights is summed up by itself
+SHARES = 16  # of the positions, at most, for which the gradient by the weights is summed up by itself,
+SHARE = 512  # and the fewest positions of one
 
 
 @numba.njit(parallel=True, cache=True)
@@ -76,36 +77,44 @@ def _product(g: Array, first: int, panels: Array, block: Array, wide: int, out: 
 
 @numba.njit(parallel=True, cache=True)
 def weight(x: Array, g: Array, w: Array, n: int, out: int, geometry: Any, threads: int) -> None:
-    """(O, K) = g^T patches: each thread some shares of the positions or, where K is large, some columns of the patches."""
+    """(O, K) = g^T patches: each thread some columns of the patches or, where K is small, shares of the positions.
+
+    Shares are summed up in their order; where they are few, each is worked on strip by strip of g^T.
+    """
     channels, height, breadth, rows, columns, kh, kw, _, _, ph, pw, _, _ = geometry
     k, positions = kh * kw * channels, n * rows * columns
     width = VECTORS * (VECTOR_BYTES // x.itemsize)
-    panels = (k + width - 1) // width
+    panels, strips = (k + width - 1) // width, (out + ROWS - 1) // ROWS
     framed = add_frame(x, n, channels, height, breadth, ph, pw)
     if panels >= SHARES:
         for t in numba.prange(threads):
-            _weight_part(framed, g, w, out, geometry, 0, positions, panels * t // threads, panels * (t + 1) // threads)
+            left, right = panels * t // threads, panels * (t + 1) // threads
+            if left < right:
+                _weight_part(framed, g, w, out, geometry, 0, positions, left, right, 0, strips)
         return
-    shares = max(1, min(SHARES, positions // (8 * ROWS)))
-    sums = np.empty((shares, out * k), x.dtype)
-    for share in numba.prange(shares):
+    shares = max(1, min(SHARES, positions // SHARE))
+    pieces = min(strips, (SHARES // 2 + shares - 1) // shares)  # of the strips
+    sums = np.empty((shares, out * k), x.dtype) if shares > 1 else w.reshape(1, out * k)
+    for piece in numba.prange(shares * pieces):
+        share, part = piece // pieces, piece % pieces
         first, last = positions * share // shares, positions * (share + 1) // shares
-        _weight_part(framed, g, sums[share], out, geometry, first, last, 0, panels)
-    w[:] = sums[0]
-    for share in range(1, shares):
-        w += sums[share]
+        top, bottom = strips * part // pieces, strips * (part + 1) // pieces
+        _weight_part(framed, g, sums[share], out, geometry, first, last, 0, panels, top, bottom)
+    if shares > 1:
+        w[:] = sums[0]
+        for share in range(1, shares):
+            w += sums[share]
 
 
 @numba.njit(cache=True)
 def _weight_part(
-    framed: Array, g: Array, w: Array, out: int, geometry: Any, first: int, last: int, left_panel: int, right_panel: int
-) -> None:
-    """Some columns of w = g^T patches, summed over positions first .. last - 1; w is not touched if there are no columns."""
+    framed: Array, g: Array, w: Array, out: int, geometry: Any,
+    first: int, last: int, left_panel: int, right_panel: int, top: int, bottom: int,
+) -> None:  # fmt: skip
+    """Strips top .. bottom - 1 of some panels of w = g^T patches, summed over positions first .. last - 1."""
     channels, _, _, _, _, kh, kw, _, _, _, _, _, _ = geometry
-    k, width, strips = kh * kw * channels, VECTORS * (VECTOR_BYTES // g.itemsize), (out + ROWS - 1) // ROWS
-    if left_panel == right_panel:
-        return
-    group = max(1, min(right_panel - left_panel, BLOCK // width))  # panels of a block
+    k, width, strips = kh * kw * channels, VECTORS * (VECTOR_BYTES // g.itemsize), bottom - top
+    group = min(right_panel - left_panel, max(1, BLOCK // width))  # panels of a block
     most = min(last - first, CACHE // (group * width))  # positions of a block
     block = np.zeros(group * width * most, g.dtype)  # so that in columns beyond the last no odd number slows the processor
     room = np.empty(strips * most * ROWS, g.dtype)
@@ -118,13 +127,14 @@ def _weight_part(
             count = min(most, last - p)
             _cut(framed, geometry, p, count, runs, width, block)
             packed = room[: strips * count * ROWS].reshape(strips, count, ROWS)
-            pack_rows(g[p * out :], out, 0, packed)
-            for i in range(strips):
+            pack_rows(g[p * out :], out, top, packed)
+            for i in range(top, bottom):
                 for panel in range(left, right):
                     place = w[i * ROWS * k + panel * width :].ctypes
                     init, init_rows = (zeros.ctypes, first_row) if p == first else (place, w_rows)
+                    cut = block[(panel - left) * most * width :].ctypes
                     multiply_tile(
-                        g, packed[i].ctypes, strip_rows.ctypes, ROWS, block[(panel - left) * most * width :].ctypes, width,
+                        g, packed[i - top].ctypes, strip_rows.ctypes, ROWS, cut, width,
                         one_run.ctypes, 1, count,
                         init, init_rows.ctypes, place, w_rows.ctypes, out - i * ROWS, k - panel * width,
                     )  # fmt: skip

@@ -11,6 +11,7 @@ meet different ones. Targets that the same taps meet are a class here, and lie o
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,13 @@ class Stretch(NamedTuple):
     taps: tuple[tuple[int, int], ...]  # of the first target: tap, source pixel
 
 
+class Axis(NamedTuple):
+    """All targets along one axis."""
+
+    margin: int  # of zeros on both sides of the source
+    stretches: list[Stretch]
+
+
 _FIELDS = "first down across target_down target_across source_down source_across run runs length"
 CLASS = np.dtype([(name, np.int64) for name in _FIELDS.split()])
 
@@ -45,41 +53,43 @@ class Plan(NamedTuple):
     classes: Array  # of dtype CLASS
     runs: Array  # int64 (runs, 2): pixel, tap
 
-    def tiles_and_taps(self, n: int) -> int:
-        """The work for n images, in tiles times taps."""
-        targets = n * self.classes["down"] * self.classes["across"]
-        return int((-(-targets // ROWS) * self.classes["runs"] * self.classes["length"]).sum())
-
 
 @lru_cache(maxsize=1024)
 def plan(geometry: Geometry, transposed: bool, n: int) -> Plan:
     """The plan with the least work for n images.
 
     With zeros around the source, all taps meet a pixel, and there are few classes: that is better for one small image, in
-    which no tile of targets at the border would be full.
+    which no tile of targets at the border would be full. (Zeros times a weight that is not finite are NaN; else what lies
+    outside of the source is left out.)
     """
-    down, across = _margins(geometry, transposed)
-    plans = [_plan(geometry, transposed, margins) for margins in ((0, 0), (0, across), (down, 0), (down, across))]
-    return min(plans, key=lambda plan: plan.tiles_and_taps(n))
+    most = _margins(geometry, transposed)
+    ways = [[_axis(geometry, axis, transposed, margin) for margin in (0, most[axis])] for axis in (0, 1)]
+    down, across = min(product(*ways), key=lambda axes: _tiles_and_taps(n, *axes))
+    return _plan(geometry, transposed, down, across)
 
 
-def _plan(geometry: Geometry, transposed: bool, margins: tuple[int, int]) -> Plan:
+def _tiles_and_taps(n: int, down: Axis, across: Axis) -> int:
+    """The work for n images, in tiles times taps."""
+    targets = np.outer([s.size for s in down.stretches], [s.size for s in across.stretches]) * n
+    taps = np.outer([len(s.taps) for s in down.stretches], [len(s.taps) for s in across.stretches])
+    return int((-(-targets // ROWS) * taps).sum())
+
+
+def _plan(geometry: Geometry, transposed: bool, down: Axis, across: Axis) -> Plan:
     target, source = _sizes(geometry, 1, transposed)
-    source += 2 * margins[1]
+    source += 2 * across.margin
     steps, advances = (geometry.stride, (1, 1)) if transposed else ((1, 1), geometry.stride)
+    distances = steps[0] * target, steps[1], advances[0] * source, advances[1]
     in_a_row = not transposed and geometry.dilation[1] == 1
     classes: list[tuple[int, ...]] = []
     runs: list[tuple[int, int]] = []
-    for down in _stretches(geometry, 0, transposed, margins[0]):
-        for across in _stretches(geometry, 1, transposed, margins[1]):
-            length = len(across.taps) if in_a_row else 1
-            starts = across.taps[:: max(1, length)]
-            new = [(y * source + x, a * geometry.kernel[1] + b) for a, y in down.taps for b, x in starts]
-            grid = down.first * target + across.first, down.size, across.size
-            distances = steps[0] * target, steps[1], advances[0] * source, advances[1]
-            classes.append((*grid, *distances, len(runs), len(new), length))
-            runs += new
-    return Plan(margins, np.array(classes, CLASS), np.array(runs, np.int64).reshape(-1, 2))
+    for rows, columns in product(down.stretches, across.stretches):
+        length = len(columns.taps) if in_a_row else 1
+        starts = columns.taps[:: max(1, length)]
+        new = [(y * source + x, a * geometry.kernel[1] + b) for a, y in rows.taps for b, x in starts]
+        classes.append((rows.first * target + columns.first, rows.size, columns.size, *distances, len(runs), len(new), length))
+        runs += new
+    return Plan((down.margin, across.margin), np.array(classes, CLASS), np.array(runs, np.int64).reshape(-1, 2))
 
 
 def _margins(geometry: Geometry, transposed: bool) -> tuple[int, int]:
@@ -99,8 +109,8 @@ def _sizes(geometry: Geometry, axis: int, transposed: bool) -> tuple[int, int]:
     return (image, positions) if transposed else (positions, image)
 
 
-def _stretches(geometry: Geometry, axis: int, transposed: bool, margin: int) -> list[Stretch]:
-    """All targets along one axis; those that a stride separates are on different grids."""
+def _axis(geometry: Geometry, axis: int, transposed: bool, margin: int) -> Axis:
+    """The targets along one axis; those that a stride separates are on different grids."""
     targets, pixels = _sizes(geometry, axis, transposed)
     step = geometry.stride[axis] if transposed else 1
     stretches: list[Stretch] = []
@@ -114,7 +124,7 @@ def _stretches(geometry: Geometry, axis: int, transposed: bool, margin: int) -> 
             else:
                 stretches.append(Stretch(target, 1, tuple(met)))
             before = numbers
-    return stretches
+    return Axis(margin, stretches)
 
 
 def _met(geometry: Geometry, axis: int, transposed: bool, target: int) -> list[tuple[int, int]]:

@@ -79,6 +79,7 @@ def test_only_few_images_get_zeros_around_them(transposed: bool, n: int, good: C
     assert good(plan(SMALL, transposed, n))
 
 
-def test_with_many_images_padding_costs_nothing() -> None:
-    inside, all_taps = len(meetings(SMALL, False)), 36 * 9
-    assert plan(SMALL, False, 100 * ROWS).tiles_and_taps(100 * ROWS) == 100 * inside < 100 * all_taps
+@DIRECTIONS
+def test_with_many_images_padding_costs_nothing(transposed: bool) -> None:
+    classes = plan(SMALL, transposed, 1000).classes
+    assert (classes["down"] * classes["across"] * classes["runs"] * classes["length"]).sum() == len(meetings(SMALL, transposed))
