@@ -11,7 +11,6 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -66,8 +65,7 @@ def kernels_named(name: str) -> ModuleType:
 
 def kernels_are_compiled() -> bool:
     """Whether numba finds compiled CPU kernels on disk, so that the first step will not take some seconds longer."""
-    folder = Path(__file__).with_name("kernels") / "cpu" / "__pycache__"
-    return any(folder.glob("gemm.*.nbi"))
+    return importlib.import_module("minigrad.kernels.cpu.cache").is_filled()
 
 
 def as_array(x: Any) -> Array:

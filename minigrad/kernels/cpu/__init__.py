@@ -4,14 +4,17 @@ Loops over elements run on flat memory, in whatever order the arrays lie there. 
 numba's, in one pool; what is too small for them stays on one.
 """
 
-from minigrad.kernels.cpu.conv import conv2d, conv2d_weight, conv_transpose2d
-from minigrad.kernels.cpu.elementwise import leaky_relu, leaky_relu_backward, tanh_backward
-from minigrad.kernels.cpu.linear import linear, matmul
-from minigrad.kernels.cpu.norm import affine, normalize, normalize_backward, normalize_sums
-from minigrad.kernels.cpu.optimizer import adam, rmsprop, sgd
-from minigrad.kernels.cpu.pool import max_pool_pick, max_pool_place
-from minigrad.kernels.cpu.random import philox
-from minigrad.kernels.cpu.reduce import sum_rows
+from minigrad.kernels.cpu.cache import kept_by_version
+
+with kept_by_version():
+    from minigrad.kernels.cpu.conv import conv2d, conv2d_weight, conv_transpose2d
+    from minigrad.kernels.cpu.elementwise import leaky_relu, leaky_relu_backward, tanh_backward
+    from minigrad.kernels.cpu.linear import linear, matmul
+    from minigrad.kernels.cpu.norm import affine, normalize, normalize_backward, normalize_sums
+    from minigrad.kernels.cpu.optimizer import adam, rmsprop, sgd
+    from minigrad.kernels.cpu.pool import max_pool_pick, max_pool_place
+    from minigrad.kernels.cpu.random import philox
+    from minigrad.kernels.cpu.reduce import sum_rows
 
 __all__ = [
     "adam", "affine", "conv2d", "conv2d_weight", "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "linear", "matmul",

@@ -2,8 +2,6 @@
 
 LLVM's vector types exist on every processor: where they are wider than its registers, it uses several. A masked load or store
 touches only the lanes that are part of the matrix.
-
-After a change here, `touch gemm.py direct.py patches.py`: numba keeps compiled functions until their own file changes.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from numba.extending import intrinsic
 _AVX512 = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
 VECTOR_BYTES = 64 if _AVX512 else 32
 VECTORS = 2  # in a row of a tile
-ROWS = 13 if _AVX512 else 6  # of a tile: they leave registers for the operands, and 64, 128 or 256 rows leave few over
+ROWS = 13 if _AVX512 else 6  # of a tile: they leave registers for the operands, and fill the last tile of 64, 128 or 256 rows
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 _pointer, _integer = types.voidptr, types.intp

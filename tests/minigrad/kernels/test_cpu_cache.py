@@ -1,0 +1,56 @@
+"""Compiled kernels are kept by the version of all their sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numba
+import pytest
+
+from minigrad.kernels import cpu
+from minigrad.kernels.cpu import cache, direct, elementwise, gemm, loops, patches
+from minigrad.kernels.cpu.cache import FOLDER, version_of
+
+
+def test_every_kernel_is_kept_in_the_folder_of_this_version() -> None:
+    modules = gemm, direct, patches, elementwise, loops
+    functions = [x for module in modules for x in vars(module).values() if isinstance(x, numba.core.dispatcher.Dispatcher)]
+    assert len(functions) > 20
+    assert {function.stats.cache_path for function in functions} == {gemm._product.stats.cache_path}
+    assert FOLDER in Path(gemm._product.stats.cache_path).parents
+    assert FOLDER.name == f"minigrad-{version_of(Path(cpu.__file__).parent)}"
+
+
+def test_a_function_of_somebody_else_is_not_kept_there() -> None:
+    assert str(FOLDER) not in str(numba.config.CACHE_DIR)
+
+
+def test_a_change_of_any_file_is_another_version(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("x = 1")
+    (tmp_path / "b.py").write_text("y = 1")
+    before = version_of(tmp_path)
+    assert version_of(tmp_path) == before
+    (tmp_path / "b.py").write_text("y = 2")
+    assert version_of(tmp_path) != before
+
+
+def test_only_the_newest_version_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    monkeypatch.setattr(cache, "FOLDER", tmp_path / "minigrad-new")
+    for name in ("minigrad-old", "others"):
+        (tmp_path / name).mkdir()
+    with cache.kept_by_version():
+        assert str(tmp_path / "minigrad-new") == numba.config.CACHE_DIR
+    assert not numba.config.CACHE_DIR
+    assert [path.name for path in tmp_path.iterdir()] == ["others"]
+
+
+def test_in_a_folder_that_a_user_names_other_versions_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other installations may use it, too."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(cache, "FOLDER", tmp_path / "minigrad-new")
+    (tmp_path / "minigrad-old").mkdir()
+    with cache.kept_by_version():
+        pass
+    assert str(tmp_path) == numba.config.CACHE_DIR
+    assert (tmp_path / "minigrad-old").exists()
