@@ -1,4 +1,4 @@
-"""Whether a step is being recorded on the CPU, and what the layers above tell the recording: see `program`."""
+"""What is being recorded, and what the layers above tell a recording: on the CPU a `program`, on the GPU a `graph`."""
 
 from __future__ import annotations
 

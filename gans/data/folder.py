@@ -123,7 +123,10 @@ def _room_for(count: int, size: int) -> npt.NDArray[np.uint8]:
 
 @contextlib.contextmanager
 def without_warnings() -> Iterator[None]:
-    """Without Pillow's, of large pictures and odd metadata that it reads all the same. For all threads, so not in each."""
+    """Without Pillow's warnings, of large pictures and odd metadata that it reads all the same.
+
+    The filter is the whole process's, so it is set once, outside of the threads.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

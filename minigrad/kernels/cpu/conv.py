@@ -1,8 +1,9 @@
 """Convolution and its gradients on the CPU: which loops do the work.
 
-A tile of a product is many channels wide. `direct` multiplies images and weights as they lie; where a network begins or ends
-with an image of one channel or three, its tiles would be nearly empty, and `patches` fills them with the channels of a whole
-patch. Every number is summed in an order that does not depend on how many threads there are.
+A tile of a product is as wide as many channels of its result. `direct` multiplies images and weights as they lie. Where the
+result has few channels, its tiles would be nearly empty, and in a gradient by the weights one that is not full would read
+beyond the last image: there `patches` multiplies patches, whose columns are taps x channels. Every number is summed in an order
+that does not depend on how many threads there are.
 
 If the kernel moves by one pixel at a time, what x is to g in a convolution is what g is to x in another one, with the kernel
 turned round: the images change places, and few output channels become a part of a patch. See `_turn`.
@@ -27,7 +28,7 @@ from minigrad.recorder import tracked
 
 Array = Any
 
-FEW = 16  # output channels: with fewer, half of a tile's width would be empty
+FEW = 16  # output channels: with fewer, half of a tile's width (in float32, with AVX-512) would be empty
 FULL = 0.6  # of the width of the tiles: a transposed convolution that fills less is quicker through patches
 
 
@@ -63,7 +64,7 @@ def conv2d_weight(x: Array, g: Array, geometry: Geometry) -> Array:
     if _has_few((out, channels), geometry):
         return channels_last(_turn(conv2d_weight(g, x, _turned(geometry))))
     w = np.empty((out, *geometry.kernel, channels), x.dtype, like=x)
-    kernel = direct.weight if _filled(channels, x) == 1 else patches.weight  # a tile must not read beyond the last image
+    kernel = patches.weight if channels % _width(x) else direct.weight  # a tile must not read beyond the last image
     numbers = _numbers(channels, geometry)
     launch(kernel, _pixels(x), _pixels(g), w.reshape(-1), len(x), out, numbers, numba.get_num_threads())
     return w.transpose(0, 3, 1, 2)
@@ -77,7 +78,8 @@ def _gathered(x: Array, weight: Array, bias: Array | None, geometry: Geometry, t
     margins, classes, runs = plan(geometry, transposed, n)
     y = np.empty((n, *target, out), x.dtype, like=x)
     arrays = _pixels(x), _pixels(weight), _row(bias, out, x), y.reshape(-1)
-    sizes = n, depth, out, geometry.kernel[0] * geometry.kernel[1], *source, *margins, target[0] * target[1]
+    taps = geometry.kernel[0] * geometry.kernel[1]
+    sizes = n, depth, out, taps, *source, *margins, target.height * target.width
     launch(direct.gather, *arrays, sizes, tracked(classes), tracked(runs), transposed, numba.get_num_threads())
     return y.transpose(0, 3, 1, 2)
 
@@ -93,8 +95,12 @@ def _has_few(shape: tuple[int, ...], geometry: Geometry) -> bool:
 
 def _filled(channels: int, x: Array) -> float:
     """What part of the width of tiles so many channels fill."""
-    width = VECTORS * VECTOR_BYTES // x.itemsize
-    return channels / (-(-channels // width) * width)
+    return channels / (-(-channels // _width(x)) * _width(x))
+
+
+def _width(x: Array) -> int:
+    """Channels in the width of a tile."""
+    return VECTORS * VECTOR_BYTES // x.itemsize
 
 
 def _turn(weight: Array) -> Array:

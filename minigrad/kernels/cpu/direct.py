@@ -1,14 +1,15 @@
-"""Convolutions of many channels: products of tiles that find their numbers in the images where they are.
+"""Convolutions whose results fill tiles with channels: products of tiles that find their numbers in the images where they are.
 
-With N pixels of all results, and kernels with `taps` taps between C and O channels:
+With N targets (pixels of all results), P positions, and kernels between C and O channels:
 
     gather    conv2d (N, O) = patches of x (N, taps C)  weights (taps C, O), and conv_transpose2d the same with x and g, C and O
               exchanged: each target is a sum over the taps that meet it
-    weight    at each tap (O, C) = g^T (O, N) x (N, C) at the pixels that the tap meets
+    weight    at each tap (O, C) = g^T (O, P)  x (P, C) at the pixels that the tap meets
 
 The patches are as large as kernel height x kernel width images. They are never written down: a tile of the product takes a
 table of where its rows begin, and a list of runs to sum over. Images lie channels-last, so that a pixel, or a row of the
-kernel, is one run. `taps` says which taps meet which pixels; padding, which no tap meets, costs nothing.
+kernel, is one run. `taps` says which taps meet which pixels; padding costs nothing, but for a few images it is quicker to sum
+over zeros around them.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ def gather(
     x: Array, w: Array, bias: Array, y: Array, sizes: Any, classes: Array, runs: Array, transposed: bool, threads: int
 ) -> None:
     """y = bias + sums over the taps, class by class; each thread does its share of the tiles, counted by their taps."""
-    n, depth, out, taps, height, breadth, down, across, _ = sizes
+    n, depth, out, taps, height, breadth, down, across, target = sizes
     packed = _packed(w, depth, out, taps, transposed)
     framed = add_frame(x, n, depth, height, breadth, down, across)
+    framed_sizes = n, depth, out, (height + 2 * down) * (breadth + 2 * across), target
     tiles, costs = np.empty(len(classes), np.int64), np.empty(len(classes), np.int64)
     for c in range(len(classes)):
         tiles[c] = (n * classes[c].down * classes[c].across + ROWS - 1) // ROWS
@@ -47,7 +49,7 @@ def gather(
             first, last = _tiles_before(begin - before, costs[c], tiles[c]), _tiles_before(end - before, costs[c], tiles[c])
             before += tiles[c] * costs[c]
             if first < last:
-                _gather_class(framed, packed, bias, y, sizes, classes[c], runs, first, last)
+                _gather_class(framed, packed, bias, y, framed_sizes, classes[c], runs, first, last)
 
 
 @numba.njit(cache=True)
@@ -67,11 +69,11 @@ def _packed(w: Array, depth: int, out: int, taps: int, transposed: bool) -> Arra
         for panel in numba.prange(panels):
             pack_columns(w[panel * width * k :], k, min(width, out - panel * width), packed[panel])
         return packed
-    for block in numba.prange(panels * taps):
-        panel, tap = block // taps, block % taps
+    for piece in numba.prange(panels * taps):
+        panel, tap = piece // taps, piece % taps
         for p in range(depth):
             start = (p * taps + tap) * out + panel * width
-            copy_row(w, w.ctypes, start, min(width, out - panel * width), to.ctypes, (block * depth + p) * width, width)
+            copy_row(w, w.ctypes, start, min(width, out - panel * width), to.ctypes, (piece * depth + p) * width, width)
     return packed
 
 
@@ -80,7 +82,7 @@ def _gather_class(
     x: Array, packed: Array, bias: Array, y: Array, sizes: Any, one: Any, runs: Array, first: int, last: int
 ) -> None:
     """Tiles first .. last - 1 of the targets of one class."""
-    _, depth, out, _, _, _, _, _, _ = sizes
+    _, depth, out, _, _ = sizes
     panels, _, width = packed.shape
     k = one.length * depth
     offsets = runs[one.run : one.run + one.runs] * np.array([depth, depth * width])
@@ -88,12 +90,12 @@ def _gather_class(
     group = max(1, CACHE // (max(1, min(one.runs, piece) * k) * width))  # panels of weights that stay in the cache
     x_rows, y_rows = np.empty((TILES, ROWS), np.int64), np.empty((TILES, ROWS), np.int64)
     first_row = np.zeros(ROWS, np.int64)
-    for block in range(first, last, TILES):
-        rows = _place(one, sizes, block * ROWS, x_rows, y_rows)
+    for first_tile in range(first, last, TILES):
+        rows = _place(one, sizes, first_tile * ROWS, x_rows, y_rows)
         for run in range(0, max(1, one.runs), piece):
-            for some in range(0, panels, group):
-                for i in range(min(TILES, last - block)):
-                    for panel in range(some, min(some + group, panels)):
+            for first_panel in range(0, panels, group):
+                for i in range(min(TILES, last - first_tile)):
+                    for panel in range(first_panel, min(first_panel + group, panels)):
                         place = y[panel * width :].ctypes
                         init, init_rows = (bias[panel * width :].ctypes, first_row) if run == 0 else (place, y_rows[i])
                         multiply_tile(
@@ -106,8 +108,7 @@ def _gather_class(
 @numba.njit(cache=True)
 def _place(one: Any, sizes: Any, first: int, x_rows: Array, y_rows: Array) -> int:
     """Fill in where targets of a class, from number `first` on, begin in y, and what they see in x; gives how many."""
-    n, depth, out, _, height, breadth, down, across, target = sizes
-    source = (height + 2 * down) * (breadth + 2 * across)
+    n, depth, out, source, target = sizes
     image, place = first // (one.down * one.across), first % (one.down * one.across)
     i, j = place // one.across, place % one.across
     x_places, y_places = x_rows.reshape(-1), y_rows.reshape(-1)
@@ -129,27 +130,29 @@ def weight(x: Array, g: Array, w: Array, n: int, out: int, geometry: Any, thread
     channels, _, breadth, rows, columns, kh, kw, sh, sw, _, _, _, _ = geometry
     width = VECTORS * (VECTOR_BYTES // x.itemsize)
     taps, panels, strips = kh * kw, channels // width, (out + ROWS - 1) // ROWS
-    line = columns * out + sh * breadth * channels  # numbers of g and x that belong to a row of positions
-    blocks = max(1, min(n * rows * line // CACHE, n * rows * columns // LEAST))
+    of_a_line = columns * out + sh * breadth * channels  # numbers of g and x that belong to a line of positions
+    blocks = max(1, min(n * rows * of_a_line // CACHE, n * rows * columns // LEAST))
     lines = (n * rows + blocks - 1) // blocks
     zeros, first_row = np.zeros(width, x.dtype), np.zeros(ROWS, np.int64)
     for t in numba.prange(threads):
         first, last = strips * taps * panels * t // threads, strips * taps * panels * (t + 1) // threads
+        if first == last:
+            continue
         top = first // (taps * panels)  # the first strip
         count = -(-last // (taps * panels)) - top
         runs, counts, lengths = np.empty((taps, lines, 2), np.int64), np.empty(taps, np.int64), np.empty(taps, np.int64)
         g_rows, w_rows = np.arange(ROWS), np.arange(ROWS) * (taps * channels)
         room = np.empty(count * lines * columns * ROWS, g.dtype)
-        for block in range(0, n * rows, lines):
-            here = min(lines, n * rows - block)
-            packed = room[: count * here * columns * ROWS].reshape(count, here * columns, ROWS)
-            pack_rows(g[block * columns * out :], out, top, packed)
+        for first_line in range(0, n * rows, lines):
+            height = min(lines, n * rows - first_line)
+            packed = room[: count * height * columns * ROWS].reshape(count, height * columns, ROWS)
+            pack_rows(g[first_line * columns * out :], out, top, packed)
             for tap in range(taps):
-                counts[tap], lengths[tap] = _weight_runs(geometry, tap, block, here, runs[tap])
+                counts[tap], lengths[tap] = _weight_runs(geometry, tap, first_line, height, runs[tap])
             for tile in range(first, last):
                 strip, tap, column = tile // (taps * panels), tile // panels % taps, tile % panels * width
                 place = w[(strip * ROWS * taps + tap) * channels + column :].ctypes
-                init, init_rows = (zeros.ctypes, first_row) if block == 0 else (place, w_rows)
+                init, init_rows = (zeros.ctypes, first_row) if first_line == 0 else (place, w_rows)
                 multiply_tile(
                     x, packed[strip - top].ctypes, g_rows.ctypes, ROWS, x[column:].ctypes, sw * channels,
                     runs[tap].ctypes, counts[tap], lengths[tap],

@@ -1,7 +1,7 @@
-"""Convolutions between many channels and a few: products with patches, cut out or put together piece by piece.
+"""Convolutions whose tiles the channels do not fill: products with patches, cut out or put together piece by piece.
 
 Where an image has one channel or three, the channels of a pixel fill a small part of a tile of `gemm`; those of a whole patch,
-K = kernel height x kernel width x channels, fill it better:
+K = kernel height x kernel width x channels, fill it better. With P positions (of all images), and O channels there:
 
     fold_product      image = fold of (P, K) = g (P, O)  weights (O, K)
     weight            (O, K) = g^T (O, P)  patches (P, K)
@@ -150,12 +150,9 @@ def add_frame(x: Array, n: int, channels: int, height: int, breadth: int, ph: in
     for row in numba.prange(n * (height + 2 * ph)):
         image, y = row // (height + 2 * ph), row % (height + 2 * ph) - ph
         target = framed[row * framed_line : (row + 1) * framed_line]
+        target[:] = 0
         if 0 <= y < height:
-            target[: pw * channels] = 0
             target[pw * channels : pw * channels + line] = x[(image * height + y) * line : (image * height + y + 1) * line]
-            target[pw * channels + line :] = 0
-        else:
-            target[:] = 0
     return framed
 
 

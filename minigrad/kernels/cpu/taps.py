@@ -1,4 +1,4 @@
-"""Which taps of a convolution's kernel meet which pixels, found once for each `Geometry`.
+"""Which taps of a convolution's kernel meet which pixels, found once for each `Geometry` and number of images.
 
 A convolution gathers: each number of its result, the target, is a sum over the taps of the kernel that meet a pixel of its
 source. Inside the image these are all of them, at its borders fewer; in a transposed convolution with a stride, neighbours
@@ -27,7 +27,7 @@ class Stretch(NamedTuple):
 
     first: int
     size: int
-    taps: tuple[tuple[int, int], ...]  # of the first target: tap, source pixel
+    taps: tuple[tuple[int, int], ...]  # of the first target: tap, source pixel, counted from the margin's first
 
 
 class Axis(NamedTuple):
@@ -42,7 +42,7 @@ CLASS = np.dtype([(name, np.int64) for name in _FIELDS.split()])
 
 
 class Plan(NamedTuple):
-    """What a convolution sums. All distances are in pixels, row by row.
+    """What a convolution sums. All distances are in pixels, row by row; those in the source count its margins.
 
     A class: its `first` target; how many there are `down` and `across`; how far apart they are in the target, and how far
     apart what they see in the source; its first `run`, how many `runs` it has, and of how many pixels each (`length`). A run
@@ -58,9 +58,9 @@ class Plan(NamedTuple):
 def plan(geometry: Geometry, transposed: bool, n: int) -> Plan:
     """The plan with the least work for n images.
 
-    With zeros around the source, all taps meet a pixel, and there are few classes: that is better for one small image, in
-    which no tile of targets at the border would be full. (Zeros times a weight that is not finite are NaN; else what lies
-    outside of the source is left out.)
+    With zeros around the source, all taps of a grid meet a pixel, and there are few classes: that is better for one small
+    image, in which no tile of targets at the border would be full. (Zeros times a weight that is not finite are NaN; else what
+    lies outside of the source is left out.)
     """
     most = _margins(geometry, transposed)
     ways = [[_axis(geometry, axis, transposed, margin) for margin in (0, most[axis])] for axis in (0, 1)]

@@ -91,7 +91,7 @@ def test_output_channels_around_the_length_of_a_block(dtype: Any, out: int) -> N
 @DTYPES
 @pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 40, 200])
 def test_few_and_many_images(dtype: Any, n: int) -> None:
-    """Few images get zeros around them, many are gone through pixel by pixel."""
+    """Few images get zeros around them; of many, the targets at the borders are classes of their own."""
     for channels, out in ((64, 2), (128, 20), (96, 17), (5, 2)):
         check(Geometry(Size(3, 4), (2, 3), (2, 1), (1, 1)), n, channels, out, dtype)
     check(Geometry(Size(4, 4), (4, 4)), n, 3, 5, dtype)  # one position: as in a generator's first layer
@@ -100,6 +100,21 @@ def test_few_and_many_images(dtype: Any, n: int) -> None:
 @DTYPES
 def test_more_positions_than_a_block_has(dtype: Any) -> None:
     check(Geometry(Size(70, 40), (3, 3), (1, 1), (1, 1)), 2, 2, 3, dtype)
+
+
+MANY = {  # sizes of work that is done in more than one of these
+    "groups of panels of weights": (Geometry(Size(3, 3), (3, 3), (1, 1), (1, 1)), 1, 128, 320),
+    "blocks of lines, cut within an image": (Geometry(Size(90, 70), (2, 2), (1, 1), (1, 1)), 1, 32, 20),
+    "blocks of patches": (Geometry(Size(20, 30), (3, 3), (2, 1), (1, 1)), 3, 40, 14),
+    "shares of positions, and pieces of these": (Geometry(Size(20, 30), (3, 3), (2, 1), (1, 1)), 4, 40, 14),
+    "blocks of columns of patches": (Geometry(Size(24, 30), (4, 4), (2, 1), (1, 1)), 2, 40, 14),
+}
+
+
+@DTYPES
+@pytest.mark.parametrize("sizes", MANY.values(), ids=MANY)
+def test_work_in_several_pieces(dtype: Any, sizes: tuple[Geometry, int, int, int]) -> None:
+    check(*sizes, dtype)
 
 
 @pytest.mark.parametrize("sizes", [(0, 3, 2), (2, 0, 3), (2, 3, 0), (0, 0, 0)])
