@@ -30,7 +30,7 @@ def kept_by_version() -> Iterator[None]:
     """Functions that are defined meanwhile are kept in FOLDER; where that cannot be written, in the place of numba's choice."""
     before = numba.config.CACHE_DIR
     if not before and not FOLDER.exists():
-        for old in FOLDER.parent.glob("minigrad-*"):
+        for old in set(FOLDER.parent.glob("minigrad-*")) - {FOLDER}:  # which another process may just have made
             shutil.rmtree(old, ignore_errors=True)
     numba.config.CACHE_DIR = str(FOLDER)
     try:
