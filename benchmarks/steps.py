@@ -25,6 +25,7 @@ from benchmarks.settings import OP_BY_OP, Settings, side_name
 from benchmarks.watch import counted, flops, watching
 
 PAUSE = 0.1  # seconds between turns: the other side's threads wait for more work at first, and would take a core from this one
+WARM_UP = 4  # steps before anything is timed: our steps are recorded at the third
 TURN = 0.1  # seconds that the steps of a turn should take, at least
 TF32_TOLERANCE = 5e-2  # of losses, relative, where products have three correct decimals
 
@@ -232,6 +233,8 @@ def disagreement(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 def time_in_turn(sides: Mapping[str, Worker], settings: Settings) -> Result:
     """Seconds a step, of each side in each turn: A B A B."""
+    for worker in sides.values():
+        worker.ask("time", steps=WARM_UP)
     rounds, steps = plan([worker.ask("time", steps=settings.refill) for worker in sides.values()], settings)
     times: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(rounds):

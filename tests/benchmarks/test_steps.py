@@ -19,6 +19,7 @@ from benchmarks import steps
 from benchmarks.cases import CASES, Case, network_state
 from benchmarks.process import WorkerError
 from benchmarks.settings import Settings
+from minigrad import capture
 
 LR = {"dcgan_28": 1e-3, "lsgan": 1e-3, "mnist_gan": 3e-4, "wgan_gp_mlp": 1e-4, "wgan_gp_conv": 1e-4}  # 2e-4 for the others
 ROOT = Path(__file__).parents[2]
@@ -128,10 +129,14 @@ def test_sides_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     class Side(Told):
         def ask(self, method: str, **arguments: Any) -> float:
             order.append(self.answer)
-            return math.inf if arguments["steps"] == Settings.refill else 0.5
+            return math.inf if arguments["steps"] in (steps.WARM_UP, Settings.refill) else 0.5
 
     monkeypatch.setattr(steps, "PAUSE", 0)
     monkeypatch.setattr(steps, "plan", lambda *_: (2, 7))
     sides: Any = {"ours": Side("a"), "eager": Side("b")}
     assert steps.time_in_turn(sides, Settings())["seconds"] == {"ours": [0.5, 0.5], "eager": [0.5, 0.5]}
-    assert "".join(order) == "ab" + "aabb" * 2
+    assert "".join(order) == "ab" + "ab" + "aabb" * 2
+
+
+def test_steps_are_recorded_before_they_are_timed() -> None:
+    assert steps.WARM_UP > capture.WARM_UP
