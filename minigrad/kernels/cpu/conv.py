@@ -21,7 +21,7 @@ from minigrad.kernels.cpu import direct, patches
 from minigrad.kernels.cpu.launch import launch
 from minigrad.kernels.cpu.loops import REAL, in_c_order
 from minigrad.kernels.cpu.taps import plan
-from minigrad.kernels.cpu.vectors import VECTOR_BYTES, VECTORS
+from minigrad.kernels.cpu.vectors import TILE_BYTES
 from minigrad.kernels.geometry import Geometry
 from minigrad.layout import by_pixel, channels_last
 from minigrad.recorder import tracked
@@ -100,7 +100,7 @@ def _filled(channels: int, x: Array) -> float:
 
 def _width(x: Array) -> int:
     """Channels in the width of a tile."""
-    return VECTORS * VECTOR_BYTES // x.itemsize
+    return TILE_BYTES // x.itemsize
 
 
 def _turn(weight: Array) -> Array:

@@ -21,7 +21,7 @@ import numpy as np
 
 from minigrad.kernels.cpu.gemm import BLOCK, CACHE, pack_columns, pack_rows
 from minigrad.kernels.cpu.patches import add_frame
-from minigrad.kernels.cpu.vectors import ROWS, VECTOR_BYTES, VECTORS, copy_row, multiply_tile
+from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, copy_row, multiply_tile
 
 Array = Any
 
@@ -61,7 +61,7 @@ def _tiles_before(cost: int, of_each: int, tiles: int) -> int:
 @numba.njit(parallel=True, cache=True)
 def _packed(w: Array, depth: int, out: int, taps: int, transposed: bool) -> Array:
     """The weights (taps depth, out) as panels; they are stored as (out, taps, depth), transposed as (depth, taps, out)."""
-    width = VECTORS * (VECTOR_BYTES // w.itemsize)
+    width = TILE_BYTES // w.itemsize
     panels, k = (out + width - 1) // width, taps * depth
     packed = np.empty((panels, k, width), w.dtype)
     to = packed.reshape(-1)
@@ -128,7 +128,7 @@ def _place(one: Any, sizes: Any, first: int, x_rows: Array, y_rows: Array) -> in
 def weight(x: Array, g: Array, w: Array, n: int, out: int, geometry: Any, threads: int) -> None:
     """(O, C) at each tap = g^T (O, P) x (P, C) at the pixels that it meets: each thread some of the tiles, in order."""
     channels, _, breadth, rows, columns, kh, kw, sh, sw, _, _, _, _ = geometry
-    width = VECTORS * (VECTOR_BYTES // x.itemsize)
+    width = TILE_BYTES // x.itemsize
     taps, panels, strips = kh * kw, channels // width, (out + ROWS - 1) // ROWS
     of_a_line = columns * out + sh * breadth * channels  # numbers of g and x that belong to a line of positions
     blocks = max(1, min(n * rows * of_a_line // CACHE, n * rows * columns // LEAST))

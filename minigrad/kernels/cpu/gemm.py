@@ -22,7 +22,7 @@ import numpy as np
 
 from minigrad.kernels.cpu.launch import launch
 from minigrad.kernels.cpu.loops import in_c_order
-from minigrad.kernels.cpu.vectors import ROWS, VECTOR_BYTES, VECTORS, copy_row, multiply_tile, transpose_square
+from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, copy_row, multiply_tile, transpose_square
 
 Array = Any
 
@@ -75,7 +75,7 @@ def _columns_of_grid(threads: int, across: int, down: int, a_by_columns: bool) -
 @numba.njit(cache=True)
 def _whole(a: Array, a_by_columns: bool, b: Array, b_by_columns: bool, bias: Array, c: Array, m: int, n: int, k: int) -> None:
     """`_product` on one thread."""
-    width = VECTORS * (VECTOR_BYTES // a.itemsize)
+    width = TILE_BYTES // a.itemsize
     across, down = (n + width - 1) // width, (m + ROWS - 1) // ROWS
     _rectangle(a, a_by_columns, b, b_by_columns, bias, c, m, n, k, 0, down, 0, across)
 
@@ -85,7 +85,7 @@ def _product(
     a: Array, a_by_columns: bool, b: Array, b_by_columns: bool, bias: Array, c: Array, m: int, n: int, k: int, threads: int
 ) -> None:
     """c = bias + a b on the flat memory of the matrices; `bias` is a row, added to each of c's."""
-    width = VECTORS * (VECTOR_BYTES // a.itemsize)
+    width = TILE_BYTES // a.itemsize
     across, down = (n + width - 1) // width, (m + ROWS - 1) // ROWS
     columns = _columns_of_grid(threads, across, down, a_by_columns)
     rows = threads // columns
@@ -102,7 +102,7 @@ def _rectangle(
     top: int, bottom: int, left: int, right: int,
 ) -> None:  # fmt: skip
     """The tiles of c in rows top .. bottom - 1 and columns left .. right - 1, counted in tiles: one thread's work."""
-    width = VECTORS * (VECTOR_BYTES // a.itemsize)
+    width = TILE_BYTES // a.itemsize
     a_col = ROWS if a_by_columns else 1
     a_rows, c_rows = np.arange(ROWS) * (1 if a_by_columns else k), np.arange(ROWS) * n
     first_row, one_run = np.zeros(ROWS, np.int64), np.zeros(2, np.int64)

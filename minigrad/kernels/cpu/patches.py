@@ -19,7 +19,7 @@ import numba
 import numpy as np
 
 from minigrad.kernels.cpu.gemm import BLOCK, CACHE, pack_rows
-from minigrad.kernels.cpu.vectors import ROWS, VECTOR_BYTES, VECTORS, add_row, copy_row, multiply_tile
+from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, add_row, copy_row, multiply_tile
 
 Array = Any
 
@@ -31,7 +31,7 @@ SHARE = 512  # and the fewest positions of one
 def fold_product(g: Array, w: Array, bias: Array, x: Array, n: int, out: int, geometry: Any, threads: int) -> None:
     """Image = bias + fold of (P, K) = g weights: each thread some groups of images."""
     channels, height, breadth, rows, columns, kh, kw, _, _, ph, pw, _, _ = geometry
-    width = VECTORS * (VECTOR_BYTES // x.itemsize)
+    width = TILE_BYTES // x.itemsize
     positions, frame_size = rows * columns, (height + 2 * ph) * (breadth + 2 * pw) * channels
     groups = min(n, max(1, n * positions // (8 * ROWS)))  # of images, so that a block has some strips of positions
     k = kh * kw * channels
@@ -83,7 +83,7 @@ def weight(x: Array, g: Array, w: Array, n: int, out: int, geometry: Any, thread
     """
     channels, height, breadth, rows, columns, kh, kw, _, _, ph, pw, _, _ = geometry
     k, positions = kh * kw * channels, n * rows * columns
-    width = VECTORS * (VECTOR_BYTES // x.itemsize)
+    width = TILE_BYTES // x.itemsize
     panels, strips = (k + width - 1) // width, (out + ROWS - 1) // ROWS
     framed = add_frame(x, n, channels, height, breadth, ph, pw)
     if panels >= SHARES:
@@ -113,7 +113,7 @@ def _weight_part(
 ) -> None:  # fmt: skip
     """Strips top .. bottom - 1 of some panels of w = g^T patches, summed over positions first .. last - 1."""
     channels, _, _, _, _, kh, kw, _, _, _, _, _, _ = geometry
-    k, width, strips = kh * kw * channels, VECTORS * (VECTOR_BYTES // g.itemsize), bottom - top
+    k, width, strips = kh * kw * channels, TILE_BYTES // g.itemsize, bottom - top
     group = min(right_panel - left_panel, max(1, BLOCK // width))  # panels of a block
     most = min(last - first, CACHE // (group * width))  # positions of a block
     block = np.zeros(group * width * most, g.dtype)  # so that in columns beyond the last no odd number slows the processor

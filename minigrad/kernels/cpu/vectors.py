@@ -17,6 +17,7 @@ from numba.extending import intrinsic
 _AVX512 = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
 VECTOR_BYTES = 64 if _AVX512 else 32
 VECTORS = 2  # in a row of a tile
+TILE_BYTES = VECTORS * VECTOR_BYTES  # of such a row
 ROWS = 13 if _AVX512 else 6  # of a tile: they leave registers for the operands, and fill the last tile of 64, 128 or 256 rows
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)

@@ -25,7 +25,7 @@ from minigrad.kernels.cpu.linear import PRODUCT_FROM
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
 ROWS = st.integers(0, 2 * gemm.ROWS + 1)
-COLUMNS = st.integers(0, 2 * gemm.VECTORS * gemm.VECTOR_BYTES // 4 + 1)
+COLUMNS = st.integers(0, 2 * gemm.TILE_BYTES // 4 + 1)
 DEPTHS = st.integers(0, 40) | st.integers(gemm.BLOCK - 1, gemm.BLOCK + 1) | st.just(2 * gemm.BLOCK + 3)
 
 
