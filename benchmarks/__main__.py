@@ -83,7 +83,7 @@ def argument_parser() -> argparse.ArgumentParser:
 
 def why_not(backend: str) -> str | None:
     """Why there can be no comparison here, and what to do; None if there can."""
-    from minigrad.backend import BackendError, resolve
+    from minigrad.arrays.backend import BackendError, resolve
 
     if importlib.util.find_spec("torch") is None:
         return "PyTorch is not installed here: pip install torch==2.13.0"

@@ -51,7 +51,7 @@ class Library:
 class Minigrad(Library):
     def __init__(self, settings: Settings) -> None:
         import minigrad as mg
-        from minigrad import backend
+        from minigrad.arrays import backend
 
         self.gpu = settings.backend == "cupy"
         self.backend = settings.backend

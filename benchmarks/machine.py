@@ -19,6 +19,6 @@ def machine(backend: str = "numpy") -> str:
 
 
 def gpu_name() -> str:
-    from minigrad.backend import cupy_module
+    from minigrad.arrays.backend import cupy_module
 
     return cupy_module().cuda.runtime.getDeviceProperties(0)["name"].decode()

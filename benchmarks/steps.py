@@ -87,8 +87,8 @@ class Ours(Side):
 
     def __init__(self, settings: Settings, case: Mapping[str, Any], setup: str, captured: bool = True) -> None:
         import minigrad as mg
+        from minigrad.arrays.layout import channels_last
         from minigrad.capture import Captured
-        from minigrad.layout import channels_last
 
         self.library = Minigrad(settings)
         self.about = self.library.about

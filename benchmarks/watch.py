@@ -44,8 +44,8 @@ def watching(kernels: ModuleType) -> Iterator[list[Call]]:
 
 def describe(x: Any) -> Any:
     """An argument as JSON: an array by shape and order in memory, a geometry by its numbers, numbers as they are."""
+    from minigrad.arrays.layout import axes_in_memory
     from minigrad.kernels.geometry import Geometry
-    from minigrad.layout import axes_in_memory
 
     if hasattr(x, "strides"):
         return {"shape": list(x.shape), "axes": list(axes_in_memory(x) or range(x.ndim)), "dtype": str(x.dtype)}

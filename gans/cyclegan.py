@@ -47,9 +47,10 @@ from gans.training.cli import main
 from gans.training.images import grid
 from gans.training.trainer import Metrics, Trainer, as_pixels, below, in_evaluation
 from gans.wgan_gp import gradient_penalty
-from minigrad import capture, nn, optim
+from minigrad import nn, optim
+from minigrad.arrays import hooks
+from minigrad.arrays.layout import channels_last
 from minigrad.functional import binary_cross_entropy_with_logits, concatenate, l1_loss
-from minigrad.layout import channels_last
 
 LOSSES: dict[str, Callable[[mg.Tensor, bool], mg.Tensor]] = {  # of a judgement that should be "real", or "generated"
     "lsgan": lambda judgement, real: ((judgement - float(real)) ** 2).mean(),
@@ -94,7 +95,7 @@ class CycleGAN(Trainer):
         self.steps_per_epoch = 0  # as long as there is no data
 
     def step(self, a: mg.Tensor, b: mg.Tensor) -> Metrics:
-        capture.on_host(self.set_rate)
+        hooks.on_host(self.set_rate)
         fake_a, fake_b, metrics = self.train_generators(a, b)
         metrics |= self.train_discriminators(a, b, self.pool_a.exchange(fake_a), self.pool_b.exchange(fake_b))
         return {name: metrics[name] for name in self.captions if name in metrics}

@@ -14,7 +14,7 @@ from gans.training.cli import ending_in_a_sentence
 from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import grid, save_gif, save_png
 from gans.training.trainer import LatentTrainer
-from minigrad import backend
+from minigrad.arrays import backend
 
 MOST = 10_000  # images in one picture
 STOPS = 5  # latent points that a walk visits

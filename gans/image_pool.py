@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad import backend, capture
-from minigrad.layout import by_pixel
+from minigrad.arrays import backend, hooks
+from minigrad.arrays.layout import by_pixel
 
 
 class ImagePool:
@@ -44,14 +44,14 @@ class ImagePool:
         """The images (n, channels, height, width), some of them replaced by older ones, whose places in the pool they take."""
         n, given = len(images), by_pixel(images.data).copy()
         if self.size:
-            choices = capture.from_host(lambda: self._choose(n), 2 * n, np.int64, backend.name_of(given))
+            choices = backend.kernels(given).from_host(lambda: self._choose(n), 2 * n, np.int64)
             for i in range(n):  # one after another: an image may get what the one before it left
                 self._exchange(given[i : i + 1], choices[2 * i : 2 * i + 1], choices[2 * i + 1 : 2 * i + 2].astype(bool))
         return mg.Tensor(given.transpose(0, 3, 1, 2))
 
     def _exchange(self, image: Any, place: Any, wanted: Any) -> None:
         """Put the image at its place in the pool, and what was there in the image's, if it is wanted."""
-        pixels = capture.tracked(self._pixels)
+        pixels = hooks.persistent(self._pixels)
         older = pixels[place]
         pixels[place] = image
         image[...] = backend.array_module(image).where(wanted, older, image)

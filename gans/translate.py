@@ -20,7 +20,7 @@ from gans.trainers import load_run
 from gans.training.cli import ending_in_a_sentence
 from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import save_png
-from minigrad import backend
+from minigrad.arrays import backend
 
 if TYPE_CHECKING:
     from PIL.Image import Image

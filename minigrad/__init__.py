@@ -1,5 +1,9 @@
 """minigrad: reverse-mode automatic differentiation on NumPy and CuPy, with gradients of gradients.
 
+Importing it sets two environment variables for thread pools and, on Linux, how the C library's malloc
+reuses memory, for the whole process: see `minigrad.tuning`. Set MINIGRAD_TUNING=0 to leave the process
+alone.
+
 >>> import minigrad as mg
 >>> x = mg.Tensor([1.0, 2.0], requires_grad=True)
 >>> (gx,) = mg.grad((x * x).sum(), [x])
@@ -8,19 +12,31 @@ array([2., 4.], dtype=float32)
 """
 
 from minigrad import tuning  # isort: skip  (first: it must run before NumPy loads)
+from minigrad.tensor import Tensor  # isort: skip  (before the ops, which are made of tensors)
+from typing import TYPE_CHECKING, Any
+
 from minigrad import functional, gradcheck, nn, optim
-from minigrad.backend import BackendError
-from minigrad.capture import Captured
-from minigrad.engine import Op, detect_anomaly, grad, no_grad
-from minigrad.files import FileError
-from minigrad.ops import operators
+from minigrad.arrays.gpu import BackendError
+from minigrad.engine import Op, detect_anomaly, grad, is_grad_enabled, no_grad, set_grad_enabled
+from minigrad.io.files import FileError
+from minigrad.io.safetensors import load, save
 from minigrad.random import Generator, manual_seed, rand, randn
-from minigrad.serialize import load, save
-from minigrad.tensor import Tensor
+
+if TYPE_CHECKING:
+    from minigrad.capture import Captured
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BackendError", "Captured", "FileError", "Generator", "Op", "Tensor", "detect_anomaly", "functional", "grad", "gradcheck",
-    "load", "manual_seed", "nn", "no_grad", "operators", "optim", "rand", "randn", "save", "tuning",
+    "is_grad_enabled", "load", "manual_seed", "nn", "no_grad", "optim", "rand", "randn", "save", "set_grad_enabled", "tuning",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """`mg.Captured`, imported on first use: nothing else in the package needs `minigrad.capture`."""
+    if name == "Captured":
+        from minigrad.capture import Captured
+
+        return Captured
+    raise AttributeError(f"module 'minigrad' has no attribute {name!r}")

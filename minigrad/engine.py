@@ -1,13 +1,20 @@
 """The graph of applied operations, and the walk back along it: reverse-mode differentiation.
 
-Two nouns: a `Tensor` holds an array, an `Op` is a differentiable function. Applying an op to tensors runs its
-`forward` on their arrays, and the applied op *is* the graph's node: it remembers where its inputs came from.
-`grad` visits the nodes from the newest to the oldest and asks each for its inputs' cotangents.
+A `Tensor` holds an array; an `Op` is a differentiable function. Applying an op to tensors runs its
+`forward` on their arrays, and the applied op becomes a node of the graph: it remembers which nodes made its
+inputs.
 
-The cotangent of a tensor x is dL/dx, the gradient of the final number L; the backward of an op turns the cotangent
-`g` of its output into the cotangent of one input. It is written in the engine's own ops, on Tensors. So when a graph of
-the gradient is asked for (`create_graph=True`), running backward records one, and gradients of gradients need no
-code of their own.
+    y = tanh(x * w)              x ----+
+    L = (y * y).sum()                  Mul ---- Tanh ====== Mul ---- Sum ---- L
+                                 w ----+          (y, twice)
+
+    forward runs left to right, and stamps each op with a growing number grad(L, [w]) walks right to left,
+    from the newest op to the oldest, and hands each op the cotangent of its output
+
+The cotangent of a tensor x is dL/dx, the gradient of the final number L with respect to it. An op's
+backward turns the cotangent `g` of its output into the cotangents of its inputs; a node that several ops
+consume sums what they send. Backward methods are written in the engine's own ops, on Tensors. So with
+`create_graph=True` the walk itself builds a graph, and gradients of gradients need no code of their own.
 """
 
 from __future__ import annotations
@@ -20,27 +27,31 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
-from minigrad import backend
-from minigrad.tensor import Array, Shape, Tensor
+from minigrad.arrays import backend
+from minigrad.tensor import Array, Shape, Tensor, raw
 
 
 class _Mode(threading.local):
-    recording = True
+    grad_enabled = True
     anomaly = False
 
 
 _mode = _Mode()
-_clock = itertools.count()  # stamps ops in the order they are applied: a parent's stamp is always smaller
+_clock = itertools.count()  # stamps ops in the order they are applied: an op's parents always have smaller stamps
 
 
-OUT = -1  # stands for the output where inputs are numbered
+OUT = -1  # the output, where inputs are numbered
 
 
 class Rule(NamedTuple):
-    """How the cotangent of one input is made: the method, and which inputs (or OUT) it wants beside the cotangent."""
+    """How the cotangent of one input is computed.
 
-    method: Callable[..., Tensor]
-    wants: tuple[int, ...]
+    `needs` are the values that the methods take beside the cotangent: numbers of inputs, or OUT.
+    """
+
+    backward: Callable[..., Tensor]
+    needs: tuple[int, ...]
+    fused: Callable[..., Array] | None  # a kernel on arrays that does the same, for when no graph of the gradient is built
 
 
 class Op:
@@ -59,28 +70,34 @@ class Op:
                 return g * x
 
     `forward` takes arrays (a Python number stays a number) and returns one array. `backward_<input>` takes Tensors and
-    returns the Tensor of that input's shape. What it names after `g`, other inputs or `out`, the output, is what the
-    graph keeps alive; everything else is freed as soon as nobody else holds it. An input without a backward method has
-    derivative zero. For `forward(self, *xs)` the one method is `backward_xs(self, g, i)`.
+    returns a Tensor of that input's shape. The parameters it names after `g`, inputs or `out` for the output, are what the
+    graph keeps alive; everything else is freed as soon as no other reference to it exists. An input without a backward
+    method has derivative zero. For `forward(self, *xs)` the one method is `backward_xs(self, g, i)`.
 
-    Rule: nothing that depends on an input may reach a backward method except through these arguments: a raw array kept
-    by `forward` would be a constant to the second derivative, which would then be silently wrong.
+    Rule: a value that depends on an input may enter a backward method only through these parameters. A raw array kept by
+    `forward` would be a constant to the second derivative, which would then be silently wrong. Two kinds of raw arrays are
+    safe: piecewise constants, such as the mask of a maximum, and shifts that cancel out of the result.
+
+    A faster backward that is not differentiable, a fused kernel that reuses by-products of the forward, goes into
+    `fused_<input>`, which has the same parameters as `backward_<input>` but takes and returns arrays. The engine calls it only
+    when no graph of the gradient is being built, so there the rule does not apply, and by-products may be attributes that
+    `forward` sets.
     """
 
     name: ClassVar[str]
     input_names: ClassVar[tuple[str, ...]]
     rules: ClassVar[tuple[Rule | None, ...]]  # one for each input name
     variadic: ClassVar[bool]
-    is_view: ClassVar[bool] = False  # whether the output may be another view of the first input's memory
+    is_view: ClassVar[bool] = False  # whether the output may be a view of the first input's memory
 
     forward: Callable[..., Array]
 
     stamp: int
-    parents: Sequence[Op | Tensor | None] = ()  # per input: the op that made it, the leaf itself, or None: no gradient
-    shapes: Sequence[Shape]
-    dtypes: Sequence[Any]
+    parents: Sequence[Op | Tensor | None] = ()  # per input: the op that made it, the leaf itself, or None for no gradient
+    input_shapes: Sequence[Shape]
+    input_dtypes: Sequence[Any]
     kept: dict[int, Any] | None  # input number -> Tensor or constant; OUT -> array; None once freed
-    versions: dict[int, int]
+    versions: dict[int, int]  # input number -> its count of in-place changes when it was kept
 
     def __init_subclass__(cls) -> None:
         cls.name = cls.__name__
@@ -96,11 +113,12 @@ class Op:
         method = getattr(cls, f"backward_{input_name}", None)
         if method is None:
             return None
-        wants = () if cls.variadic else tuple(inspect.signature(method).parameters)[2:]
-        return Rule(method, tuple(OUT if name == "out" else cls.input_names.index(name) for name in wants))
+        names = () if cls.variadic else tuple(inspect.signature(method).parameters)[2:]
+        needs = tuple(OUT if name == "out" else cls.input_names.index(name) for name in names)
+        return Rule(method, needs, getattr(cls, f"fused_{input_name}", None))
 
     def __call__(self, *inputs: Any) -> Tensor:
-        """Apply the op: run `forward`, and record the node where a gradient may be asked for later."""
+        """Apply the op: run `forward`, and add the node to the graph if a gradient may be asked for later."""
         if self.parents:
             raise RuntimeError(f"{self.name}: an op object is one node of the graph and can be applied once; make another one")
         arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
@@ -113,11 +131,12 @@ class Op:
             raise FloatingPointError(f"{_signature(self, arrays)} gave {backend.describe_bad_values(out.data)}")
         if self.is_view and backend.may_share_memory(arrays[0], out.data):
             out.changes = inputs[0].changes
-        if _mode.recording:
-            self._record(inputs, arrays, out)
+        if _mode.grad_enabled:
+            self._join_graph(inputs, arrays, out)
         return out
 
-    def _record(self, inputs: tuple[Any, ...], arrays: list[Any], out: Tensor) -> None:
+    def _join_graph(self, inputs: tuple[Any, ...], arrays: list[Any], out: Tensor) -> None:
+        """Keep the parents and the values that backward needs, if any input requires gradients."""
         rules = self.rules * len(inputs) if self.variadic else self.rules
         parents: list[Op | Tensor | None] = []
         shapes, dtypes = [], []
@@ -131,15 +150,16 @@ class Op:
                 continue
             parents.append(x.op or x)
             out.requires_grad = True
-            for i in rule.wants:
-                if i == OUT:  # the array, not its Tensor: that points to this op, and a cycle would outlive its use
+            for i in rule.needs:
+                if i == OUT:  # the array: keeping its Tensor, which points to this op, would make a reference cycle
                     kept[OUT] = out.data
                 else:
                     value = kept[i] = inputs[i]
                     if isinstance(value, Tensor):
                         versions[i] = value.changes[0]
         if out.requires_grad:
-            self.parents, self.shapes, self.dtypes, self.kept, self.versions = parents, shapes, dtypes, kept, versions
+            self.parents, self.input_shapes, self.input_dtypes = parents, shapes, dtypes
+            self.kept, self.versions = kept, versions
             self.stamp = next(_clock)
             out.op = self
 
@@ -153,8 +173,10 @@ class Op:
         rule = self.rules[0 if self.variadic else i]
         assert rule is not None
         if self.variadic:
-            return rule.method(self, g, i)
-        return rule.method(self, g, *map(self._recall, rule.wants))
+            return rule.backward(self, g, i)
+        if rule.fused is not None and not _mode.grad_enabled:
+            return Tensor(rule.fused(self, g.data, *(raw(self._recall(need)) for need in rule.needs)))
+        return rule.backward(self, g, *map(self._recall, rule.needs))
 
     def _recall(self, i: int) -> Any:
         """A kept value, as a Tensor that is part of the graph."""
@@ -172,7 +194,7 @@ class Op:
         return value
 
     def free(self) -> None:
-        """Let go of the kept values; the node stays, so that a second walk can say what is wrong."""
+        """Release the kept values; the node stays, so that a second walk can explain itself."""
         self.kept = None
 
 
@@ -184,19 +206,19 @@ def grad(
 ) -> list[Tensor]:
     """Gradients of `output` with respect to each of `inputs`.
 
-    Only the paths that lead from `inputs` to `output` are walked: gradients nobody asked for are not computed.
+    Only the paths from `inputs` to `output` are walked: gradients that were not asked for are not computed.
 
     Parameters
     ----------
     output : Tensor
         Of one element, unless `grad_output` is given.
     inputs : sequence of Tensor
-        Leaves or results of ops. One on which `output` does not depend has gradient zero.
+        Leaves or results of ops. The gradient of one that `output` does not depend on is zero.
     grad_output : Tensor, optional
         The cotangent of `output`, of its shape; ones by default.
     create_graph : bool
-        Record the computation of the gradients, so that they can be differentiated again, and keep the graph. Without
-        it every node is freed when its backward has run.
+        Build a graph of the gradients' computation, so that they can be differentiated again, and keep the graph of
+        `output`. Otherwise each node is freed as soon as its backward has run.
 
     Returns
     -------
@@ -239,44 +261,38 @@ def _first_cotangent(caller: str, output: Tensor, grad_output: Tensor | None) ->
 
 
 def _walk_back(output: Tensor, g: Tensor, targets: Sequence[Node], create_graph: bool) -> dict[Node, Tensor]:
-    """Cotangents of the target nodes. Each op on a path to a target runs once, after all its consumers."""
-    cotangents: dict[Node, Tensor] = {output.op or output: g}
+    """Cotangents of the target nodes, for those that `output` depends on."""
     wanted = set(targets)
-    path = _path_to(wanted, output)
-    with record(create_graph):
-        while path.ops:
-            op = path.ops.pop()  # the newest left: all that consumed its output have run
+
+    # The ops on a path from a target to the output, oldest first. All others are skipped.
+    on_path: set[Node] = set(wanted)
+    path = []
+    for op in sorted(_ancestors(output.op), key=operator.attrgetter("stamp")):
+        if not on_path.isdisjoint(op.parents):
+            on_path.add(op)
+            path.append(op)
+
+    # From the newest op to the oldest: when an op's turn comes, all its consumers have sent their cotangents.
+    cotangents: dict[Node, Tensor] = {output.op or output: g}
+    with set_grad_enabled(create_graph):
+        while path:
+            op = path.pop()
             g = cotangents[op] if op in wanted else cotangents.pop(op)
             for i, parent in enumerate(op.parents):
-                if parent is not None and parent in path.nodes:
-                    contribution = op.vjp(i, g)
-                    if contribution.data.dtype != op.dtypes[i]:  # float32 met float64, and the op went on in float64
-                        contribution = contribution.astype(op.dtypes[i])
-                    before = cotangents.get(parent)
-                    cotangents[parent] = contribution if before is None else before + contribution
+                if parent is None or parent not in on_path:
+                    continue
+                contribution = op.vjp(i, g)
+                if contribution.data.dtype != op.input_dtypes[i]:  # a float32 input that met float64 in the op
+                    contribution = contribution.astype(op.input_dtypes[i])
+                before = cotangents.get(parent)
+                cotangents[parent] = contribution if before is None else before + contribution
             if not create_graph:
                 op.free()
     return {node: cotangents[node] for node in wanted if node in cotangents}
 
 
-class _Path(NamedTuple):
-    ops: list[Op]  # the ops to run, oldest first
-    nodes: set[Node]  # these ops and the targets
-
-
-def _path_to(targets: set[Node], output: Tensor) -> _Path:
-    """The ops through which `output` depends on the targets."""
-    nodes = set(targets)
-    ops = []
-    for op in sorted(_ancestors(output.op), key=operator.attrgetter("stamp")):
-        if not nodes.isdisjoint(op.parents):
-            nodes.add(op)
-            ops.append(op)
-    return _Path(ops, nodes)
-
-
 def _ancestors(root: Op | None) -> set[Op]:
-    """`root` and all ops before it; a loop, not a recursion, so that a graph can be as deep as memory allows."""
+    """`root` and all ops before it. A loop, not a recursion: a graph may be deeper than Python's stack."""
     todo = [root] if root is not None else []
     found = set(todo)
     while todo:
@@ -292,28 +308,28 @@ def _leaves(root: Op) -> list[Tensor]:
 
 
 @contextlib.contextmanager
-def record(on: bool) -> Iterator[None]:
-    """Switch the recording of ops on or off in this thread."""
-    before, _mode.recording = _mode.recording, on
+def set_grad_enabled(on: bool) -> Iterator[None]:
+    """Context in which ops are added to the graph, or not, in this thread."""
+    before, _mode.grad_enabled = _mode.grad_enabled, on
     try:
         yield
     finally:
-        _mode.recording = before
+        _mode.grad_enabled = before
 
 
-def is_recording() -> bool:
-    """Whether ops applied now are recorded: in a backward method, whether its result may be differentiated again."""
-    return _mode.recording
+def is_grad_enabled() -> bool:
+    """Whether ops applied now are added to the graph."""
+    return _mode.grad_enabled
 
 
 def no_grad() -> contextlib.AbstractContextManager[None]:
-    """Context (or decorator) in which nothing is recorded: results do not require gradients."""
-    return record(False)
+    """Context (or decorator) in which no graph is built: results do not require gradients."""
+    return set_grad_enabled(False)
 
 
 @contextlib.contextmanager
 def detect_anomaly() -> Iterator[None]:
-    """Context in which the first op, forward or backward, that gives a NaN or an infinity raises, and is named."""
+    """Context in which the first op, forward or backward, that gives a NaN or an infinity raises FloatingPointError."""
     before, _mode.anomaly = _mode.anomaly, True
     try:
         yield

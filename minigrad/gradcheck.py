@@ -1,11 +1,12 @@
-"""Checks of derivatives against finite differences: is the backward of this function the derivative of its forward?
+"""Gradient checks: does the backward of a function compute the derivative of its forward?
 
-The derivative along a direction v is (f(x + h v) - f(x - h v)) / 2h, up to an error of order h^2. Backward gives, for a
-cotangent g, the vector that has the inner product <g, df(v)> with every v. So for random g and v the two numbers
+The derivative along a direction v is (f(x + h v) - f(x - h v)) / 2h, up to an error of order h^2. For a
+cotangent g, backward computes the vector whose inner product with any v is <g, df(v)>. So for random g and
+v the two numbers
 
     <g, (f(x + h v) - f(x - h v)) / 2h>   and   <backward(g), v>
 
-must agree. One random direction tests all elements at once; a large error hides from it only by an unlikely chance.
+must agree. One random direction tests all elements at once; it is very unlikely to miss a large error.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from minigrad.backend import array_module, zeros_like
+from minigrad.arrays.backend import array_module, zeros_like
 from minigrad.engine import grad
-from minigrad.ops.shape import concatenate, reshape
+from minigrad.ops.movement import concatenate, reshape
 from minigrad.tensor import Array, Tensor
 
 Function = Callable[..., Tensor]
 
 
 class GradcheckError(AssertionError):
-    """Backward and finite differences disagree; the message says by how much, for which input."""
+    """Backward and finite differences disagree; the message says for which input and by how much."""
 
 
 def gradcheck(f: Function, inputs: Sequence[Tensor], h: float = 1e-6, tolerance: float = 1e-6, seed: int = 0) -> None:
@@ -33,8 +34,8 @@ def gradcheck(f: Function, inputs: Sequence[Tensor], h: float = 1e-6, tolerance:
     ----------
     f : function of tensors that returns one tensor
     inputs : float64 tensors; those that require gradients are checked, one at a time
-    h : step of the finite differences; the error has a part of order h^2 and one of order 1e-16 / h
-    tolerance : allowed difference, relative to the sizes of the vectors whose inner products are compared
+    h : step of the finite differences, whose error is of order h^2 + 1e-16 / h
+    tolerance : allowed difference, relative to the norms of the vectors whose inner products are compared
 
     Raises
     ------
@@ -60,7 +61,8 @@ def gradcheck(f: Function, inputs: Sequence[Tensor], h: float = 1e-6, tolerance:
 def gradgradcheck(f: Function, inputs: Sequence[Tensor], h: float = 1e-6, tolerance: float = 1e-6, seed: int = 0) -> None:
     """Compare second derivatives with finite differences: `gradcheck` of the function (g, inputs) -> gradients.
 
-    Arguments and errors are those of `gradcheck`. The gradients of all inputs are joined into one vector.
+    Takes the same arguments and raises the same errors. The gradients of all inputs are joined into one
+    vector.
     """
     rng = np.random.default_rng(seed + 1)
     checked = _checked("gradgradcheck", inputs)
@@ -75,7 +77,7 @@ def gradgradcheck(f: Function, inputs: Sequence[Tensor], h: float = 1e-6, tolera
 
 
 def _checked(caller: str, inputs: Sequence[Tensor]) -> list[int]:
-    """The numbers of the inputs that require gradients."""
+    """Which inputs require gradients."""
     checked = [i for i, x in enumerate(inputs) if x.requires_grad]
     if not checked or any(inputs[i].dtype != np.float64 for i in checked):
         raise ValueError(f"{caller}: at least one input must require gradients, and those that do must be float64")
@@ -83,7 +85,7 @@ def _checked(caller: str, inputs: Sequence[Tensor]) -> list[int]:
 
 
 def _gradients(out: Tensor, xs: Sequence[Tensor], g: Array | Tensor, create_graph: bool) -> list[Tensor]:
-    """As `grad`, but a function that does not depend on its inputs has gradients of zero."""
+    """`grad`, with gradients of zero if the function does not depend on its inputs."""
     if not out.requires_grad:
         return [Tensor(zeros_like(x.data)) for x in xs]
     return grad(out, xs, g if isinstance(g, Tensor) else Tensor(g), create_graph)

@@ -1,9 +1,9 @@
-"""Optimizers: they change parameters in place, given their gradients.
+"""Optimizers: they update parameters in place from their gradients.
 
     optimizer = optim.Adam(net.parameters(), lr=3e-4)
     optimizer.step(mg.grad(loss, net.parameters()))
 
-Defaults, names and numbers are PyTorch's. Each step is one pass over memory, done by the backend's kernel.
+Defaults, names and update rules are PyTorch's. Each step is one pass over memory in a fused kernel.
 """
 
 from __future__ import annotations
@@ -11,26 +11,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from minigrad import capture
-from minigrad.backend import array_module, as_array, is_gpu, kernels, move, name_of, to_numpy, zeros_like
-from minigrad.layout import is_dense
+from minigrad.arrays import hooks
+from minigrad.arrays.backend import array_module, as_array, is_gpu, kernels, move, name_of, to_numpy, zeros_like
+from minigrad.arrays.layout import is_dense
+from minigrad.kernels.interface import AdamNumbers, RMSpropNumbers, SGDNumbers
 from minigrad.tensor import Array, Tensor
 
-CHECK_EVERY = 100  # steps on the GPU between two looks for bad gradients
+CHECK_EVERY = 100  # steps on the GPU between two checks for bad gradients
 
 
 class Optimizer:
-    """What optimizers share: the parameters, the state kept for each of them, and what a step checks.
+    """Base of the optimizers: the parameters, the state kept for each of them, and the checks of a step.
 
     Parameters
     ----------
     params : iterable of Tensor
-        To be changed in place. They must fill one piece of memory, as `nn.Parameter` makes them.
+        Updated in place. Each must be dense in memory, as `nn.Parameter` is.
     lr : float
-        Learning rate; may be changed between steps. (The other numbers of a captured step stay as they were.)
+        Learning rate. It and all other settings may be changed between steps.
     """
 
-    state_names: tuple[str, ...] = ()  # one array like the parameter under each name, for each parameter
+    state_names: tuple[str, ...] = ()  # under each name, one array for each parameter, of its shape
 
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
         self.params = list(params)
@@ -41,7 +42,7 @@ class Optimizer:
         self.steps = 0
         self.state = {name: [zeros_like(p.data) for p in self.params] for name in self.state_names}
         self._check_params()
-        # How many elements of each gradient were NaN or infinite since the last check.
+        # For each gradient, the number of NaN and infinite elements since the last check.
         self._bad = array_module(self.params[0].data).zeros(len(self.params), "int32")
 
     @property
@@ -50,15 +51,14 @@ class Optimizer:
 
     @lr.setter
     def lr(self, lr: float) -> None:
-        if recording := capture.recording():
-            recording.refuse(
-                f"{type(self).__name__}: lr is set in a step that is being captured, which would not be repeated; "
-                "set it in a function that the step gives to minigrad.capture.on_host"
-            )
+        hooks.refuse(
+            f"{type(self).__name__}: lr is set in a step that is being captured, which would not be repeated; "
+            "set it in a function that the step passes to minigrad.arrays.hooks.on_host"
+        )
         self._lr = lr
 
     def _check_params(self) -> None:
-        """A kernel changes flat memory in place, and would change a copy of anything else."""
+        """The kernels update flat memory in place; of any other array they would update a copy."""
         for i, p in enumerate(self.params):
             if not is_dense(p.data):
                 raise ValueError(f"{type(self).__name__}: parameter {i} {p.shape} has gaps in memory or repeats elements")
@@ -69,9 +69,10 @@ class Optimizer:
                 )
 
     def step(self, grads: Sequence[Tensor] | None = None) -> None:
-        """Change every parameter, given its gradient; without `grads`, by the `.grad` that `backward()` left.
+        """Update every parameter from its gradient: from `grads`, or by default from the `.grad` that `backward()` left.
 
-        A gradient with NaN or infinite elements raises FloatingPointError; the elements in question stay as they were.
+        A gradient with NaN or infinite elements raises FloatingPointError; the weights at those elements
+        are not updated.
         """
         arrays = self._grads_in_place() if grads is None else [g.data for g in grads]
         if [a.shape for a in arrays] != [p.shape for p in self.params]:
@@ -80,15 +81,15 @@ class Optimizer:
                 f"the parameters' {[p.shape for p in self.params]}"
             )
         self._check_params()
-        capture.on_host(self._count)
+        hooks.on_host(self._count)
         self._update([p.data for p in self.params], arrays)
         if not is_gpu(self.params[0].data):
-            capture.on_host(self.check)
-        elif not capture.recording() and self.steps % CHECK_EVERY == 0:
+            hooks.on_host(self.check)
+        elif not hooks.capturing() and self.steps % CHECK_EVERY == 0:
             self.check()
 
     def _count(self) -> None:
-        """What the host has to do in a step."""
+        """Count the step and the in-place changes."""
         self.steps += 1
         for p in self.params:
             p.changes[0] += 1
@@ -96,9 +97,9 @@ class Optimizer:
     def check(self) -> None:
         """Raise BadGradient if a gradient had NaN or infinite elements in a step since the last check.
 
-        On the CPU every step ends with this. On the GPU looking means waiting until all steps are done, so it happens every
-        CHECK_EVERY steps (but not where a captured step is replayed), and where the program calls it: where it waits anyway, to
-        show a loss or to save weights.
+        On the CPU every step ends with this check. On the GPU it waits until all steps are done, so it runs
+        only every CHECK_EVERY steps (in a captured step never), and where the program calls it because it
+        waits anyway: to show a loss or to save weights.
         """
         if (counts := to_numpy(self._bad)).any():
             i = int((counts != 0).argmax())
@@ -123,17 +124,17 @@ class Optimizer:
         raise NotImplementedError
 
     def zero_grad(self) -> None:
-        """Forget the `.grad` of every parameter."""
+        """Set the `.grad` of every parameter to None."""
         for p in self.params:
             p.grad = None
 
     def state_dict(self) -> dict[str, Array]:
-        """All that a later run needs to go on exactly: the state arrays, "name.index", and "steps"."""
+        """Everything needed to resume exactly: the state arrays as "name.index", and "steps"."""
         arrays = {f"{name}.{i}": a for name, each in self.state.items() for i, a in enumerate(each)}
         return {"steps": as_array(self.steps), **arrays}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave. ValueError, and nothing changed, if it is of another optimizer."""
+        """Restore what `state_dict` returned. ValueError, with nothing changed, if it belongs to another optimizer."""
         own = self.state_dict()
         if saved.keys() != own.keys() or any(getattr(saved[key], "shape", ()) != own[key].shape for key in own):
             raise ValueError(f"{type(self).__name__}: the saved state is of another optimizer or other parameters")
@@ -162,12 +163,14 @@ class SGD(Optimizer):
         self.momentum = momentum
 
     def _update(self, params: list[Array], grads: list[Array]) -> None:
-        lr = capture.again(lambda: self.lr)
-        kernels(params[0]).sgd(params, grads, self.state["velocity"], lr, self.momentum, self._bad)
+        kernels(params[0]).sgd(params, grads, self.state["velocity"], self._numbers, self._bad)
+
+    def _numbers(self) -> SGDNumbers:
+        return SGDNumbers(self.lr, self.momentum)
 
 
 class Adam(Optimizer):
-    """Steps of about lr, in the direction of the gradient's running mean over the root of its running mean square.
+    """Adam: the running mean of the gradient over the root of its running mean square, both bias-corrected, times lr.
 
     Source: Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
     """
@@ -182,13 +185,14 @@ class Adam(Optimizer):
         self.betas, self.eps = betas, eps
 
     def _update(self, params: list[Array], grads: list[Array]) -> None:
-        first, second = self.state["first"], self.state["second"]
-        lr, steps = capture.again(lambda: self.lr), capture.again(lambda: self.steps)
-        kernels(params[0]).adam(params, grads, first, second, lr, *self.betas, self.eps, steps, self._bad)
+        kernels(params[0]).adam(params, grads, self.state["first"], self.state["second"], self._numbers, self._bad)
+
+    def _numbers(self) -> AdamNumbers:
+        return AdamNumbers(self.lr, *self.betas, self.eps, self.steps)
 
 
 class RMSprop(Optimizer):
-    """The gradient over the root of its running mean square.    Source: Hinton, Coursera lecture 6e (2012)."""
+    """RMSprop: the gradient over the root of its running mean square, times lr.    Source: Hinton, lecture 6e (2012)."""
 
     state_names = ("square",)
 
@@ -198,8 +202,10 @@ class RMSprop(Optimizer):
         self.alpha, self.eps = alpha, eps
 
     def _update(self, params: list[Array], grads: list[Array]) -> None:
-        lr = capture.again(lambda: self.lr)
-        kernels(params[0]).rmsprop(params, grads, self.state["square"], lr, self.alpha, self.eps, self._bad)
+        kernels(params[0]).rmsprop(params, grads, self.state["square"], self._numbers, self._bad)
+
+    def _numbers(self) -> RMSpropNumbers:
+        return RMSpropNumbers(self.lr, self.alpha, self.eps)
 
 
 def _check(name: str, holds: bool, otherwise: str) -> None:

@@ -1,9 +1,11 @@
-"""Random numbers from a counter: the same on every backend, and resumed from two integers.
+"""Counter-based random numbers: the same on every backend, with two integers as their whole state.
 
-A counter-based generator turns (seed, counter) into random bits by a fixed mixing function, Philox: number i of a seed can
-be made anywhere, in any order, on a CPU or a GPU, and the whole state is the seed and how many were drawn.
+A counter-based generator computes random bits from (seed, counter) with a fixed mixing function, Philox. So
+number i of a seed can be computed anywhere and in any order, on a CPU or a GPU, and the state is the seed
+and how many numbers were drawn.
 
-Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011; Box and Muller (1958) for normal numbers.
+Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011; Box and Muller (1958) for
+normal numbers.
 """
 
 from __future__ import annotations
@@ -14,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import capture
-from minigrad.backend import array_module, kernels_named
+from minigrad.arrays.backend import array_module, kernels_named
 from minigrad.tensor import Array, Shape, Tensor
 
 
@@ -23,7 +24,8 @@ from minigrad.tensor import Array, Shape, Tensor
 class Generator:
     """A stream of random numbers. `seed` and `counter` (in blocks of four numbers) are its whole state.
 
-    All numbers are made in float32, whatever dtype they are asked in, so that a seed means the same noise in float64.
+    All numbers are computed in float32, whatever dtype is asked for, so that a seed gives the same noise in
+    float64.
     """
 
     seed: int
@@ -34,7 +36,7 @@ class Generator:
         return Tensor(self._uniform(math.prod(shape), backend).reshape(shape).astype(dtype, copy=False))
 
     def randn(self, shape: Shape, backend: str = "numpy", dtype: Any = np.float32) -> Tensor:
-        """Normal, mean 0 and variance 1: with u and v uniform, sqrt(-2 log u) cos(2 pi v) and the same with sin are two."""
+        """Normal, mean 0 and variance 1: sqrt(-2 log u) times cos(2 pi v) and sin(2 pi v), with u and v uniform."""
         count = math.prod(shape)
         pairs = -(-count // 2)
         uniform = self._uniform(2 * pairs, backend)
@@ -45,15 +47,15 @@ class Generator:
         return Tensor(normal.reshape(shape).astype(dtype, copy=False))
 
     def _uniform(self, count: int, backend: str) -> Array:
-        """float32 midpoints of 2^23 equal steps between 0 and 1: exact, and never 0 or 1."""
+        """float32 midpoints of 2^23 equal intervals of (0, 1): exact, and never 0 or 1."""
 
-        def take() -> int:
-            """Where these numbers begin; the next ones begin behind them."""
+        def advance() -> tuple[int, int]:
+            """The position of these numbers in the stream; the generator moves past them."""
             first = self.counter
             self.counter += -(-count // 4)
-            return first
+            return self.seed, first
 
-        bits = kernels_named(backend).philox(capture.again(lambda: self.seed), capture.again(take), count)
+        bits = kernels_named(backend).philox(advance, count)
         return ((bits >> np.uint32(9)).astype(np.float32) + np.float32(0.5)) * np.float32(2**-23)
 
 
@@ -61,7 +63,7 @@ default_generator = Generator(seed=0)
 
 
 def manual_seed(seed: int) -> None:
-    """Start the default stream anew."""
+    """Restart the default stream with a seed."""
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed {seed} is not in 0 .. 2^64 - 1")
     default_generator.seed, default_generator.counter = seed, 0

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad import backend, recorder
-from minigrad.recorded import Recorded
-from minigrad.recorder import here, tracked
+from minigrad.arrays import backend, hooks
 
 if TYPE_CHECKING:
     from minigrad.engine import Op
@@ -33,13 +31,13 @@ class Tensor:
     ----------
     data : the array itself
     grad : array or None, filled by `backward()`
-    op : the applied operation whose output this is; None for a leaf, one that was made by hand
-    changes : a list of one number, how often the values have been changed in place, so that backward can refuse stale
-        ones; a view of another tensor's memory shares its list
+    op : the applied operation whose output this is; None for a leaf
+    changes : a list holding one number, how often the values were changed in place; backward uses it to refuse stale
+        values. A view of another tensor's memory shares its list.
     """
 
     __slots__ = ("__weakref__", "_data", "changes", "grad", "op", "requires_grad")
-    __array_ufunc__ = None  # ndarray + Tensor is the Tensor's business, not an array of Tensors
+    __array_ufunc__ = None  # so that NumPy leaves `ndarray + Tensor` to Tensor.__radd__
 
     requires_grad: bool
     grad: Array | None
@@ -49,8 +47,8 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         if type(data) is not np.ndarray or data.dtype.kind not in backend.NUMBER_KINDS:
             data = backend.as_array(data.data if isinstance(data, Tensor) else data)
-        elif recorder.now is not None and (program := here()):
-            program.refuse(f"an array {data.shape} became a tensor that is neither computed from tensors nor `tracked`")
+        elif hooks.capture is not None:
+            hooks.refuse(f"an array {data.shape} became a tensor that is neither computed from tensors nor `persistent`")
         self._data = data
         if requires_grad and data.dtype.kind != "f":
             raise TypeError(f"only floating-point tensors can require gradients, not {data.dtype}")
@@ -59,15 +57,40 @@ class Tensor:
         self.op = None
         self.changes = [0]
 
+    # `data` is where arrays enter and leave a tensor, and where a captured step watches (see minigrad.arrays.hooks).
+
     @property
     def data(self) -> Array:
-        return self._data if recorder.now is None else tracked(self._data)
+        return self._data if hooks.capture is None else hooks.persistent(self._data)
 
     @data.setter
     def data(self, data: Array) -> None:
-        if program := here():
-            program.refuse("a tensor is given another array, which a replay would not do; use `assign`")
+        hooks.refuse("a tensor is given another array, which a replay would not do; use `assign`")
         self._data = data
+
+    def assign(self, data: TensorLike) -> None:
+        """Replace the values in place, as an optimizer does. Graphs that kept the old values become stale."""
+        self.data[...] = raw(data)
+        hooks.count_change(self.changes)
+
+    def numpy(self) -> np.ndarray:
+        """The values as a NumPy array: a view if they are on the CPU, a copy if on the GPU."""
+        hooks.refuse("a tensor's values are read, which a replay would not do")
+        return backend.to_numpy(self.data)
+
+    def item(self) -> Any:
+        """The value of a one-element tensor as a Python number."""
+        return self.data.item()
+
+    def detach(self) -> Tensor:
+        """A tensor with the same array but without a graph: no gradient flows through it."""
+        out = Tensor(self.data)
+        out.changes = self.changes
+        return out
+
+    def to(self, backend_name: str) -> Tensor:
+        """The values on a backend, "numpy" or "cupy", without a graph."""
+        return Tensor(backend.move(self.data, backend_name))
 
     @property
     def shape(self) -> Shape:
@@ -79,44 +102,117 @@ class Tensor:
 
     @property
     def size(self) -> int:
+        """The number of elements."""
         return self._data.size
 
     @property
     def dtype(self) -> np.dtype:
         return self._data.dtype
 
-    def numpy(self) -> np.ndarray:
-        """The values as a NumPy array: a view where they live on the CPU, a copy where on the GPU."""
-        if program := here():
-            program.refuse("a tensor's values are looked at, which a replay would not do")
-        return backend.to_numpy(self.data)
+    @property
+    def T(self) -> Tensor:
+        """The tensor with its axes reversed."""
+        return F.transpose(self)
 
-    def item(self) -> Any:
-        """The one value of a one-element tensor as a Python number."""
-        return self.data.item()
+    def backward(self, grad_output: Tensor | None = None) -> None:
+        """Add the gradients of this tensor to `.grad` of every leaf it depends on, and free the graph.
 
-    def detach(self) -> Tensor:
-        """The same array, cut off from the graph: no gradient flows through what is returned."""
-        out = Tensor(self.data)
-        out.changes = self.changes
-        return out
+        `grad_output` is the cotangent of this tensor, of its shape; by default 1 for a tensor of one element.
+        """
+        engine.backward(self, grad_output)
 
-    def to(self, backend_name: str) -> Tensor:
-        """The values on a backend, "numpy" or "cupy", cut off from the graph."""
-        return Tensor(backend.move(self.data, backend_name))
+    # Operators. Each is an op: what it computes and its gradient are in minigrad.ops.
 
-    def assign(self, data: TensorLike) -> None:
-        """Replace the values in place, as an optimizer does. Shape and dtype stay; graphs that kept this tensor are stale."""
-        self.data[...] = raw(data)
-        recorder.count_change(self.changes)
+    def __add__(self, other: TensorLike) -> Tensor:
+        return F.add(self, other)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        """A leaf with the same values, of the same class."""
-        copy = object.__new__(type(self))
-        copy._data, copy.requires_grad = self.data.copy(order="K"), self.requires_grad
-        copy.grad = None if self.grad is None else self.grad.copy()
-        copy.op, copy.changes = None, [0]
-        return copy
+    def __radd__(self, other: TensorLike) -> Tensor:
+        return F.add(self, other)
+
+    def __sub__(self, other: TensorLike) -> Tensor:
+        return F.sub(self, other)
+
+    def __rsub__(self, other: TensorLike) -> Tensor:
+        return F.sub(other, self)
+
+    def __mul__(self, other: TensorLike) -> Tensor:
+        return F.mul(self, other)
+
+    def __rmul__(self, other: TensorLike) -> Tensor:
+        return F.mul(self, other)
+
+    def __truediv__(self, other: TensorLike) -> Tensor:
+        return F.div(self, other)
+
+    def __rtruediv__(self, other: TensorLike) -> Tensor:
+        return F.div(other, self)
+
+    def __pow__(self, other: TensorLike) -> Tensor:
+        return F.pow(self, other)
+
+    def __rpow__(self, other: TensorLike) -> Tensor:
+        return F.pow(other, self)
+
+    def __matmul__(self, other: Tensor | Array) -> Tensor:
+        return F.matmul(self, other if isinstance(other, Tensor) else Tensor(other))
+
+    def __rmatmul__(self, other: Array) -> Tensor:
+        return F.matmul(Tensor(other), self)
+
+    def __neg__(self) -> Tensor:
+        return F.neg(self)
+
+    def __abs__(self) -> Tensor:
+        return F.abs(self)
+
+    def __getitem__(self, key: Any) -> Tensor:
+        return F.index(self, key)
+
+    # Comparisons give tensors of booleans, without gradients. == and != compare identity, as Python objects do, so that
+    # tensors can be keys; compare `.data` for values.
+
+    def __gt__(self, other: TensorLike) -> Tensor:
+        return Tensor(self.data > raw(other))
+
+    def __ge__(self, other: TensorLike) -> Tensor:
+        return Tensor(self.data >= raw(other))
+
+    def __lt__(self, other: TensorLike) -> Tensor:
+        return Tensor(self.data < raw(other))
+
+    def __le__(self, other: TensorLike) -> Tensor:
+        return Tensor(self.data <= raw(other))
+
+    # Methods: the functions of the same names in minigrad.functional.
+
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return F.sum(self, axis, keepdims)
+
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return F.mean(self, axis, keepdims)
+
+    def var(self, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
+        return F.var(self, axis, ddof, keepdims)
+
+    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return F.max(self, axis, keepdims)
+
+    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return F.min(self, axis, keepdims)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        return F.reshape(self, *shape)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        return F.transpose(self, *axes)
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        return F.flatten(self, start_dim, end_dim)
+
+    def astype(self, dtype: Any) -> Tensor:
+        return F.astype(self, dtype)
+
+    # Python's own protocols.
 
     def __len__(self) -> int:
         return len(self.data)
@@ -138,6 +234,14 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        """A leaf with a copy of the values, of the same class."""
+        copy = object.__new__(type(self))
+        copy._data, copy.requires_grad = self.data.copy(order="K"), self.requires_grad
+        copy.grad = None if self.grad is None else self.grad.copy()
+        copy.op, copy.changes = None, [0]
+        return copy
+
     def __repr__(self) -> str:
         values = np.array2string(self.numpy(), prefix="Tensor(", separator=", ", threshold=20, edgeitems=2)
         notes = [f"shape={self.shape}", f"dtype={self.dtype}"]
@@ -148,50 +252,6 @@ class Tensor:
         elif self.requires_grad:
             notes.append("requires_grad=True")
         return f"Tensor({values}, {', '.join(notes)})"
-
-    def __gt__(self, other: TensorLike) -> Tensor:
-        return Tensor(self.data > raw(other))
-
-    def __ge__(self, other: TensorLike) -> Tensor:
-        return Tensor(self.data >= raw(other))
-
-    def __lt__(self, other: TensorLike) -> Tensor:
-        return Tensor(self.data < raw(other))
-
-    def __le__(self, other: TensorLike) -> Tensor:
-        return Tensor(self.data <= raw(other))
-
-    # == and != compare identity, as Python objects do, so that tensors can be keys; compare `.data` for values.
-
-    if TYPE_CHECKING:  # what needs the engine and its ops: minigrad/ops/operators.py puts them here
-
-        @property
-        def T(self) -> Tensor: ...
-        def backward(self, grad_output: Tensor | None = None) -> None: ...
-        def __add__(self, other: TensorLike) -> Tensor: ...
-        def __radd__(self, other: TensorLike) -> Tensor: ...
-        def __sub__(self, other: TensorLike) -> Tensor: ...
-        def __rsub__(self, other: TensorLike) -> Tensor: ...
-        def __mul__(self, other: TensorLike) -> Tensor: ...
-        def __rmul__(self, other: TensorLike) -> Tensor: ...
-        def __truediv__(self, other: TensorLike) -> Tensor: ...
-        def __rtruediv__(self, other: TensorLike) -> Tensor: ...
-        def __pow__(self, other: TensorLike) -> Tensor: ...
-        def __rpow__(self, other: TensorLike) -> Tensor: ...
-        def __matmul__(self, other: TensorLike) -> Tensor: ...
-        def __rmatmul__(self, other: TensorLike) -> Tensor: ...
-        def __neg__(self) -> Tensor: ...
-        def __abs__(self) -> Tensor: ...
-        def __getitem__(self, key: Any) -> Tensor: ...
-        def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
-        def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
-        def var(self, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor: ...
-        def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
-        def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
-        def reshape(self, *shape: Any) -> Tensor: ...
-        def transpose(self, *axes: Any) -> Tensor: ...
-        def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor: ...
-        def astype(self, dtype: Any) -> Tensor: ...
 
 
 TensorLike = Tensor | Scalar | Array
@@ -204,12 +264,20 @@ def raw(x: TensorLike) -> Any:
 
 
 def to_operand(x: TensorLike) -> Tensor | Scalar:
-    """What an operator takes: tensors as they are, numbers as Python numbers, arrays wrapped.
+    """`x` in the form that operators take: tensors as they are, numbers as Python numbers, arrays as tensors.
 
-    NumPy's own scalars are made Python numbers because `float32_array * np.float64(2)` would be float64.
+    NumPy's scalars, and the 0-d arrays that stand for them while a step is captured, become Python numbers, because
+    `float32_array * np.float64(2)` would be float64.
     """
-    if isinstance(x, np.generic) or (type(x) is Recorded and not x.ndim):  # asked first: np.float64 is a float, too
+    if isinstance(x, np.generic):  # first, because np.float64 is a subclass of float
         return x.item()
     if isinstance(x, Tensor | bool | int | float):
         return x
+    if isinstance(x, np.ndarray) and type(x) is not np.ndarray and not x.ndim:
+        return x.item()
     return Tensor(x)
+
+
+# Operators and methods above are ops, and ops are made of tensors: this import must come after the class.
+from minigrad import engine  # noqa: E402
+from minigrad import functional as F  # noqa: E402

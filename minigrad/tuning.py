@@ -1,36 +1,43 @@
-"""Settings of the process that only count if they are made early. Imported first, before NumPy and numba load.
+"""Process-wide settings that only take effect before NumPy and numba load. `minigrad` imports this module first.
 
-Threads. Loops and matrix products run on numba's threads, on Linux those of GNU OpenMP. Between two loops they wait for the
-next one actively, by default for so long that on a machine with other work each loop waits for a thread waiting for its turn:
-one busy process beside it made a training step seven times slower. With GOMP_SPINCOUNT=20000 they give up sooner, but not
-between two operations of a step. NumPy's OpenBLAS has threads of its own, for the rare products that are left to it;
-OPENBLAS_THREAD_TIMEOUT=4 sends them to sleep at once, out of the way. (A program that forks after its first step loses the
-child: GNU OpenMP does not survive a fork. Start processes with "spawn".)
+Threads. Loops and matrix products run on numba's threads, on Linux those of GNU OpenMP. Between two loops
+these threads busy-wait for the next one, by default so long that beside other work each loop waits for a
+thread that waits for its turn: one busy process on the machine made a training step seven times slower.
+With GOMP_SPINCOUNT=20000 they give up sooner, but not between two operations of a step. NumPy's OpenBLAS
+has threads of its own, for the few products left to it; OPENBLAS_THREAD_TIMEOUT=4 puts them to sleep at
+once. (GNU OpenMP does not survive a fork: a program that forks after its first step loses the child. Start
+processes with "spawn".)
 
-Memory. A training step asks for the same few megabytes again and again. By default glibc hands them back to the system and
-fetches them again, page by page, which can cost as much as the arithmetic; it is told to keep them.
+Memory. A training step allocates the same few megabytes again and again. By default glibc returns them to
+the system and asks for them again, page by page, which can cost as much as the arithmetic. `mallopt` tells
+it to keep them.
 
-Whoever sets the environment variables keeps their own values; on other systems all this falls away.
+Environment variables that are already set keep their values; on systems other than Linux nothing is tuned.
+MINIGRAD_TUNING=0 turns all of this off.
 """
 
 import ctypes
 import os
 import sys
 
-os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
-
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 _KEEP = 1 << 30  # bytes
+
+
+def _limit_busy_waiting() -> None:
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 
 def _keep_freed_memory() -> None:
     if not sys.platform.startswith("linux"):
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # absent from other C libraries
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # absent from C libraries other than glibc
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _KEEP)
         mallopt(_M_TRIM_THRESHOLD, _KEEP)
 
 
-_keep_freed_memory()
+if os.environ.get("MINIGRAD_TUNING") != "0":
+    _limit_busy_waiting()
+    _keep_freed_memory()

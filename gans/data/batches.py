@@ -10,7 +10,7 @@ import numpy as np
 
 import minigrad as mg
 from gans.data.errors import DataError
-from minigrad import backend
+from minigrad.arrays import backend
 
 
 class Stream(Protocol):

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 from gans.data.errors import DataError
 from gans.data.idx import cannot_write, looks_like
-from minigrad.files import replacing
+from minigrad.io.files import replacing
 
 _CHUNK = 1 << 16
 _LONGEST_REASON = 120

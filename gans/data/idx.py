@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gans.data.errors import DataError
-from minigrad.files import replacing
+from minigrad.io.files import replacing
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _CODES = {np.dtype(name).newbyteorder("="): code for code, name in _TYPES.items()}

@@ -11,7 +11,7 @@ import minigrad as mg
 from gans.data.batches import Batches, digest_of
 from gans.data.drawn.landscapes import load_landscapes
 from gans.data.pairs import TwoKinds, load_two_folders
-from minigrad import backend
+from minigrad.arrays import backend
 
 
 def load_unpaired(data: str | None, image_size: int) -> TwoKinds:

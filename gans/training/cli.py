@@ -20,7 +20,8 @@ from gans.training.config import ConfigError, RunConfig, check_saved, parse
 from gans.training.loop import Loop, TrainingError
 from gans.training.run_folder import RunFolder
 from gans.training.trainer import Trainer
-from minigrad import backend, nn
+from minigrad import nn
+from minigrad.arrays import backend
 
 USER_ERRORS = (ConfigError, DataError, TrainingError, mg.BackendError, mg.FileError)
 

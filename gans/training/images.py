@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minigrad.files import FileError, write_atomically
+from minigrad.io.files import FileError, write_atomically
 
 GAP = 2  # pixels between images
 SMALL = 48  # images smaller than this are enlarged twice: 28 pixels are little on a screen

@@ -19,7 +19,8 @@ from gans.training.metrics import ROW_EVERY
 from gans.training.reading import Reading
 from gans.training.run_folder import RunFolder
 from gans.training.trainer import Metrics, Trainer
-from minigrad import backend, random
+from minigrad import random
+from minigrad.arrays import backend
 from minigrad.capture import Captured
 from minigrad.optim import CHECK_EVERY, BadGradient
 

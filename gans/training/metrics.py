@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minigrad.files import FileError, read, write_atomically
+from minigrad.io.files import FileError, read, write_atomically
 
 ROW_EVERY = 10  # steps between two rows, each the means since the row before
 

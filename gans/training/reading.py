@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from gans.training.trainer import Metrics
-from minigrad import backend
+from minigrad.arrays import backend
 
 
 class Reading:

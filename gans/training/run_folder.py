@@ -25,8 +25,8 @@ from gans.training.config import ConfigError
 from gans.training.images import read_png, save_gif, save_png
 from gans.training.metrics import MetricsFile
 from gans.training.plots import plot_curves
-from minigrad.files import FileError, read, write_atomically
-from minigrad.serialize import load_with_metadata
+from minigrad.io.files import FileError, read, write_atomically
+from minigrad.io.safetensors import load_with_metadata
 
 T = TypeVar("T")
 

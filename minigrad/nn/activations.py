@@ -6,6 +6,8 @@ import minigrad.functional as F
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
+__all__ = ["LeakyReLU", "ReLU", "Sigmoid", "Softplus", "Tanh"]
+
 
 class ReLU(Module):
     """max(x, 0)."""

@@ -1,4 +1,4 @@
-"""Convolution layers. Their weights lie channels-last in memory, as the images do that they are multiplied with."""
+"""Convolution layers. Weights are stored channels-last, as images are."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import math
 from collections.abc import Sequence
 
 import minigrad.functional as F
+from minigrad.arrays.layout import channels_last
 from minigrad.kernels.geometry import Pair, pair, whole
-from minigrad.layout import channels_last
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
 from minigrad.tensor import Tensor
 
+__all__ = ["Conv2d", "ConvTranspose2d"]
+
 
 class _Convolution(Module):
-    """What the two layers share: parameters and settings."""
+    """Base of the two layers: parameters and settings."""
 
     transposed: bool
 
@@ -36,7 +38,7 @@ class _Convolution(Module):
         self.padding, self.groups = pair(padding, f"{kind}: padding", least=0), groups
 
     def _settings(self, in_channels: int, out_channels: int, **others: Pair) -> str:
-        """The settings that are not the defaults, after the channels and the kernel."""
+        """Channels, kernel size and the settings that differ from the defaults."""
         defaults = {"stride": 1, "padding": 0, "dilation": 1}
         values = {name: getattr(self, name) for name in defaults} | others
         shown = [str(in_channels), str(out_channels), f"kernel_size={_short(self.weight.shape[2:])}"]

@@ -1,4 +1,4 @@
-"""Layers without parameters that change the size of images (n, channels, height, width): pooling, resizing, borders."""
+"""Layers without parameters that change the size of images (n, channels, height, width): pooling, resizing, padding."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import minigrad.functional as F
 from minigrad.kernels.geometry import Pair, whole
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
+
+__all__ = ["AvgPool2d", "MaxPool2d", "ReflectionPad2d", "Upsample", "ZeroPad2d"]
 
 Borders = int | tuple[int, int, int, int]  # left, right, top, bottom, or one number for all
 
@@ -25,7 +27,7 @@ class _Pool(Module):
 
 
 class MaxPool2d(_Pool):
-    """The largest pixel in each window."""
+    """The maximum of each window."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.max_pool2d(x, self.kernel_size, self.stride, self.padding)
@@ -39,7 +41,7 @@ class AvgPool2d(_Pool):
 
 
 class Upsample(Module):
-    """Images of a size (height, width), or scale_factor times as high and wide; mode "nearest" or "bilinear"."""
+    """Resize images to `size` (height, width) or by `scale_factor`; mode "nearest" or "bilinear"."""
 
     def __init__(
         self,
@@ -81,12 +83,12 @@ class _Pad(Module):
 
 
 class ZeroPad2d(_Pad):
-    """Images with a border of zeros."""
+    """Pad images with zeros."""
 
     mode = "constant"
 
 
 class ReflectionPad2d(_Pad):
-    """Images with a border that mirrors them."""
+    """Pad images with their mirror image."""
 
     mode = "reflect"

@@ -1,4 +1,4 @@
-"""Layers with parameters, and the containers and shape changes that networks are built of."""
+"""Fully connected layers, containers and changes of shape."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import minigrad.functional as F
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
 from minigrad.tensor import Tensor
+
+__all__ = ["Embedding", "Flatten", "Linear", "Reshape", "Sequential"]
 
 
 class Sequential(Module):
@@ -48,7 +50,7 @@ class Linear(Module):
 
 
 class Embedding(Module):
-    """Row number i of `weight` for each index i: integers of any shape to (*shape, features)."""
+    """Look up rows of `weight` (count, features): integers of any shape to (*shape, features)."""
 
     def __init__(self, count: int, features: int) -> None:
         self.weight = Parameter(init.normal((count, features)))
@@ -58,19 +60,6 @@ class Embedding(Module):
 
     def describe(self) -> str:
         return "{}, {}".format(*self.weight.shape)
-
-
-class Dropout(Module):
-    """Each element is 0 with probability p while training, the others grow by 1 / (1 - p)."""
-
-    def __init__(self, p: float = 0.5) -> None:
-        self.p = p
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.p, self.training)
-
-    def describe(self) -> str:
-        return f"p={self.p}"
 
 
 class Flatten(Module):

@@ -7,26 +7,28 @@ from typing import Any, Self
 
 import numpy as np
 
-from minigrad import backend
+from minigrad.arrays import backend
 from minigrad.tensor import Array, Tensor
+
+__all__ = ["Buffer", "Module", "Parameter"]
 
 
 class Parameter(Tensor):
-    """A tensor that is trained. It owns its memory, one piece without gaps: the data given is copied."""
+    """A tensor that is trained. It owns its memory: the data is copied."""
 
     def __init__(self, data: Any) -> None:
         super().__init__(Tensor(data).data.copy(order="K"), requires_grad=True)
 
 
 class Buffer(Tensor):
-    """A tensor that belongs to a module's state but is not trained, such as a running mean."""
+    """A tensor that is part of a module's state but not trained, such as a running mean."""
 
 
 class Module:
     """Base of all layers and networks.
 
-    Parameters, buffers and other modules set as attributes are found by themselves, in the order they were set. A subclass
-    sets them in `__init__` and says in `forward` what it computes; calling the module calls `forward`.
+    A subclass sets parameters, buffers and other modules as attributes in `__init__`, where they are
+    registered in that order, and computes its output in `forward`. Calling the module calls `forward`.
     """
 
     training: bool = True
@@ -42,25 +44,25 @@ class Module:
         return {name: value for name, value in vars(self).items() if isinstance(value, Module)}
 
     def modules(self) -> Iterator[Module]:
-        """This module and all below it."""
+        """This module and all of its descendants."""
         yield from self.named_modules().values()
 
     def named_modules(self, prefix: str = "") -> dict[str, Module]:
-        """This module, under the name "", and all below it by dotted name, such as "0.1"."""
+        """This module, under the name "", and all of its descendants by dotted name, such as "0.1"."""
         found = {prefix: self}
         for name, child in self.children().items():
             found |= child.named_modules(f"{prefix}.{name}" if prefix else name)
         return found
 
     def _named(self, *kinds: type[Tensor], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-        """Tensors of these kinds by dotted name: a module's own ones, kind by kind, then its children's."""
+        """Tensors of these kinds by dotted name: the module's own, kind by kind, then its children's."""
         for kind in kinds:
             yield from ((prefix + name, value) for name, value in vars(self).items() if isinstance(value, kind))
         for name, child in self.children().items():
             yield from child._named(*kinds, prefix=f"{prefix}{name}.")
 
     def named_parameters(self) -> dict[str, Parameter]:
-        """Every parameter by its dotted name, such as "0.weight"; one that two modules share is listed once."""
+        """Every parameter by dotted name, such as "0.weight"; a shared parameter is listed once."""
         first_names: dict[int, tuple[str, Any]] = {}
         for name, parameter in self._named(Parameter):
             first_names.setdefault(id(parameter), (name, parameter))
@@ -80,11 +82,11 @@ class Module:
         return dict(self._named(Parameter, Buffer))
 
     def state_dict(self) -> dict[str, Array]:
-        """The arrays of all parameters and buffers by name: the arrays themselves, not copies."""
+        """The arrays of all parameters and buffers by name; not copies."""
         return {name: tensor.data for name, tensor in self._state().items()}
 
     def load_state_dict(self, arrays: Mapping[str, Any]) -> None:
-        """Copy arrays (of any backend, or tensors) into the parameters and buffers of the same names.
+        """Copy arrays (on any backend) or tensors into the parameters and buffers of the same names.
 
         ValueError, with nothing changed, if a name is missing or unknown or a shape differs.
         """
@@ -103,7 +105,7 @@ class Module:
             tensor.assign(backend.move(new[name], backend.name_of(tensor.data)))
 
     def train(self, mode: bool = True) -> Self:
-        """Switch this module and all below to training (dropout on, batch statistics), or with False to evaluation."""
+        """Switch this module and its descendants to training (dropout on, batch statistics), or with False to evaluation."""
         for module in self.modules():
             module.training = mode
         return self
@@ -113,7 +115,7 @@ class Module:
         return self.train(False)
 
     def to(self, backend_name: str | None = None, dtype: Any = None) -> Self:
-        """Move parameters and buffers to a backend ("numpy", "cupy") and floating-point ones to a dtype, in place."""
+        """Move parameters and buffers to a backend ("numpy" or "cupy"), and floating-point ones to a dtype, in place."""
         if dtype is not None and np.dtype(dtype).kind != "f":
             raise TypeError(f"parameters are floating-point numbers; they cannot become {np.dtype(dtype)}")
         for tensor in self._state().values():
@@ -125,7 +127,7 @@ class Module:
         return self
 
     def zero_grad(self) -> None:
-        """Forget the `.grad` of every parameter."""
+        """Set the `.grad` of every parameter to None."""
         for parameter in self.parameters():
             parameter.grad = None
 

@@ -1,10 +1,17 @@
-"""Convolutions: the three partial derivatives of one trilinear form <conv(x, w), g>, which are each other's gradients.
+"""Convolutions: the three partial derivatives of one trilinear form <conv(x, w), g>.
 
-    conv2d(x, w):            dx = conv_transpose2d(g, w)     dw = conv2d_weight(x, g)
-    conv_transpose2d(g, w):  dg = conv2d(h, w)               dw = conv2d_weight(h, g)       (h the cotangent of its image)
-    conv2d_weight(x, g):     dx = conv_transpose2d(g, v)     dg = conv2d(x, v)              (v the cotangent of its weights)
+x is the images, w the weights, and g lives where the output of the convolution does. Each op below is
+linear in both of its arguments, and its gradients are the other two ops:
 
-So gradients of any order are convolutions again. All three share one frozen `Geometry`: the backward infers no sizes.
+    op                        cotangent of the output   gradients
+    Conv2d(x, w)              g                         dx = ConvTranspose2d(g, w)    dw = Conv2dWeight(x, g)
+    ConvTranspose2d(g, w)     x' (images)               dg = Conv2d(x', w)            dw = Conv2dWeight(x', g)
+    Conv2dWeight(x, g)        w' (weights)              dx = ConvTranspose2d(g, w')   dg = Conv2d(x, w')
+
+So gradients of any order are convolutions again. All three share one frozen `Geometry`: backward infers no
+sizes. How a convolution is computed is in `minigrad.kernels`: `reference/conv.py` shows it as im2col and a
+matrix product.
+
 Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning" (2016).
 """
 
@@ -12,64 +19,66 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from minigrad.backend import kernels
+from minigrad.arrays.backend import kernels
 from minigrad.engine import Op
 from minigrad.kernels.geometry import Geometry, Pair, Size, pair
-from minigrad.ops.reduce import sum
-from minigrad.ops.shape import concatenate, transpose
+from minigrad.ops.movement import concatenate, transpose
+from minigrad.ops.reduce import reduce_sum
 from minigrad.tensor import Array, Tensor
 
+__all__ = ["conv2d", "conv_transpose2d"]
 
-class _OfConvolution(Op):
-    """What the three share."""
+
+class _Convolution(Op):
+    """Base of the three: they share the geometry."""
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
 
 
-class Conv2d(_OfConvolution):
-    """y = conv(x, weight) + bias.    dx = conv_transpose(g, weight), dweight = conv_weight(x, g), dbias = g's sums"""
+class Conv2d(_Convolution):
+    """conv(x, w) + bias, images to outputs"""
 
-    def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
-        return kernels(x).conv2d(x, weight, bias, self.geometry)
+    def forward(self, x: Array, w: Array, bias: Array | None) -> Array:
+        return kernels(x).conv2d(x, w, bias, self.geometry)
 
-    def backward_x(self, g: Tensor, weight: Tensor) -> Tensor:
-        return ConvTranspose2d(self.geometry)(g, weight, None)
+    def backward_x(self, g: Tensor, w: Tensor) -> Tensor:
+        return ConvTranspose2d(self.geometry)(g, w, None)
 
-    def backward_weight(self, g: Tensor, x: Tensor) -> Tensor:
+    def backward_w(self, g: Tensor, x: Tensor) -> Tensor:
         return Conv2dWeight(self.geometry)(x, g)
 
     def backward_bias(self, g: Tensor) -> Tensor:
-        return sum(g, (0, 2, 3))
+        return reduce_sum(g, (0, 2, 3))
 
 
-class ConvTranspose2d(_OfConvolution):
-    """y = conv_transpose(x, weight) + bias.    dx = conv(g, weight), dweight = conv_weight(g, x), dbias = g's sums"""
+class ConvTranspose2d(_Convolution):
+    """The images x with <x, x'> = <conv(x', w), g> for every x', plus bias"""
 
-    def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
-        return kernels(x).conv_transpose2d(x, weight, bias, self.geometry)
+    def forward(self, g: Array, w: Array, bias: Array | None) -> Array:
+        return kernels(g).conv_transpose2d(g, w, bias, self.geometry)
 
-    def backward_x(self, g: Tensor, weight: Tensor) -> Tensor:
-        return Conv2d(self.geometry)(g, weight, None)
+    def backward_g(self, x: Tensor, w: Tensor) -> Tensor:
+        return Conv2d(self.geometry)(x, w, None)
 
-    def backward_weight(self, g: Tensor, x: Tensor) -> Tensor:
-        return Conv2dWeight(self.geometry)(g, x)
+    def backward_w(self, x: Tensor, g: Tensor) -> Tensor:
+        return Conv2dWeight(self.geometry)(x, g)
 
-    def backward_bias(self, g: Tensor) -> Tensor:
-        return sum(g, (0, 2, 3))
+    def backward_bias(self, x: Tensor) -> Tensor:
+        return reduce_sum(x, (0, 2, 3))
 
 
-class Conv2dWeight(_OfConvolution):
-    """The weights' cotangent, conv_weight(x, g).    dx = conv_transpose(g, v), dg = conv(x, v) for its own cotangent v"""
+class Conv2dWeight(_Convolution):
+    """The weights w with <w, w'> = <conv(x, w'), g> for every w'"""
 
     def forward(self, x: Array, g: Array) -> Array:
         return kernels(x).conv2d_weight(x, g, self.geometry)
 
-    def backward_x(self, v: Tensor, g: Tensor) -> Tensor:
-        return ConvTranspose2d(self.geometry)(g, v, None)
+    def backward_x(self, w: Tensor, g: Tensor) -> Tensor:
+        return ConvTranspose2d(self.geometry)(g, w, None)
 
-    def backward_g(self, v: Tensor, x: Tensor) -> Tensor:
-        return Conv2d(self.geometry)(x, v, None)
+    def backward_g(self, w: Tensor, x: Tensor) -> Tensor:
+        return Conv2d(self.geometry)(x, w, None)
 
 
 def conv2d(
@@ -81,7 +90,7 @@ def conv2d(
     dilation: int | Pair = 1,
     groups: int = 1,
 ) -> Tensor:
-    """At each position of a window sliding over the images, the products of what it sees with each of `out` kernels.
+    """2-D convolution (cross-correlation): at each position of a sliding window, its inner product with each of `out` kernels.
 
     Parameters
     ----------
@@ -91,11 +100,12 @@ def conv2d(
     stride, padding, dilation : int or pair
         Pixels between positions, zero pixels added on each side, pixels between the kernel's taps.
     groups : int
-        The channels of x are cut into so many groups, each with its own kernels.
+        The channels are split into this many groups, each convolved with its own kernels.
 
     Returns
     -------
-    (n, out, rows, columns) with rows = (height + 2 padding - dilation (kernel height - 1) - 1) // stride + 1, columns likewise
+    (n, out, rows, columns) with rows = (height + 2 padding - dilation (kernel height - 1) - 1) // stride + 1, and columns
+    by the same formula
     """
     _check("conv2d", x, weight, bias, groups)
     settings = (
@@ -124,7 +134,7 @@ def conv_transpose2d(
     groups: int = 1,
     dilation: int | Pair = 1,
 ) -> Tensor:
-    """The transpose of `conv2d` with the same numbers: each pixel of x adds a kernel, times its value, to a larger image.
+    """The transpose of `conv2d`: each pixel of x adds its value times a kernel to a larger image.
 
     Parameters
     ----------
@@ -134,8 +144,8 @@ def conv_transpose2d(
     stride, padding, dilation : int or pair
         Those of the convolution that this is the transpose of.
     output_padding : int or pair
-        Rows and columns added to the result's size: a convolution of several sizes gives the same number of positions, and
-        this says which of them is meant. Less than stride or dilation.
+        Rows and columns added to the output. With a stride, images of several sizes give the same number of positions; this
+        selects one of them. Less than stride or dilation.
 
     Returns
     -------
@@ -190,7 +200,7 @@ def _check(caller: str, x: Tensor, weight: Tensor, bias: Tensor | None, groups: 
 
 
 def _in_groups(make: Callable[[], Op], x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
-    """A convolution of each group of channels with its own weights, side by side; cut and joined along channels-last memory."""
+    """Convolve each group of channels with its own weights and join the results, slicing along channels-last memory."""
     if groups == 1:
         return make()(x, weight, bias)
     pixels, taps = transpose(x, _LAST), transpose(weight, _LAST)

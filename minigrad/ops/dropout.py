@@ -1,26 +1,29 @@
-"""Dropout: elements or whole channels set to zero at random while training."""
+"""Dropout: single elements or whole channels are set to zero at random during training."""
 
 from __future__ import annotations
 
 from minigrad import random
-from minigrad.backend import name_of, zeros_like
-from minigrad.ops.shape import transpose
+from minigrad.arrays.backend import name_of, zeros_like
+from minigrad.ops.movement import transpose
 from minigrad.tensor import Shape, Tensor
+
+__all__ = ["dropout", "dropout2d"]
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
-    """Each element is 0 with probability p, else x / (1 - p), so that the expectation stays x.
+    """Each element becomes 0 with probability p, else x / (1 - p), so that its expectation is x.
 
-    Source: Srivastava et al., "Dropout", JMLR 15 (2014), in the "inverted" form that leaves evaluation alone.
+    Source: Srivastava et al., "Dropout", JMLR 15 (2014), in the "inverted" form, which does nothing in
+    evaluation.
     """
     _check("dropout", p)
     return x * _mask(x, x.shape, p) if training and p else x
 
 
 def dropout2d(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
-    """Each channel of each image of x (n, channels, height, width) is 0 as a whole with probability p, else x / (1 - p).
+    """Each whole channel of each image x (n, channels, height, width) becomes 0 with probability p, else x / (1 - p).
 
-    Neighbouring pixels are much alike: one that is dropped alone can be guessed from those around it.
+    Neighbouring pixels are correlated: a single dropped pixel could be inferred from those around it.
     Source: Tompson et al., "Efficient object localization using convolutional networks", CVPR 2015.
     """
     _check("dropout2d", p)
@@ -39,7 +42,7 @@ def _check(caller: str, p: float) -> None:
 
 
 def _mask(x: Tensor, shape: Shape, p: float) -> Tensor:
-    """0 with probability p, else 1 / (1 - p), of x's type and on its backend."""
+    """0 with probability p, else 1 / (1 - p), with the dtype and on the backend of x."""
     keep = random.rand(shape, name_of(x.data)).data >= p
     if shape != x.shape:
         return Tensor(keep.astype(x.dtype) / float(1 - p))

@@ -1,6 +1,6 @@
-"""Operations that work on each element by itself, with NumPy's broadcasting.
+"""Elementwise operations, with NumPy's broadcasting.
 
-For y = f(x) elementwise, the cotangent of x is g * f'(x). Where an input was broadcast, its cotangent is summed over the
+For y = f(x), the cotangent of x is g * f'(x). If an input was broadcast, its cotangent is summed over the
 axes along which it was repeated; `Elementwise` does that for all of them.
 """
 
@@ -9,12 +9,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from minigrad.backend import array_module, kernels
+from minigrad.arrays.backend import array_module, kernels
 from minigrad.engine import Op
 from minigrad.ops.reduce import sum_to
 from minigrad.tensor import Array, Tensor, TensorLike, raw, to_operand
 
-PLAIN = {Tensor, float, int}  # what needs no conversion, asked first because it is nearly always so
+__all__ = [
+    "add", "clip", "div", "exp", "leaky_relu", "log", "maximum", "minimum", "mul", "neg", "relu", "sigmoid", "softplus", "sqrt",
+    "sub", "tanh", "where",
+]  # fmt: skip
+
+PLAIN = {Tensor, float, int}  # types that need no conversion; checked first because inputs nearly always have them
 
 
 class Elementwise(Op):
@@ -26,8 +31,8 @@ class Elementwise(Op):
         return super().__call__(*inputs)
 
     def vjp(self, i: int, g: Tensor) -> Tensor:
-        """As `Op.vjp`, then back to the input's own shape."""
-        return sum_to(super().vjp(i, g), self.shapes[i])
+        """As `Op.vjp`, then summed to the input's own shape."""
+        return sum_to(super().vjp(i, g), self.input_shapes[i])
 
 
 class Add(Elementwise):
@@ -95,7 +100,7 @@ class Neg(Elementwise):
 class Pow(Elementwise):
     """x ** y.    d(x^y) = y x^(y-1) dx + x^y log(x) dy
 
-    The two corners, as limits: x^0 is constant in x, also at 0; and 0^y is constant in y.
+    Two corner cases, as limits: x^0 is constant in x, at x = 0 too; and 0^y is constant in y.
     """
 
     def forward(self, x: Array, y: Array) -> Array:
@@ -134,7 +139,7 @@ class Log(Elementwise):
 
 
 class Sqrt(Elementwise):
-    """Square root.    d sqrt(x) = dx / (2 sqrt(x)), infinite at 0: add an epsilon below the root"""
+    """Square root.    d sqrt(x) = dx / (2 sqrt(x)), which is infinite at 0: add an epsilon under the root"""
 
     def forward(self, x: Array) -> Array:
         return array_module(x).sqrt(x)
@@ -164,7 +169,7 @@ class Tanh(Elementwise):
 
 
 class TanhBackward(Op):
-    """g (1 - y^2) for y = tanh(x), in one pass over memory"""
+    """g (1 - y^2) for y = tanh(x), fused into one pass over memory"""
 
     def forward(self, g: Array, y: Array) -> Array:
         return kernels(y).tanh_backward(g, y)
@@ -177,7 +182,7 @@ class TanhBackward(Op):
 
 
 class Sigmoid(Elementwise):
-    """1 / (1 + e^-x), as exp(-log(1 + e^-x)): nothing overflows, and small values keep their digits.
+    """s = 1 / (1 + e^-x), computed as exp(-log(1 + e^-x)), which does not overflow and is accurate for small s.
 
     ds = s (1 - s) dx
     """
@@ -191,7 +196,7 @@ class Sigmoid(Elementwise):
 
 
 class Softplus(Elementwise):
-    """log(1 + e^x), exact at both ends.    d softplus(x) = sigmoid(x) dx"""
+    """log(1 + e^x), accurate for large |x|.    d softplus(x) = sigmoid(x) dx"""
 
     def forward(self, x: Array) -> Array:
         return array_module(x).logaddexp(0, x)
@@ -203,7 +208,8 @@ class Softplus(Elementwise):
 class LeakyReLU(Elementwise):
     """x where x > 0, else slope * x.    The derivative is 1 or slope; at 0 it is slope, as in PyTorch.
 
-    The sign of the output tells which, so the graph keeps the output, which the next layer keeps anyway.
+    Backward reads the sign of the output instead of the input's, because the next layer keeps the output
+    anyway.
     """
 
     def __init__(self, slope: float) -> None:
@@ -219,7 +225,7 @@ class LeakyReLU(Elementwise):
 
 
 class LeakyReLUBackward(Op):
-    """g where y > 0, else slope * g: linear in g, and constant in y almost everywhere"""
+    """g where y > 0, else slope * g: linear in g. No backward_y: its derivative is zero almost everywhere."""
 
     def __init__(self, slope: float) -> None:
         self.slope = slope
@@ -232,7 +238,7 @@ class LeakyReLUBackward(Op):
 
 
 class Maximum(Elementwise):
-    """The larger of x and y.    The cotangent goes to the larger one, half to each where they are equal."""
+    """The larger of x and y.    The cotangent goes to the larger one; where they are equal, half to each."""
 
     def forward(self, x: Array, y: Array) -> Array:
         return array_module(x, y).maximum(x, y)
@@ -245,7 +251,7 @@ class Maximum(Elementwise):
 
 
 class Minimum(Elementwise):
-    """The smaller of x and y.    The cotangent goes to the smaller one, half to each where they are equal."""
+    """The smaller of x and y.    The cotangent goes to the smaller one; where they are equal, half to each."""
 
     def forward(self, x: Array, y: Array) -> Array:
         return array_module(x, y).minimum(x, y)
@@ -263,7 +269,7 @@ def _wins(a: Array, b: Array, like: Tensor) -> Tensor:
 
 
 class Clip(Elementwise):
-    """x limited to [low, high]; None for no limit.    The derivative is 1 inside, bounds included, else 0."""
+    """x limited to [low, high]; None is no limit.    The derivative is 1 inside, bounds included, else 0."""
 
     def __init__(self, low: float | None, high: float | None) -> None:
         if low is None and high is None:
@@ -284,7 +290,7 @@ class Clip(Elementwise):
 
 
 class Where(Elementwise):
-    """x where the condition holds, else y.    Each gets the cotangent where it was taken."""
+    """x where the condition holds, else y.    Each gets the cotangent where it was chosen. The condition has no derivative."""
 
     def forward(self, condition: Array, x: Array, y: Array) -> Array:
         return array_module(condition, x, y).where(condition, x, y)
@@ -321,7 +327,7 @@ def neg(x: TensorLike) -> Tensor:
     return Neg()(x)
 
 
-def pow(x: TensorLike, y: TensorLike) -> Tensor:
+def power(x: TensorLike, y: TensorLike) -> Tensor:
     """x ** y, broadcast."""
     return Pow()(x, y)
 
@@ -341,7 +347,7 @@ def sqrt(x: TensorLike) -> Tensor:
     return Sqrt()(x)
 
 
-def abs(x: TensorLike) -> Tensor:
+def absolute(x: TensorLike) -> Tensor:
     """Absolute value."""
     return Abs()(x)
 
@@ -372,12 +378,12 @@ def leaky_relu(x: TensorLike, negative_slope: float = 0.01) -> Tensor:
 
 
 def maximum(x: TensorLike, y: TensorLike) -> Tensor:
-    """The larger of x and y at each place, broadcast."""
+    """The elementwise larger of x and y, broadcast."""
     return Maximum()(x, y)
 
 
 def minimum(x: TensorLike, y: TensorLike) -> Tensor:
-    """The smaller of x and y at each place, broadcast."""
+    """The elementwise smaller of x and y, broadcast."""
     return Minimum()(x, y)
 
 

@@ -1,7 +1,8 @@
-"""Matrix products: `matmul`, and `linear`, the fully connected layer. `embedding` is a product with one-hot rows.
+"""Matrix products: `matmul`, `linear` (the fully connected layer), and `embedding`, a product with one-hot rows.
 
-For Y = A B, the differential is dY = dA B + A dB, so <G, dY> = <G B^T, dA> + <A^T G, dB>. Of two matrices there are three
-products, and the gradients of each are the other two: nothing is ever transposed but in a product's own loops.
+For Y = A B, the differential is dY = dA B + A dB, so <G, dY> = <G B^T, dA> + <A^T G, dB>. The three ops
+below are the three products of two matrices with none, the second or the first of them transposed. The
+gradients of each are the other two, so no transposed copy is ever made.
 
     MatMul          y = a b            da = Linear(g, b)      db = LinearWeight(a, g)
     Linear          y = x w^T          dx = MatMul(g, w)      dw = LinearWeight(g, x)
@@ -12,11 +13,13 @@ from __future__ import annotations
 
 import math
 
-from minigrad.backend import kernels
+from minigrad.arrays.backend import kernels
 from minigrad.engine import Op
-from minigrad.ops.reduce import sum, sum_to
-from minigrad.ops.shape import index, reshape, transpose
+from minigrad.ops.movement import index, reshape, transpose
+from minigrad.ops.reduce import reduce_sum, sum_to
 from minigrad.tensor import Array, Tensor
+
+__all__ = ["embedding", "linear", "matmul"]
 
 
 class MatMul(Op):
@@ -30,12 +33,12 @@ class MatMul(Op):
     def backward_a(self, g: Tensor, b: Tensor) -> Tensor:
         if g.ndim == 2:
             return Linear()(g, b, None)
-        return sum_to(matmul(g, _swap(b)), self.shapes[0])
+        return sum_to(matmul(g, _swap(b)), self.input_shapes[0])
 
     def backward_b(self, g: Tensor, a: Tensor) -> Tensor:
         if g.ndim == 2:
             return LinearWeight()(a, g)
-        return sum_to(matmul(_swap(a), g), self.shapes[1])
+        return sum_to(matmul(_swap(a), g), self.input_shapes[1])
 
 
 class Linear(Op):
@@ -55,7 +58,7 @@ class Linear(Op):
         return LinearWeight()(g, x)
 
     def backward_bias(self, g: Tensor) -> Tensor:
-        return sum(g, axis=0)
+        return reduce_sum(g, axis=0)
 
 
 class LinearWeight(Op):
@@ -72,12 +75,12 @@ class LinearWeight(Op):
 
 
 def _swap(x: Tensor) -> Tensor:
-    """The last two axes exchanged."""
+    """x with its last two axes exchanged."""
     return transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
-    """The matrix product a @ b, as NumPy has it: stacks of matrices are broadcast, vectors are a row and a column."""
+    """The matrix product a @ b by NumPy's rules: stacks broadcast; a vector is a row on the left, a column on the right."""
     if a.ndim == b.ndim == 2:
         return MatMul()(a, b)
     if a.ndim == 0 or b.ndim == 0:
@@ -104,7 +107,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def embedding(indices: Tensor, weight: Tensor) -> Tensor:
-    """Row number i of weight (count, features) for each i in `indices` (integers, any shape): (*indices.shape, features)."""
+    """Rows of weight (count, features), one for each of `indices` (integers, any shape): (*indices.shape, features)."""
     if indices.dtype.kind not in "iu":
         raise TypeError(f"embedding: indices must be integers, not {indices.dtype}")
     return index(weight, indices)

@@ -1,6 +1,6 @@
-"""Losses: how far a prediction is from its target. `reduction` is "mean", "sum" or "none", as in PyTorch.
+"""Loss functions. `reduction` is "mean", "sum" or "none", as in PyTorch.
 
-A target may be a tensor or one number for all: `binary_cross_entropy_with_logits(logits, 1.0)`.
+A target is a tensor, or one number for all elements: `binary_cross_entropy_with_logits(logits, 1.0)`.
 """
 
 from __future__ import annotations
@@ -9,19 +9,21 @@ from typing import Literal
 
 import numpy as np
 
-from minigrad.backend import array_module
+from minigrad.arrays.backend import array_module
 from minigrad.engine import Op
-from minigrad.ops.elementwise import Elementwise, abs, maximum, sigmoid
-from minigrad.ops.reduce import mean, sum
-from minigrad.ops.shape import index
+from minigrad.ops.elementwise import Elementwise, absolute, maximum, sigmoid
+from minigrad.ops.movement import index
+from minigrad.ops.reduce import mean, reduce_sum
 from minigrad.ops.softmax import log_softmax
 from minigrad.tensor import Array, Tensor, TensorLike
+
+__all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "l1_loss", "mse_loss"]
 
 Reduction = Literal["mean", "sum", "none"]
 
 
 class ClampedLog(Op):
-    """log(x) but not below -100, so that a probability of 0 costs 100 and not infinity.    d = dx / max(x, 1e-12)"""
+    """max(log(x), -100), so that a probability of 0 has loss 100 instead of infinity.    d = dx / max(x, 1e-12)"""
 
     def forward(self, x: Array) -> Array:
         xp = array_module(x)
@@ -35,7 +37,7 @@ class ClampedLog(Op):
 class BCEWithLogits(Elementwise):
     """-(t log p + (1 - t) log(1 - p)) for p = sigmoid(x).    d = (p - t) dx - x dt
 
-    log p = -softplus(-x) and log(1 - p) = -softplus(x), which are exact for any x.
+    It uses log p = -softplus(-x) and log(1 - p) = -softplus(x), which are accurate for any x.
     """
 
     def forward(self, x: Array, t: Array) -> Array:
@@ -53,14 +55,14 @@ def _reduce(loss: Tensor, reduction: Reduction) -> Tensor:
     if reduction == "mean":
         return mean(loss)
     if reduction == "sum":
-        return sum(loss)
+        return reduce_sum(loss)
     if reduction == "none":
         return loss
     raise ValueError(f"reduction is {reduction!r}; choose 'mean', 'sum' or 'none'")
 
 
 def _check_target(x: Tensor, target: TensorLike) -> None:
-    """A target that broadcasts against its prediction is nearly always a mistake: (n,) against (n, 1) gives (n, n) losses."""
+    """Refuse to broadcast a target, which is nearly always a mistake: (n,) against (n, 1) would give (n, n) losses."""
     shape = target.shape if hasattr(target, "shape") else np.shape(target)
     if shape != () and shape != x.shape:
         raise ValueError(f"the target has shape {shape}, the prediction {x.shape}; they must be equal")
@@ -76,17 +78,17 @@ def mse_loss(x: Tensor, target: TensorLike, reduction: Reduction = "mean") -> Te
 def l1_loss(x: Tensor, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
     """|x - target|."""
     _check_target(x, target)
-    return _reduce(abs(x - target), reduction)
+    return _reduce(absolute(x - target), reduction)
 
 
 def binary_cross_entropy(p: Tensor, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
-    """-(t log p + (1 - t) log(1 - p)) for probabilities p and targets t, both in [0, 1]; the logarithms not below -100."""
+    """-(t log p + (1 - t) log(1 - p)) for probabilities p and targets t, both in [0, 1]; logarithms are clamped at -100."""
     _check_target(p, target)
     return _reduce(-(target * ClampedLog()(p) + (1 - target) * ClampedLog()(1 - p)), reduction)
 
 
 def binary_cross_entropy_with_logits(logits: Tensor, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
-    """The same for p = sigmoid(logits), exact for any logits."""
+    """`binary_cross_entropy` of p = sigmoid(logits), accurate for any logits."""
     _check_target(logits, target)
     return _reduce(BCEWithLogits()(logits, target), reduction)
 

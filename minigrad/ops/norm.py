@@ -1,11 +1,12 @@
-"""Normalisation: every channel shifted to mean 0 and scaled to variance 1, then scaled and shifted as learned.
+"""Normalisation: shift every channel to mean 0 and scale it to variance 1, then apply a learned scale and shift.
 
     xhat = (x - mean) / sqrt(var + eps),    y = xhat * weight + bias
 
-Batch, instance and layer norm differ in what they average over: the whole batch and all pixels, the pixels of one sample, or
-all features of one sample. var is the biased variance, sum of squares over count.
+Batch, instance and layer norm differ in what they average over: the whole batch and all pixels, the pixels
+of one sample, or all features of one sample. var is the biased variance: sum of squares over count.
 
-In training mean and variance depend on x as well, which makes derivatives of higher order easy to get wrong: see `Normalize`.
+In training, mean and variance depend on x as well, which makes derivatives of higher order easy to get
+wrong: see `Normalize`.
 """
 
 from __future__ import annotations
@@ -13,70 +14,74 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from minigrad.backend import kernels
-from minigrad.engine import Op, is_recording
+from minigrad.arrays.backend import kernels
+from minigrad.engine import Op
 from minigrad.kernels.geometry import real
 from minigrad.ops.elementwise import sqrt
+from minigrad.ops.movement import reshape, transpose
 from minigrad.ops.reduce import mean, sum_to
-from minigrad.ops.shape import reshape, transpose
-from minigrad.tensor import Array, Shape, Tensor, raw
+from minigrad.tensor import Array, Shape, Tensor
+
+__all__ = ["batch_norm", "instance_norm", "layer_norm"]
 
 
 class Normalize(Op):
     """xhat * weight + bias for x (rows, channels), with each channel's mean and variance over the rows.
 
-    x may also be (groups, rows, channels): every group has its own mean and variance.
+    x may also be (groups, rows, channels); then every group has its own mean and variance.
 
     With std = sqrt(var + eps) and h = g weight:  dx = (h - mean(h) - xhat mean(h xhat)) / std,
     dweight = sum(g xhat), dbias = sum(g).
 
-    When a graph of the gradient is recorded, these formulas are written in the engine's ops, xhat and std made from x anew:
-    they have all derivatives. Else nobody can differentiate the gradient, and the kernels use what the forward has found.
+    The `backward_` methods write these formulas in the engine's ops, with xhat and std recomputed from x,
+    so they have derivatives of every order. The `fused_` kernels, for when no graph of the gradient is
+    built, reuse the forward's mean and var.
 
     Source: Ioffe and Szegedy, "Batch normalization", ICML 2015, section 3.
     """
 
     def __init__(self, eps: float) -> None:
         self.eps = float(eps)
-        self.sums: tuple[Array, tuple[Array, Array]] | None = None  # a cotangent, and its sums
+        self.sums: tuple[Array, tuple[Array, Array]] | None = None  # a cotangent, and its `_sums`
 
     def forward(self, x: Array, weight: Array | None, bias: Array | None) -> Array:
         y, self.mean, self.var = kernels(x).normalize(_grouped(x), weight, bias, self.eps)
         return y.reshape(x.shape)
 
     def backward_x(self, g: Tensor, x: Tensor, weight: Tensor | None) -> Tensor:
-        if is_recording():
-            xhat, std = self._standardize(x)
-            h = g if weight is None else g * weight
-            return (h - _row_mean(h) - xhat * _row_mean(h * xhat)) / std
+        xhat, std = self._standardize(x)
+        h = g if weight is None else g * weight
+        return (h - _row_mean(h) - xhat * _row_mean(h * xhat)) / std
+
+    def fused_x(self, g: Array, x: Array, weight: Array | None) -> Array:
         found = (self.mean, self.var, self.eps, *self._sums(g, x))
-        dx = kernels(g.data).normalize_backward(_grouped(g.data), _grouped(x.data), raw(weight), *found)
-        return Tensor(dx.reshape(x.shape))
+        return kernels(g).normalize_backward(_grouped(g), _grouped(x), weight, *found).reshape(x.shape)
 
     def backward_weight(self, g: Tensor, x: Tensor) -> Tensor:
-        if is_recording():
-            xhat, _ = self._standardize(x)
-            return sum_to(g * xhat, self.shapes[1])
-        return Tensor(self._sums(g, x)[1].sum(axis=0))
+        xhat, _ = self._standardize(x)
+        return sum_to(g * xhat, self.input_shapes[1])
+
+    def fused_weight(self, g: Array, x: Array) -> Array:
+        return self._sums(g, x)[1].sum(axis=0)
 
     def backward_bias(self, g: Tensor, x: Tensor) -> Tensor:
-        if is_recording():
-            return sum_to(g, self.shapes[2])
-        return Tensor(self._sums(g, x)[0].sum(axis=0))
+        return sum_to(g, self.input_shapes[2])
+
+    def fused_bias(self, g: Array, x: Array) -> Array:
+        return self._sums(g, x)[0].sum(axis=0)
 
     def _standardize(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """xhat and std, differentiable."""
         mean = self.mean if x.ndim == 2 else self.mean[:, None]
-        shifted = x - Tensor(mean)  # a constant changes nothing, but large numbers have few digits
+        shifted = x - Tensor(mean)  # the shift cancels; it keeps large numbers accurate
         deviation = shifted - _row_mean(shifted)
         std = sqrt(_row_mean(deviation * deviation) + self.eps)
         return deviation / std, std
 
-    def _sums(self, g: Tensor, x: Tensor) -> tuple[Array, Array]:
+    def _sums(self, g: Array, x: Array) -> tuple[Array, Array]:
         """The sums of g and g xhat over the rows, which all three cotangents need: computed once for each g."""
-        if self.sums is None or self.sums[0] is not g.data:
-            found = (self.mean, self.var, self.eps)
-            self.sums = g.data, kernels(g.data).normalize_sums(_grouped(g.data), _grouped(x.data), *found)
+        if self.sums is None or self.sums[0] is not g:
+            self.sums = g, kernels(g).normalize_sums(_grouped(g), _grouped(x), self.mean, self.var, self.eps)
         return self.sums[1]
 
     def free(self) -> None:
@@ -94,10 +99,10 @@ class Affine(Op):
         return g * scale
 
     def backward_scale(self, g: Tensor, x: Tensor) -> Tensor:
-        return sum_to(g * x, self.shapes[1])
+        return sum_to(g * x, self.input_shapes[1])
 
     def backward_shift(self, g: Tensor) -> Tensor:
-        return sum_to(g, self.shapes[2])
+        return sum_to(g, self.input_shapes[2])
 
 
 def _row_mean(x: Tensor) -> Tensor:
@@ -120,20 +125,20 @@ def batch_norm(
     *,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Each channel of x (n, channels) or (n, channels, height, width) normalised over everything else.
+    """Normalise each channel of x (n, channels) or (n, channels, height, width) over all other axes.
 
     Parameters
     ----------
     running_mean, running_var : (channels,)
-        While training, the batch's own mean and variance are used, and these move towards them in place by `momentum`, the
-        running variance towards the unbiased one. They may be None. In evaluation they are what is used.
+        In training, the batch's own mean and variance are used, and these move towards them in place by `momentum` (the
+        running variance towards the unbiased estimate); they may be None. In evaluation, these are used.
     weight, bias : (channels,), optional
-        The learned standard deviation and mean; 1 and 0 where there are none.
+        The learned scale and shift; by default 1 and 0.
 
     Raises
     ------
-    TypeError : if one of them is no Tensor
-    ValueError : if the shapes do not fit, or while training if a channel has a single value, whose variance says nothing
+    TypeError : if one of them is not a Tensor
+    ValueError : if the shapes do not fit, or in training if a channel has a single value, whose variance is meaningless
     """
     _check("batch_norm", x, eps, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     real(momentum, "batch_norm: momentum")
@@ -162,7 +167,7 @@ def batch_norm(
 
 
 def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, *, eps: float = 1e-5) -> Tensor:
-    """Each channel of each sample of x (n, channels, height, width) normalised over its pixels; weight, bias (channels,).
+    """Normalise each channel of each sample of x (n, channels, height, width) over its pixels; weight, bias (channels,).
 
     Source: Ulyanov, Vedaldi and Lempitsky, "Instance normalization" (2016).
     """
@@ -180,9 +185,9 @@ def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None =
 def layer_norm(
     x: Tensor, normalized_shape: int | Shape, weight: Tensor | None = None, bias: Tensor | None = None, *, eps: float = 1e-5
 ) -> Tensor:
-    """x (..., *normalized_shape) normalised over its last axes, those of normalized_shape; weight and bias have that shape.
+    """Normalise x (..., *normalized_shape) over its last axes; weight and bias have the shape normalized_shape.
 
-    One number is the length of the last axis.
+    A single number means the last axis only.
 
     Source: Ba, Kiros and Hinton, "Layer normalization" (2016).
     """
@@ -219,7 +224,7 @@ def _check_channels(caller: str, x: Tensor, **given: Tensor | None) -> None:
 
 
 def _channels_to_rows(x: Tensor) -> Tensor:
-    """(rows, channels): of an image every pixel is a row, which in channels-last memory is a view."""
+    """x as (rows, channels), with one row for each pixel of an image: a view of channels-last memory."""
     if x.ndim == 2:
         return x
     n, channels, height, width = x.shape
@@ -227,7 +232,7 @@ def _channels_to_rows(x: Tensor) -> Tensor:
 
 
 def _rows_to_channels(rows: Tensor, shape: Shape) -> Tensor:
-    """The reverse, also of rows in groups; an image is channels-last."""
+    """The inverse of `_channels_to_rows`, for grouped rows too; images are channels-last."""
     if len(shape) == 2:
         return reshape(rows, shape)
     n, channels, height, width = shape
@@ -235,6 +240,6 @@ def _rows_to_channels(rows: Tensor, shape: Shape) -> Tensor:
 
 
 def _follow(running: Tensor | None, new: Array, momentum: float) -> None:
-    """Move running statistics towards those of a batch. No graph records it, but one that used the old ones is stale."""
+    """Move running statistics towards those of a batch, in place: graphs that kept the old values become stale."""
     if running is not None:
         running.assign((1 - momentum) * running.data + momentum * new)

@@ -1,4 +1,4 @@
-"""Borders around arrays, of one value or of the array's own mirror image. The result lies in memory as the array did."""
+"""Padding with a constant value or with the array's mirror image. The result keeps the array's memory layout."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from minigrad.backend import empty
+from minigrad.arrays.backend import empty
 from minigrad.engine import Op
 from minigrad.tensor import Array, Shape, Tensor
 
-Widths = tuple[tuple[int, int], ...]  # for each axis how much is added before and after
+__all__ = ["pad"]
+
+Widths = tuple[tuple[int, int], ...]  # for each axis, how many elements are added before and after
 
 
 class Pad(Op):
-    """x with `value` around it."""
+    """x surrounded by `value`."""
 
     def __init__(self, widths: Widths, value: float) -> None:
         self.widths = widths
@@ -32,7 +34,7 @@ class Pad(Op):
 
 
 class Crop(Op):
-    """g without its border: the transpose of `Pad` with zeros."""
+    """g without its border: the transpose of `Pad`."""
 
     def __init__(self, widths: Widths) -> None:
         self.widths = widths
@@ -45,9 +47,9 @@ class Crop(Op):
 
 
 class ReflectionPad(Op):
-    """x with its mirror images around it, the mirrors in the middle of the outermost elements: abc to cbabcba for widths 2.
+    """x surrounded by its mirror image; the outermost elements are not repeated: abc becomes cbabcba for widths 2.
 
-    Every axis in turn copies into its border what lies behind the mirror; corners are mirrored twice.
+    The axes are padded in turn, so corners are mirrored twice.
     """
 
     def __init__(self, widths: Widths) -> None:
@@ -56,8 +58,8 @@ class ReflectionPad(Op):
     def forward(self, x: Array) -> Array:
         out = _larger(x, self.widths)
         out[_middle(self.widths, out.shape)] = x
-        for border, behind_mirror in _mirrors(self.widths, out.shape):
-            out[border] = out[behind_mirror]
+        for border, mirrored in _mirrors(self.widths, out.shape):
+            out[border] = out[mirrored]
         return out
 
     def backward_x(self, g: Tensor) -> Tensor:
@@ -65,15 +67,15 @@ class ReflectionPad(Op):
 
 
 class ReflectionFold(Op):
-    """The middle of g, with the border folded in and added at the mirrors: the transpose of `ReflectionPad`."""
+    """The interior of g, plus the border folded back onto it: the transpose of `ReflectionPad`."""
 
     def __init__(self, widths: Widths) -> None:
         self.widths = widths
 
     def forward(self, g: Array) -> Array:
         folded = g.copy(order="K")
-        for border, behind_mirror in reversed(list(_mirrors(self.widths, g.shape))):
-            folded[behind_mirror] += folded[border]
+        for border, mirrored in reversed(list(_mirrors(self.widths, g.shape))):
+            folded[mirrored] += folded[border]
         return folded[_middle(self.widths, g.shape)].copy(order="K")
 
     def backward_g(self, h: Tensor) -> Tensor:
@@ -84,19 +86,19 @@ Key = tuple[slice, ...]
 
 
 def _larger(x: Array, widths: Widths) -> Array:
-    """An empty array with room for the border, its axes in memory in the same order as those of x."""
+    """An uninitialised array with room for the border, in the memory layout of x."""
     order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
     shape = [x.shape[axis] + sum(widths[axis]) for axis in order]
     return empty(shape, x).transpose(sorted(range(x.ndim), key=order.__getitem__))
 
 
 def _middle(widths: Widths, shape: Shape) -> Key:
-    """The place of the original in the padded array of this shape."""
+    """The slices of a padded array of this shape that hold the original."""
     return tuple(slice(before, size - after) for (before, after), size in zip(widths, shape, strict=True))
 
 
 def _mirrors(widths: Widths, shape: Shape) -> Iterator[tuple[Key, Key]]:
-    """Each border, backwards, and what lies behind its mirror; axes before its own with borders, those after it without."""
+    """Each border, reversed, and the elements it mirrors. Earlier axes include their borders, later ones do not."""
     middle = _middle(widths, shape)
     for axis, ((before, after), size) in enumerate(zip(widths, shape, strict=True)):
         whole, rest = (slice(None),) * axis, middle[axis + 1 :]
@@ -108,15 +110,15 @@ def _mirrors(widths: Widths, shape: Shape) -> Iterator[tuple[Key, Key]]:
 
 
 def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
-    """x with a border. `pad` is (left, right, top, bottom, ...): from the last axis backwards, as in PyTorch.
+    """x with a border. `pad` is (left, right, top, bottom, ...), from the last axis backwards, as in PyTorch.
 
-    The border holds `value`, or in mode "reflect" the elements next to it in mirrored order, without the outermost one; there
-    must be as many. Integers and truth values have borders of such values only.
+    Mode "constant" fills the border with `value`, which must be representable in x's dtype. Mode "reflect"
+    mirrors x without repeating its outermost elements, so each axis must be longer than its borders.
     """
     widths = _widths(x, pad)
     if mode == "constant":
         if not _holds(x, value):
-            raise ValueError(f"pad: value is {value}, which is no {x.dtype}; the border has the type of x")
+            raise ValueError(f"pad: value is {value}, which is no {x.dtype}; the border has the dtype of x")
         return Pad(widths, value)(x)
     if mode != "reflect":
         raise ValueError(f"pad: mode is {mode!r}; choose 'constant' or 'reflect'")
@@ -128,7 +130,7 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.
 
 
 def _widths(x: Tensor, pad: Sequence[int]) -> Widths:
-    """For each axis of x its two numbers of `pad`, or zeros."""
+    """The two numbers of `pad` for each axis of x, zeros for the axes it leaves out."""
     try:
         numbers = [operator.index(n) for n in pad]
     except TypeError:  # no sequence, or not of whole numbers
@@ -142,7 +144,7 @@ def _widths(x: Tensor, pad: Sequence[int]) -> Widths:
 
 
 def _holds(x: Tensor, value: float) -> bool:
-    """Whether the type of x has this value, apart from rounding."""
+    """Whether the dtype of x can represent the value, up to rounding."""
     if x.dtype.kind == "f":
         return True
     low, high = (0, 1) if x.dtype.kind == "b" else (np.iinfo(x.dtype).min, np.iinfo(x.dtype).max)

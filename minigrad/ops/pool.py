@@ -1,30 +1,34 @@
-"""Pooling: one number for each window that slides over an image, the window's largest or its mean.
+"""Pooling: the maximum or the mean of each window that slides over an image.
 
-Both are linear in the image once it is known where the maxima are. So each comes with its transpose, which spreads numbers over
-windows, and since the transpose of the transpose is the function itself, gradients of any order need nothing else.
+Once the places of the maxima are known, both are linear in the image. So each op comes with its transpose,
+which spreads a number over a window. The transpose of the transpose is the op itself, so gradients of any
+order need nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from minigrad.backend import empty, kernels, zeros
+from minigrad.arrays.backend import empty, kernels, zeros
 from minigrad.engine import Op
 from minigrad.kernels.geometry import Geometry, Pair, Size, pair
 from minigrad.tensor import Array, Tensor
 
+__all__ = ["avg_pool2d", "max_pool2d"]
 
-class _OfWindows(Op):
-    """An op that knows how its windows slide."""
+
+class _Windows(Op):
+    """Base of the ops on windows: they share the geometry."""
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
 
 
-class PickMax(_OfWindows):
-    """h at the place of the largest x in each window: linear in h, and constant in x almost everywhere.
+class PickMax(_Windows):
+    """h at the place of the maximum of x in each window: linear in h.
 
-    Max-pooling is PickMax(x, x). Its differential is PickMax(dx, x), because the places stay where they are.
+    Max-pooling is PickMax(x, x), with the differential PickMax(dx, x). No backward_x: a small change of x
+    moves no maximum, so the derivative through the places is zero almost everywhere.
     """
 
     def forward(self, h: Array, x: Array) -> Array:
@@ -34,8 +38,8 @@ class PickMax(_OfWindows):
         return PlaceMax(self.geometry)(g, x)
 
 
-class PlaceMax(_OfWindows):
-    """Zeros with the number g of each window added at the place of its largest x: the transpose of `PickMax`."""
+class PlaceMax(_Windows):
+    """Zeros, plus each window's number g at the place of its maximum of x: the transpose of `PickMax`. No backward_x either."""
 
     def forward(self, g: Array, x: Array) -> Array:
         return kernels(x).max_pool_place(g, x, self.geometry)
@@ -44,7 +48,7 @@ class PlaceMax(_OfWindows):
         return PickMax(self.geometry)(h, x)
 
 
-class SumWindows(_OfWindows):
+class SumWindows(_Windows):
     """The sum over each window; padding counts as 0."""
 
     def forward(self, x: Array) -> Array:
@@ -59,8 +63,8 @@ class SumWindows(_OfWindows):
         return SpreadWindows(self.geometry)(g)
 
 
-class SpreadWindows(_OfWindows):
-    """Zeros with the number g of each window added to all its pixels: the transpose of `SumWindows`."""
+class SpreadWindows(_Windows):
+    """Zeros, plus each window's number g at all of its pixels: the transpose of `SumWindows`."""
 
     def forward(self, g: Array) -> Array:
         numbers = g.transpose(0, 2, 3, 1)
@@ -84,7 +88,7 @@ Key = tuple[slice, slice, slice]  # images, rows, columns of an (n, height, widt
 
 
 def _taps(geometry: Geometry) -> Iterator[tuple[Key, Key]]:
-    """For each tap of the kernel the pixels that it sees as the window slides, and the positions from which it sees them."""
+    """For each tap of the kernel, the pixels it meets as the window slides, and the positions at which it meets them."""
     for a in range(geometry.kernel[0]):
         for b in range(geometry.kernel[1]):
             (rows, i), (columns, j) = _seen(geometry, 0, a), _seen(geometry, 1, b)
@@ -92,7 +96,7 @@ def _taps(geometry: Geometry) -> Iterator[tuple[Key, Key]]:
 
 
 def _seen(geometry: Geometry, axis: int, tap: int) -> tuple[slice, slice]:
-    """Along one axis the pixels start, start + stride, ... inside the image that a tap sees, and the positions in order."""
+    """Along one axis, the pixels inside the image that a tap meets, and the positions at which it does."""
     stride, offset = geometry.stride[axis], tap - geometry.padding[axis]
     first = max(0, -(offset // stride))  # the first position with position * stride + offset >= 0
     end = min((geometry.image[axis] - 1 - offset) // stride + 1, geometry.positions[axis])
@@ -101,28 +105,28 @@ def _seen(geometry: Geometry, axis: int, tap: int) -> tuple[slice, slice]:
 
 
 def _side_by_side(geometry: Geometry) -> bool:
-    """Whether the windows cover the image, each pixel once."""
+    """Whether the windows tile the image, covering each pixel once."""
     (rows, columns), (height, width) = geometry.positions, geometry.kernel
     covered = rows * height, columns * width
     return geometry.stride == geometry.kernel and geometry.padding == (0, 0) and geometry.image == covered
 
 
 def max_pool2d(x: Tensor, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> Tensor:
-    """The largest pixel in each window, for each channel: (n, channels, height, width) to (n, channels, rows, columns).
+    """The maximum of each window, per channel: (n, channels, height, width) to (n, channels, rows, columns).
 
     Parameters
     ----------
     kernel_size : height and width of the window, or one number for both
-    stride : how far it moves, by default its own size: windows lie side by side
-    padding : pixels on each side that the image counts as having more, at most half the window; they are never the largest
+    stride : pixels between windows; by default the window's size, so that windows do not overlap
+    padding : pixels added on each side, at most half the window; they are never the maximum
 
-    The cotangent goes to the first of equal pixels; a NaN counts as the largest. All as in PyTorch.
+    As in PyTorch, the cotangent goes to the first of equal pixels, and a NaN counts as the maximum.
     """
     return PickMax(_windows("max_pool2d", x, kernel_size, stride, padding))(x, x)
 
 
 def avg_pool2d(x: Tensor, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> Tensor:
-    """The mean over each window, arguments as for `max_pool2d`. Padding counts as zeros, also where pixels are counted."""
+    """The mean of each window; arguments as for `max_pool2d`. Padding counts as zeros and is included in the count."""
     if x.dtype.kind != "f":
         raise TypeError(f"avg_pool2d: the images are floating-point numbers, not {x.dtype}")
     geometry = _windows("avg_pool2d", x, kernel_size, stride, padding)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 
-from minigrad.backend import array_module, kernels
+from minigrad.arrays.backend import array_module, kernels
 from minigrad.engine import Op
-from minigrad.ops.shape import positive_axis, reshape
+from minigrad.ops.movement import positive_axis, reshape
 from minigrad.tensor import Array, Axis, Shape, Tensor
+
+__all__ = ["broadcast_to", "mean", "norm", "var"]
 
 
 def reduced_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
@@ -24,23 +26,23 @@ def reduced_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
 
 
 class Reduction(Op):
-    """What reductions share: the axes, and how a cotangent gets its reduced axes back."""
+    """Base of the reductions: the axes, and how a cotangent gets its reduced axes back."""
 
     def __init__(self, axis: Axis = None, keepdims: bool = False) -> None:
         self.axis = tuple(axis) if isinstance(axis, tuple | list | range) else axis
         self.keepdims = keepdims
 
     def with_axes(self, t: Tensor) -> Tensor:
-        """`t`, an output or its cotangent, with the reduced axes back as axes of length 1, where broadcasting needs them."""
+        """An output or its cotangent with the reduced axes restored as axes of length 1, so that it broadcasts against x."""
         if self.axis is None or self.keepdims:
             return t
-        shape = self.shapes[0]
+        shape = self.input_shapes[0]
         axes = reduced_axes(self.axis, len(shape))
         return reshape(t, tuple(1 if i in axes else n for i, n in enumerate(shape)))
 
 
 class Sum(Reduction):
-    """Sum over axes.    Every element gets the cotangent of the sum it went into."""
+    """Sum over axes.    Every element gets the cotangent of the sum it is part of."""
 
     def forward(self, x: Array) -> Array:
         rows = None if self.keepdims else _as_rows(x, self.axis)
@@ -49,11 +51,11 @@ class Sum(Reduction):
         return x.sum(axis=self.axis, keepdims=self.keepdims, dtype=x.dtype if x.dtype.kind == "f" else None)
 
     def backward_x(self, g: Tensor) -> Tensor:
-        return broadcast_to(self.with_axes(g), self.shapes[0])
+        return broadcast_to(self.with_axes(g), self.input_shapes[0])
 
 
 def _as_rows(x: Array, axis: Axis) -> Array | None:
-    """x as a matrix whose rows are to be summed, if the one axis that stays is the innermost in memory: a bias's gradient."""
+    """x as a matrix whose rows are summed, if the one axis kept is innermost in memory (a bias's gradient); else None."""
     if axis is None or x.ndim < 2 or x.dtype.kind != "f":
         return None
     stay = set(range(x.ndim)) - set(reduced_axes(axis, x.ndim))
@@ -73,11 +75,11 @@ class Mean(Reduction):
         return total / (x.dtype.type(self.count) if x.dtype.kind == "f" else self.count)  # float32 stays float32
 
     def backward_x(self, g: Tensor) -> Tensor:
-        return broadcast_to(self.with_axes(g / self.count), self.shapes[0])
+        return broadcast_to(self.with_axes(g / self.count), self.input_shapes[0])
 
 
 class Norm(Reduction):
-    """Root of (the sum of squares over axes, plus eps).    dr = <x, dx> / r"""
+    """r = sqrt(sum of squares over axes + eps).    dr = <x, dx> / r"""
 
     def __init__(self, axis: Axis = None, keepdims: bool = False, eps: float = 0.0) -> None:
         super().__init__(axis, keepdims)
@@ -91,7 +93,7 @@ class Norm(Reduction):
 
 
 class Extreme(Reduction):
-    """What `Max` and `Min` share: the cotangent goes to the element that was taken, in equal parts where several are equal."""
+    """Base of `Max` and `Min`: the cotangent goes to the extreme element; several equal ones share it equally."""
 
     def backward_x(self, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
         taken = (x.data == self.with_axes(out).data).astype(g.dtype)
@@ -114,7 +116,7 @@ class Min(Extreme):
 
 
 class BroadcastTo(Op):
-    """x repeated along axes of length 1, and along new ones in front.    The cotangents of the copies are summed."""
+    """x repeated along axes of length 1 and along new leading axes.    The cotangents of the copies are summed."""
 
     is_view = True
 
@@ -125,11 +127,11 @@ class BroadcastTo(Op):
         return array_module(x).broadcast_to(x, self.shape)
 
     def backward_x(self, g: Tensor) -> Tensor:
-        return sum_to(g, self.shapes[0])
+        return sum_to(g, self.input_shapes[0])
 
 
 class SumTo(Op):
-    """x summed over the axes along which `shape` was broadcast to x's shape: the transpose of `BroadcastTo`."""
+    """x summed over the axes along which `shape` broadcasts to x's shape: the transpose of `BroadcastTo`."""
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
@@ -140,10 +142,10 @@ class SumTo(Op):
         return x.sum(axis=repeated).reshape(self.shape)
 
     def backward_x(self, g: Tensor) -> Tensor:
-        return broadcast_to(g, self.shapes[0])
+        return broadcast_to(g, self.input_shapes[0])
 
 
-def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+def reduce_sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Sum over `axis`, all axes by default."""
     return Sum(axis, keepdims)(x)
 
@@ -154,30 +156,30 @@ def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def norm(x: Tensor, axis: Axis = None, keepdims: bool = False, eps: float = 0.0) -> Tensor:
-    """Euclidean length over `axis`, all axes by default: sqrt(sum of squares + eps).
+    """Euclidean norm over `axis`, all axes by default: sqrt(sum of squares + eps).
 
-    At a length of 0 it has no derivative: the gradient there is NaN, or with a small positive eps 0.
+    A norm of 0 has no derivative: the gradient there is NaN, or 0 with a small positive eps.
     """
     return Norm(axis, keepdims, eps)(x)
 
 
 def var(x: Tensor, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
-    """Variance over `axis`: the squared distances from the mean, summed, over (count - ddof). ddof=1 is the unbiased one."""
+    """Variance over `axis`: sum of squared deviations from the mean over (count - ddof). ddof=1 gives the unbiased estimate."""
     deviation = x - mean(x, axis, keepdims=True)
-    return sum(deviation * deviation, axis, keepdims) / (_count(x, axis) - ddof)
+    return reduce_sum(deviation * deviation, axis, keepdims) / (_count(x, axis) - ddof)
 
 
 def _count(x: Tensor | Array, axis: Axis) -> float:
     count = math.prod(x.shape[a] for a in reduced_axes(axis, x.ndim))
-    return float(count) if count else math.nan  # the mean of nothing is not a number
+    return float(count) if count else math.nan  # the mean of no elements is NaN
 
 
-def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+def reduce_max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Largest element over `axis`, all axes by default."""
     return Max(axis, keepdims)(x)
 
 
-def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+def reduce_min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Smallest element over `axis`, all axes by default."""
     return Min(axis, keepdims)(x)
 
@@ -188,5 +190,5 @@ def broadcast_to(x: Tensor, shape: Shape) -> Tensor:
 
 
 def sum_to(x: Tensor, shape: Shape) -> Tensor:
-    """x summed down to `shape`, from which it could have been broadcast."""
+    """x summed to `shape`, which must broadcast to x's shape."""
     return x if x.shape == shape else SumTo(shape)(x)

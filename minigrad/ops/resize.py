@@ -1,7 +1,8 @@
-"""Images in another size: `interpolate`.
+"""Resizing images: `interpolate`.
 
-Each number of the result is a weighted sum of pixels with weights that depend on the sizes alone. So it is linear, and made of
-ops that are: windows of copies where pixels become blocks, else a product with a matrix of weights for each axis.
+Each output pixel is a weighted sum of input pixels, with weights that depend only on the sizes. So resizing
+is linear and is made of existing ops: copies of pixels for whole factors, else a matrix product along each
+axis.
 """
 
 from __future__ import annotations
@@ -12,19 +13,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.backend import move, name_of
+from minigrad.arrays.backend import move, name_of
+from minigrad.arrays.hooks import persistent
 from minigrad.kernels.geometry import Geometry, Pair, Size, pair, real
 from minigrad.ops.linear import matmul
+from minigrad.ops.movement import reshape, transpose
 from minigrad.ops.pool import SpreadWindows
-from minigrad.ops.shape import reshape, transpose
-from minigrad.recorder import tracked
 from minigrad.tensor import Array, Tensor
+
+__all__ = ["interpolate"]
 
 
 class Scale(NamedTuple):
-    """How one axis is resized. Output pixel i covers the input from i * step to (i + 1) * step for step = over / under.
+    """How one axis is resized: output pixel i covers the input from i * step to (i + 1) * step, with step = over / under.
 
-    The step is kept as two numbers because i * over / under is exact where it is whole, and i * (1 / 49) is not.
+    The step is kept as a fraction: i * over / under is exact whenever it is a whole number, and i * (1 /
+    49) is not.
     """
 
     before: int
@@ -34,7 +38,7 @@ class Scale(NamedTuple):
 
     @property
     def copies(self) -> int:
-        """How many output pixels an input pixel becomes, if that is a whole number; else 0."""
+        """The number of copies of each input pixel, if that is a whole number; else 0."""
         return int(self.under // self.over) if self.under % self.over == 0 else 0
 
 
@@ -49,12 +53,13 @@ def interpolate(
     Parameters
     ----------
     size : height and width of the result, or one number for both
-    scale_factor : instead of a size, how many times as high and wide; fractions of a pixel are cut off
-    mode : "nearest", the pixel in which the upper left corner of an output pixel lies; "bilinear", a mean of the four pixels
-        whose centres are around its own (PyTorch's align_corners=False), where the image goes on with its edge outside
+    scale_factor : instead of a size, the factors for height and width; fractions of a pixel are truncated
+    mode : "nearest", the input pixel that contains the upper left corner of the output pixel;
+        "bilinear", a weighted mean of the four pixels around the output pixel's centre (PyTorch's
+        align_corners=False), with the edge pixels repeated outside
 
-    "nearest" finds the pixel exactly, where PyTorch rounds to float32. A NaN or an infinity spreads over its row and column,
-    except in "nearest" by whole factors.
+    "nearest" computes the position exactly, where PyTorch rounds to float32. A NaN or an infinity spreads
+    over its row and column, except in "nearest" by whole factors.
     """
     if x.ndim != 4:
         raise ValueError(f"interpolate: x is {x.shape}; it must be images (n, channels, height, width)")
@@ -66,7 +71,7 @@ def interpolate(
     if mode == "nearest" and rows.copies and columns.copies:
         block = rows.copies, columns.copies
         return SpreadWindows(Geometry(Size(rows.after, columns.after), kernel=block, stride=block))(x)
-    down, across = (Tensor(tracked(_weights(mode, scale, x.dtype, name_of(x.data)))) for scale in (rows, columns))
+    down, across = (Tensor(persistent(_weights(mode, scale, x.dtype, name_of(x.data)))) for scale in (rows, columns))
     return _weighted(x, down, across)
 
 
@@ -90,19 +95,19 @@ def _scales(x: Tensor, size: int | Pair | None, scale_factor: float | tuple[floa
 
 
 def _by_factor(n: int, factor: float) -> Scale:
-    """An axis that keeps its size is copied, as in PyTorch, whatever fraction of a pixel the factor would add."""
+    """An axis whose size does not change is copied, as in PyTorch, even if the factor is not exactly 1."""
     after = int(n * factor)
     return Scale(n, n, n, n) if after == n else Scale(n, after, 1, factor)
 
 
 def _nearest(scale: Scale) -> np.ndarray:
-    """(after, before): a 1 in each row, where the output pixel takes its value."""
+    """(after, before): each row has a 1 at the input pixel that the output pixel copies."""
     source = np.floor(np.arange(scale.after) * scale.over / scale.under).astype(int)
     return np.eye(scale.before)[np.minimum(source, scale.before - 1)]
 
 
 def _bilinear(scale: Scale) -> np.ndarray:
-    """(after, before): in each row the weights of the two pixels around the centre of the output pixel, their sum 1."""
+    """(after, before): each row has the weights of the two input pixels around the output pixel's centre; they sum to 1."""
     centre = np.maximum((np.arange(scale.after) + 0.5) * scale.over / scale.under - 0.5, 0)
     left = np.minimum(centre.astype(int), scale.before - 1)
     right = np.minimum(left + 1, scale.before - 1)
@@ -116,12 +121,12 @@ WEIGHTS = {"nearest": _nearest, "bilinear": _bilinear}
 
 @functools.lru_cache(maxsize=64)
 def _weights(mode: str, scale: Scale, dtype: Any, backend_name: str) -> Array:
-    """Weights in the type and on the backend of an image; kept, because a copy to the GPU in every step would wait for it."""
+    """Weights with the dtype and on the backend of an image. Cached, because copies to the GPU make it wait."""
     return move(WEIGHTS[mode](scale).astype(dtype), backend_name)
 
 
 def _weighted(x: Tensor, down: Tensor, across: Tensor) -> Tensor:
-    """Sums of pixels with these weights along the height and the width. All arrays lie channels-last: no copies are made."""
+    """Weighted sums of pixels along width, then height. All arrays stay channels-last, so nothing is copied."""
     n, channels, height, width = x.shape
     pixels = reshape(transpose(x, (0, 2, 3, 1)), (n * height, width, channels))
     lines = reshape(matmul(across, pixels), (n, height, len(across) * channels))

@@ -1,17 +1,19 @@
-"""Softmax and its logarithm, from one operation: the logarithm of a sum of exponentials."""
+"""Softmax and its logarithm, from one operation: log-sum-exp."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from minigrad.backend import array_module
+from minigrad.arrays.backend import array_module
 from minigrad.ops.elementwise import exp
 from minigrad.ops.reduce import Reduction
 from minigrad.tensor import Array, Axis, Tensor
 
+__all__ = ["log_softmax", "logsumexp", "softmax"]
+
 
 class LogSumExp(Reduction):
-    """log(sum(e^x)) over axes, with the largest element taken out first so that nothing overflows.
+    """log(sum(e^x)) over axes. The maximum is subtracted first, so that nothing overflows.
 
     d log(sum(e^x)) = sum(e^x dx) / sum(e^x) = sum(softmax(x) dx)
     """
@@ -20,7 +22,7 @@ class LogSumExp(Reduction):
         xp = array_module(x)
         peak = x.max(axis=self.axis, keepdims=True)
         peak = xp.where(xp.isfinite(peak), peak, 0)
-        with np.errstate(divide="ignore"):  # all of them -inf: the logarithm of 0 is right
+        with np.errstate(divide="ignore"):  # if all elements are -inf, log(0) = -inf is right
             out = xp.log(xp.exp(x - peak).sum(axis=self.axis, keepdims=True)) + peak
         return out if self.keepdims else out.squeeze(self.axis)
 
@@ -34,11 +36,11 @@ def logsumexp(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """Logarithms of `softmax(x, axis)`, exact where the probabilities are too small for a float."""
-    shifted = x - Tensor(x.data.max(axis, keepdims=True))  # a constant changes nothing, but large numbers have few digits
+    """log(softmax(x, axis)), accurate even where the probabilities underflow."""
+    shifted = x - Tensor(x.data.max(axis, keepdims=True))  # the shift cancels; it keeps large numbers accurate
     return shifted - logsumexp(shifted, axis, keepdims=True)
 
 
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """e^x over the sum of e^x along `axis`: positive numbers that add up to 1."""
+    """e^x over the sum of e^x along `axis`: positive numbers that sum to 1."""
     return exp(log_softmax(x, axis))

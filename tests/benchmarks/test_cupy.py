@@ -15,7 +15,7 @@ import minigrad as mg
 from benchmarks import floor, layers, libraries, machine, overhead
 from benchmarks.settings import Settings
 from benchmarks.watch import counted, watching
-from minigrad import backend
+from minigrad.arrays import backend
 
 SETTINGS = Settings(backend="cupy")
 

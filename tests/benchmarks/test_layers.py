@@ -13,7 +13,7 @@ from benchmarks import layers
 from benchmarks.cases import CASES, Case
 from benchmarks.settings import Settings
 from benchmarks.watch import Call, counted, make, watching
-from minigrad.backend import kernels_named
+from minigrad.arrays.backend import kernels_named
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 

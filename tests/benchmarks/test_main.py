@@ -17,7 +17,7 @@ from benchmarks import check, parts, start
 from benchmarks.cases import CASES
 from benchmarks.settings import PYTORCH, Settings
 from benchmarks.steps import Disagreement
-from minigrad.backend import why_no_gpu
+from minigrad.arrays.backend import why_no_gpu
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,7 +49,7 @@ def test_without_pytorch_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPat
 
 def test_without_a_gpu_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    monkeypatch.setattr("minigrad.backend.why_no_gpu", lambda: "the driver is on holiday.")
+    monkeypatch.setattr("minigrad.arrays.backend.why_no_gpu", lambda: "the driver is on holiday.")
     with pytest.raises(SystemExit, match="--backend cupy cannot run here: the driver is on holiday"):
         program.main(["--backend", "cupy"])
 

@@ -11,8 +11,8 @@ import minigrad as mg
 import minigrad.functional as F
 from benchmarks import watch
 from benchmarks.cases import Case
-from minigrad.backend import kernels_named
-from minigrad.layout import axes_in_memory
+from minigrad.arrays.backend import kernels_named
+from minigrad.arrays.layout import axes_in_memory
 
 KERNELS = kernels_named("numpy")
 

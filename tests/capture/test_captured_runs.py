@@ -17,7 +17,8 @@ from gans.training import run_folder
 from gans.training import trainer as trainers
 from gans.training.loop import Loop, TrainingError
 from gans.training.run_folder import RunFolder
-from minigrad.capture import Captured, tracked
+from minigrad.arrays.hooks import persistent
+from minigrad.capture import Captured
 
 STEPS = 23  # of 4 in an epoch: with rows of metrics that end within epochs, and some steps behind the last row
 
@@ -59,7 +60,7 @@ def test_a_captured_run_writes_what_an_eager_one_writes(name: str, tmp_path: Pat
     for loop in (eager, captured):
         mg.manual_seed(0)
         assert loop.run()
-    assert isinstance(captured.make_step, Captured) and captured.make_step.recorded is not None
+    assert isinstance(captured.make_step, Captured) and captured.make_step.program is not None
     assert not isinstance(eager.make_step, Captured)
     assert len(written(tmp_path / "eager")) >= 3 + STEPS // 4
     assert written(tmp_path / "captured") == written(tmp_path / "eager")
@@ -130,7 +131,7 @@ def test_a_gradient_that_was_not_finite_in_a_replay_ends_the_run_before_anything
 
     def poisoned(*args: Any) -> list[mg.Tensor]:
         *others, last = plain(*args)
-        return [*others, mg.Tensor(last.data / tracked(divisor))]
+        return [*others, mg.Tensor(last.data / persistent(divisor))]
 
     monkeypatch.setattr(mg, "grad", poisoned)
     monkeypatch.setattr(training_loop, "CHECK_EVERY", every)

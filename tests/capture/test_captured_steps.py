@@ -12,7 +12,8 @@ from tiny_trainers import MAKERS, Batch, as_numbers, batches, everything, make
 import minigrad as mg
 import minigrad.functional as F
 from gans.training.trainer import Trainer
-from minigrad import backend, capture, optim, random
+from minigrad import optim, random
+from minigrad.arrays import backend, hooks
 from minigrad.capture import WARM_UP, Captured
 
 STEPS = WARM_UP + 4
@@ -45,7 +46,7 @@ def test_captured_training_is_training_bit_for_bit(name: str, which: str) -> Non
     trainer = make(which, name)
     step = captured(trainer)
     assert run(step, given) == losses
-    assert step.recorded is not None
+    assert step.program is not None
     assert_equal(everything(trainer), expected)
 
 
@@ -251,7 +252,7 @@ def test_a_step_that_cannot_be_captured_is_made_as_it_is_and_says_why(xp: Any, n
     mg.manual_seed(0)
     total = sum(mg.rand(()).item() for _ in range(WARM_UP + 2))
     np.testing.assert_allclose(p.numpy(), 1 + 0.5 * total, rtol=1e-6)
-    assert not capture.recording()
+    assert not hooks.capturing()
 
 
 def test_a_rate_that_a_step_sets_where_a_replay_would_not_repeat_it_is_refused(xp: Any) -> None:
@@ -266,7 +267,7 @@ def test_a_rate_that_a_step_sets_where_a_replay_would_not_repeat_it_is_refused(x
     step, x = Captured(make_step), mg.Tensor(xp.ones(3))
     for _ in range(WARM_UP):
         step(x)
-    with pytest.warns(RuntimeWarning, match=r"SGD: lr is set in a step that is being captured.*capture\.on_host"):
+    with pytest.warns(RuntimeWarning, match=r"SGD: lr is set in a step that is being captured.*hooks\.on_host"):
         step(x)
     step(x)
     assert optimizer.lr == 0.5 ** (WARM_UP + 3)

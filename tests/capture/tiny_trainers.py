@@ -20,8 +20,9 @@ from gans.networks.dcgan import Architecture
 from gans.networks.translators import MeanOfPatches
 from gans.training.reading import Reading
 from gans.training.trainer import Metrics, Trainer
-from minigrad import backend, nn
-from minigrad.layout import channels_last
+from minigrad import nn
+from minigrad.arrays import backend
+from minigrad.arrays.layout import channels_last
 
 Batch = tuple[mg.Tensor, ...]
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.cases import CASES, Case
-from minigrad import backend
+from minigrad.arrays import backend
 from minigrad.capture import WARM_UP, Captured
 from tests.capture.tiny_trainers import as_numbers, batches, everything
 
@@ -40,7 +40,7 @@ def train(case: Case, captured: bool) -> Way:
     start = time.perf_counter()
     as_numbers([step(*given[i % 2]) for i in range(TIMED)])
     seconds = (time.perf_counter() - start) / TIMED
-    refused = captured and step.recorded is None
+    refused = captured and step.program is None
     return Way(losses, state, seconds, str(caught[-1].message) if refused and caught else "")
 
 

@@ -31,7 +31,8 @@ import mock_cublas
 import numpy as np
 from fake_cuda import Block, Stream, current_stream, launch, may_call_cublas, may_wait, room_like
 
-from minigrad import backend, graph
+from minigrad.arrays import backend
+from minigrad.capture import cuda_graph
 
 # What NumPy has and CuPy does not, of what one might reach for.
 MISSING = {"errstate", "seterr", "geterr", "nditer", "nested_iters", "frompyfunc", "asanyarray", "bool8", "matrix", "memmap"}
@@ -393,7 +394,7 @@ def _forget() -> None:
     """Clear what minigrad remembers of the machine."""
     backend.why_no_gpu.cache_clear()
     backend.kernels_named.cache_clear()
-    graph._stream.cache_clear()
+    cuda_graph._stream.cache_clear()
     kernels = sys.modules.get("minigrad.kernels")
     if kernels is not None and "gpu" in vars(kernels):
         delattr(kernels, "gpu")

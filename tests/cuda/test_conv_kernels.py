@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import backend, nn, optim
+from minigrad import nn, optim
+from minigrad.arrays import backend
 from minigrad.kernels import reference
 from minigrad.kernels.geometry import Geometry, Size
 

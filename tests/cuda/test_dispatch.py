@@ -13,7 +13,8 @@ from reference.op_cases import CASES, Case
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import backend, nn, optim
+from minigrad import nn, optim
+from minigrad.arrays import backend
 
 Place = Callable[[np.ndarray], Any]  # puts an array on a backend
 

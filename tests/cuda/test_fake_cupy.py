@@ -10,7 +10,7 @@ import fake_cupy
 import numpy as np
 import pytest
 
-from minigrad import backend
+from minigrad.arrays import backend
 
 
 def loaded() -> dict[str, Any]:

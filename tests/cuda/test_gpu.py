@@ -21,7 +21,7 @@ from test_norm_kernels import *  # noqa: F403
 from test_pool_kernels import *  # noqa: F403
 
 from benchmarks.cases import CASES, Case
-from minigrad import backend
+from minigrad.arrays import backend
 from minigrad.capture import Captured
 
 pytestmark = pytest.mark.gpu

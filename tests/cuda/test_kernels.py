@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from minigrad import backend
+from minigrad.arrays import backend
+from minigrad.arrays.layout import axes_in_memory
 from minigrad.kernels import reference
-from minigrad.layout import axes_in_memory
 
 quick = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 dtypes = st.sampled_from([np.float32, np.float64])

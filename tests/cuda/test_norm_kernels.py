@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import backend, nn
+from minigrad import nn
+from minigrad.arrays import backend
 from minigrad.kernels import reference
 
 quick = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

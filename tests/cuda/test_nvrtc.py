@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from minigrad import backend
+from minigrad.arrays import backend
 
 nvrtc = pytest.importorskip("cuda.bindings.nvrtc", reason="pip install 'minigrad[nvrtc]' to compile the kernels with NVRTC")
 

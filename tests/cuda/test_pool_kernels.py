@@ -10,7 +10,7 @@ from drawn_windows import images, windows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from minigrad import backend
+from minigrad.arrays import backend
 from minigrad.kernels import reference
 from minigrad.kernels.geometry import Geometry, Size
 

@@ -68,7 +68,7 @@ def state(folder: Path) -> dict[str, bytes]:
 
 
 def checkpoint_step(folder: Path) -> int:
-    from minigrad.serialize import load_with_metadata
+    from minigrad.io.safetensors import load_with_metadata
 
     return int(load_with_metadata(folder / "checkpoint.safetensors")[1]["step"])
 

@@ -12,7 +12,7 @@ import minigrad as mg
 from gans.cyclegan import CycleGAN
 from gans.cyclegan_config import Config
 from minigrad import nn
-from minigrad.layout import channels_last
+from minigrad.arrays.layout import channels_last
 
 G_LOSSES = ("g_loss_ab", "g_loss_ba", "cycle_a", "cycle_b", "identity_a", "identity_b")
 GAN_LOSSES = ("lsgan", "bce", "wgan-gp")

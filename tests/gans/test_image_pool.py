@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from gans.image_pool import ImagePool
 from minigrad import random
-from minigrad.layout import channels_last
+from minigrad.arrays.layout import channels_last
 
 SHAPE = (3, 2, 4)
 

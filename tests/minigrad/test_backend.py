@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad import BackendError, Tensor, backend
+from minigrad import BackendError, Tensor
+from minigrad.arrays import backend
 from minigrad.kernels import cpu
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import Tensor, nn, optim
-from minigrad.layout import channels_last
+from minigrad.arrays.layout import channels_last
 
 # Positional arguments beyond the channels and the kernel, in PyTorch's order.
 LAYERS: dict[str, tuple[str, tuple[Any, ...]]] = {

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from minigrad.layout import axes_in_memory, channels_last, is_dense, keeping_layout
+from minigrad.arrays.layout import axes_in_memory, channels_last, is_dense, keeping_layout
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
 

@@ -12,7 +12,7 @@ import pytest
 import minigrad as mg
 import minigrad.functional as F
 from minigrad import Tensor, nn
-from minigrad.layout import is_dense
+from minigrad.arrays.layout import is_dense
 from minigrad.nn import Buffer, Module, Parameter
 
 

@@ -16,6 +16,7 @@ import minigrad as mg
 from minigrad import Tensor, nn, optim
 from minigrad.kernels import cpu, reference
 from minigrad.kernels.cpu.loops import PARALLEL_FROM
+from minigrad.kernels.interface import AdamNumbers, RMSpropNumbers, SGDNumbers
 
 RECORDED = Path(optim_cases.__file__).parent / "optim.safetensors"
 each_setting = pytest.mark.parametrize("name", SETTINGS)
@@ -50,9 +51,9 @@ class TestAgainstPyTorch:
 
 SIZES = [(), (1,), (3, 5), (PARALLEL_FROM - 1,), (PARALLEL_FROM + 3,)]
 KERNELS: dict[str, tuple[int, tuple[float, ...]]] = {  # state arrays, and numbers
-    "sgd": (1, (0.1, 0.9)),
-    "adam": (2, (0.1, 0.5, 0.9, 1e-8, 3)),
-    "rmsprop": (1, (0.1, 0.9, 1e-8)),
+    "sgd": (1, SGDNumbers(lr=0.1, momentum=0.9)),
+    "adam": (2, AdamNumbers(lr=0.1, beta1=0.5, beta2=0.9, eps=1e-8, step=3)),
+    "rmsprop": (1, RMSpropNumbers(lr=0.1, alpha=0.9, eps=1e-8)),
 }
 
 
@@ -74,8 +75,8 @@ class TestKernels:
         fast, slow = ([[a.copy() for a in each] for each in lists] for _ in range(2))
         found = np.ones((2, len(SIZES)), np.int32)  # to which what is found is added
         with np.errstate(all="ignore"):
-            getattr(reference, kernel)(*slow, *numbers, found[0])
-        getattr(cpu, kernel)(*fast, *numbers, found[1])
+            getattr(reference, kernel)(*slow, lambda: numbers, found[0])
+        getattr(cpu, kernel)(*fast, lambda: numbers, found[1])
         assert found.tolist() == 2 * [[1 + count for count in expected_bad]]
         rtol = 1e-13 if dtype == np.float64 else 2e-6
         for fast_arrays, slow_arrays in zip(fast, slow, strict=True):
@@ -91,8 +92,9 @@ class TestKernels:
         arrays = [rng.standard_normal(size).astype(np.float32) for _ in range(3)] + [np.ones(size, np.float32)]
         whole = [[a.copy()] for a in arrays]
         halves = [[a[: size // 2].copy(), a[size // 2 :].copy()] for a in arrays]
-        cpu.adam(*whole, 0.1, 0.5, 0.9, 1e-8, 2, np.zeros(1, np.int32))
-        cpu.adam(*halves, 0.1, 0.5, 0.9, 1e-8, 2, np.zeros(2, np.int32))
+        numbers = AdamNumbers(lr=0.1, beta1=0.5, beta2=0.9, eps=1e-8, step=2)
+        cpu.adam(*whole, lambda: numbers, np.zeros(1, np.int32))
+        cpu.adam(*halves, lambda: numbers, np.zeros(2, np.int32))
         for (a,), parts in zip(whole, halves, strict=True):
             np.testing.assert_array_equal(a, np.concatenate(parts))
 

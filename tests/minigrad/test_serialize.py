@@ -12,8 +12,8 @@ from safetensors.numpy import load_file, save_file
 
 import minigrad as mg
 from minigrad import FileError, Tensor
-from minigrad.files import write_atomically
-from minigrad.serialize import load_with_metadata
+from minigrad.io.files import write_atomically
+from minigrad.io.safetensors import load_with_metadata
 
 ARRAYS = {
     "weight": np.arange(6, dtype=np.float32).reshape(2, 3),

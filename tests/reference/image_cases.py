@@ -9,7 +9,7 @@ from reference.case import TIES, Case, Maker, exactly, real
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import backend
+from minigrad.arrays import backend
 
 IMAGES = [
     Case(

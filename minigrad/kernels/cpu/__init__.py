@@ -4,6 +4,7 @@ Loops over elements run on flat memory, in whatever order the arrays lie there. 
 numba's, in one pool; what is too small for them stays on one.
 """
 
+from minigrad.arrays.hooks import from_host
 from minigrad.kernels.cpu.cache import kept_by_version
 
 with kept_by_version():
@@ -17,7 +18,8 @@ with kept_by_version():
     from minigrad.kernels.cpu.reduce import sum_rows
 
 __all__ = [
-    "adam", "affine", "conv2d", "conv2d_weight", "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "linear", "matmul",
+    "adam", "affine", "conv2d", "conv2d_weight", "conv_transpose2d", "from_host", "leaky_relu", "leaky_relu_backward",
+    "linear", "matmul",
     "max_pool_pick", "max_pool_place", "normalize", "normalize_backward", "normalize_sums", "philox", "rmsprop", "sgd",
     "sum_rows", "tanh_backward",
 ]  # fmt: skip

@@ -16,15 +16,14 @@ from typing import Any
 import numba
 import numpy as np
 
+from minigrad.arrays.hooks import launch, persistent
+from minigrad.arrays.layout import by_pixel, channels_last
 from minigrad.kernels import reference
 from minigrad.kernels.cpu import direct, patches
-from minigrad.kernels.cpu.launch import launch
 from minigrad.kernels.cpu.loops import REAL, in_c_order
 from minigrad.kernels.cpu.taps import plan
 from minigrad.kernels.cpu.vectors import TILE_BYTES
 from minigrad.kernels.geometry import Geometry
-from minigrad.layout import by_pixel, channels_last
-from minigrad.recorder import tracked
 
 Array = Any
 
@@ -80,7 +79,7 @@ def _gathered(x: Array, weight: Array, bias: Array | None, geometry: Geometry, t
     arrays = _pixels(x), _pixels(weight), _row(bias, out, x), y.reshape(-1)
     taps = geometry.kernel[0] * geometry.kernel[1]
     sizes = n, depth, out, taps, *source, *margins, target.height * target.width
-    launch(direct.gather, *arrays, sizes, tracked(classes), tracked(runs), transposed, numba.get_num_threads())
+    launch(direct.gather, *arrays, sizes, persistent(classes), persistent(runs), transposed, numba.get_num_threads())
     return y.transpose(0, 3, 1, 2)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from minigrad.kernels.cpu.launch import launch
+from minigrad.arrays.hooks import launch
 from minigrad.kernels.cpu.loops import in_c_order
 from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, copy_row, multiply_tile, transpose_square
 

@@ -11,8 +11,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from minigrad.arrays.hooks import launch
 from minigrad.kernels import reference
-from minigrad.kernels.cpu.launch import launch
 from minigrad.kernels.cpu.loops import REAL, Loop, in_c_order
 
 Array = Any

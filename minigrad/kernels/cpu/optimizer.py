@@ -1,7 +1,4 @@
-"""The optimizers' loops on the CPU: one pass over a parameter, its gradient and its state.
-
-`lr` and `step` may be functions, which are asked at each replay (see `capture.again`).
-"""
+"""The optimizers' loops on the CPU: one pass over a parameter, its gradient and its state."""
 
 from __future__ import annotations
 
@@ -11,18 +8,17 @@ from typing import Any
 import numba
 import numpy as np
 
-from minigrad import recorder
+from minigrad.arrays.hooks import from_host, persistent
 from minigrad.kernels.cpu.loops import Loop, flat
-from minigrad.recorder import tracked, value
+from minigrad.kernels.interface import AdamNumbers, RMSpropNumbers, SGDNumbers
 
 Array = Any
-Number = float | Callable[[], float]
 
 
 def sgd(
-    params: Sequence[Array], grads: Sequence[Array], velocity: Sequence[Array], lr: Number, momentum: float, bad: Array
+    params: Sequence[Array], grads: Sequence[Array], velocity: Sequence[Array], read: Callable[[], SGDNumbers], bad: Array
 ) -> None:
-    _each(_sgd, params, grads, [velocity], bad, lambda: (value(lr), momentum))
+    _update(_sgd, params, grads, [velocity], bad, read, 2)
 
 
 def adam(
@@ -30,46 +26,40 @@ def adam(
     grads: Sequence[Array],
     first: Sequence[Array],
     second: Sequence[Array],
-    lr: Number,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    step: Number,
+    read: Callable[[], AdamNumbers],
     bad: Array,
 ) -> None:
     def numbers() -> tuple[float, ...]:
-        count = value(step)
-        short1, short2 = 1 - beta1**count, 1 - beta2**count
-        return value(lr) / short1, beta1, 1 - beta1, beta2, 1 - beta2, short2**-0.5, eps
+        lr, beta1, beta2, eps, step = read()
+        return lr / (1 - beta1**step), beta1, 1 - beta1, beta2, 1 - beta2, (1 - beta2**step) ** -0.5, eps
 
-    _each(_adam, params, grads, [first, second], bad, numbers)
+    _update(_adam, params, grads, [first, second], bad, numbers, 7)
 
 
 def rmsprop(
-    params: Sequence[Array],
-    grads: Sequence[Array],
-    square: Sequence[Array],
-    lr: Number,
-    alpha: float,
-    eps: float,
-    bad: Array,
+    params: Sequence[Array], grads: Sequence[Array], square: Sequence[Array], read: Callable[[], RMSpropNumbers], bad: Array
 ) -> None:
-    _each(_rmsprop, params, grads, [square], bad, lambda: (value(lr), alpha, 1 - alpha, eps))
+    def numbers() -> tuple[float, ...]:
+        lr, alpha, eps = read()
+        return lr, alpha, 1 - alpha, eps
+
+    _update(_rmsprop, params, grads, [square], bad, numbers, 4)
 
 
-def _each(
+def _update(
     loop: Loop,
     params: Sequence[Array],
     grads: Sequence[Array],
     states: Sequence[Sequence[Array]],
     bad: Array,
-    numbers: Callable[[], tuple[float, ...]],
+    numbers: Callable[[], Sequence[float]],
+    count: int,
 ) -> None:
-    """Run an optimizer's loop on each parameter, with numbers in its own precision, so that float32 stays float32."""
-    exact = {dtype: recorder.from_host(numbers, dtype) for dtype in {p.dtype for p in params}}
-    counts = tracked(bad)
+    """Run an optimizer's loop on each parameter, with the numbers in its own dtype, so that float32 stays float32."""
+    exact = {dtype: from_host(numbers, count, dtype) for dtype in {p.dtype for p in params}}
+    counts = persistent(bad)
     for k, (p, g, *state) in enumerate(zip(params, grads, *states, strict=True)):
-        arrays = flat([p, g, *map(tracked, state)])
+        arrays = flat([p, g, *map(persistent, state)])
         loop([*arrays, counts[k : k + 1], exact[p.dtype]])
 
 

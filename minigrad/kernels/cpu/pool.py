@@ -7,11 +7,11 @@ from typing import Any
 import numba
 import numpy as np
 
+from minigrad.arrays.hooks import launch
+from minigrad.arrays.layout import by_pixel
 from minigrad.kernels import reference
-from minigrad.kernels.cpu.launch import launch
 from minigrad.kernels.cpu.loops import REAL
 from minigrad.kernels.geometry import Geometry, Pair
-from minigrad.layout import by_pixel
 
 Array = Any
 

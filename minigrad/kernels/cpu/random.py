@@ -8,22 +8,20 @@ from typing import Any
 import numba
 import numpy as np
 
-from minigrad import recorder
-from minigrad.kernels.cpu.launch import launch
-from minigrad.recorder import value
+from minigrad.arrays.hooks import empty, from_host, launch
 
 Array = Any
 
 
-def philox(seed: int | Callable[[], int], counter: int | Callable[[], int], count: int) -> Array:
-    out = recorder.empty((-(-count // 4), 4), np.uint32)
-    launch(_philox, recorder.from_host(lambda: (value(seed), value(counter)), np.uint64), out)
+def philox(read: Callable[[], tuple[int, int]], count: int) -> Array:
+    out = empty((-(-count // 4), 4), np.uint32)
+    launch(_philox, from_host(read, 2, np.uint64), out)
     return out.reshape(-1)[:count]
 
 
 @numba.njit(cache=True)
-def _philox(place: Array, out: Array) -> None:
-    seed, counter = place
+def _philox(position: Array, out: Array) -> None:
+    seed, counter = position
     mask, half = np.uint64(0xFFFFFFFF), np.uint64(32)
     for block in range(len(out)):
         number = counter + np.uint64(block)

@@ -7,7 +7,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from minigrad.kernels.cpu.launch import launch
+from minigrad.arrays.hooks import launch
 from minigrad.kernels.cpu.loops import PARALLEL_FROM, REAL, in_c_order
 
 Array = Any

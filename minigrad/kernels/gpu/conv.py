@@ -18,10 +18,10 @@ from typing import Any
 import cupy
 import numpy as np
 
+from minigrad.arrays.layout import by_pixel
 from minigrad.kernels.geometry import Geometry, Size
 from minigrad.kernels.gpu.cublas import gemm
 from minigrad.kernels.gpu.launch import C_TYPES, THREADS, blocks, kernel, of_one_type
-from minigrad.layout import by_pixel
 
 Array = Any
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
-from minigrad import backend
+from minigrad.arrays import backend
 
 Array = Any
 

@@ -14,7 +14,7 @@ from typing import Any
 import cupy
 import numpy as np
 
-from minigrad.layout import axes_in_memory
+from minigrad.arrays.layout import axes_in_memory
 
 Array = Any
 

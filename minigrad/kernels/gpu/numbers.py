@@ -1,8 +1,9 @@
-"""Numbers from the host that kernels read in the GPU's memory.
+"""Numbers from the host in the GPU's memory.
 
-A captured graph repeats its launches with the arguments that they had when it was recorded. What changes from step to step, the
-place in the random stream or the learning rate, must therefore not be an argument, but lie in memory, where the host can put
-another number before each replay: `from_host`. What stays the same, such as tables of addresses, is put there once: `constant`.
+A CUDA graph repeats its launches with the arguments they had at capture. A number that may differ at each replay, such as the
+position in the random stream or the learning rate, therefore cannot be an argument. It is stored in GPU memory, and the host
+writes the new value there before each replay: `from_host`. A number that stays, such as an address, is written once:
+`constant`.
 """
 
 from __future__ import annotations
@@ -14,26 +15,26 @@ from typing import Any
 import cupy
 import numpy as np
 
-from minigrad import graph
+from minigrad.arrays import hooks
 from minigrad.kernels.gpu.launch import kernel
 
 Array = Any
 
-_WORDS = 64  # that one launch carries; numbers.cu has the same number
+_WORDS = 64  # words of 8 bytes in one launch; numbers.cu has the same number
 _PARAMETER = np.dtype([("at", np.uint64, (_WORDS,))])
 
 
 def from_host(read: Callable[[], Sequence[float]], count: int, dtype: Any) -> Array:
-    """The `count` numbers that `read` gives, of a type of 8 bytes: those of now or, of a recorded step, of each replay."""
-    if recording := graph.now:
-        return recording.from_host(read, count, dtype)
+    """The `count` numbers that `read` returns, in a dtype of 8 bytes: of this step or, in a captured step, of each replay."""
+    if (capture := hooks.current()).on_gpu:
+        return capture.from_host(read, count, dtype)
     out = cupy.empty(count, dtype)
     send(np.array(read(), dtype), out)
     return out
 
 
 def send(numbers: np.ndarray, out: Array) -> None:
-    """Put numbers of 8 bytes into memory on the GPU when all launched before is done, without waiting for it."""
+    """Write numbers of 8 bytes to GPU memory, in order with the launches before and after, without waiting."""
     words, memory = numbers.view(np.uint64), out.view(np.uint64)
     for first in range(0, len(words), _WORDS):
         part = words[first : first + _WORDS]
@@ -43,8 +44,8 @@ def send(numbers: np.ndarray, out: Array) -> None:
 
 
 def receive(x: Array) -> Callable[[], np.ndarray]:
-    """Begin to copy an array to the host. What is returned gives it, and waits for it, but for nothing launched from now on."""
-    memory = cupy.cuda.alloc_pinned_memory(x.nbytes)  # memory of the host that the GPU can write to by itself
+    """Start copying an array to the host. The returned function waits for the copy, but for no later launch, and returns it."""
+    memory = cupy.cuda.alloc_pinned_memory(x.nbytes)  # pinned: the GPU copies to it without the host's help
     out = np.frombuffer(memory, x.dtype, x.size).reshape(x.shape)
     x.get(out=out, blocking=False)
     copied = cupy.cuda.get_current_stream().record()
@@ -57,9 +58,9 @@ def receive(x: Array) -> Callable[[], np.ndarray]:
 
 
 def constant(numbers: tuple[int, ...]) -> Array:
-    """int64 numbers, sizes or addresses; not sent again as long as they are the same."""
-    if recording := graph.now:  # the graph must own them: a cache may drop them, and copies cannot be recorded
-        return recording.constant(numbers)
+    """int64 numbers, sizes or addresses; sent once and cached."""
+    if (capture := hooks.current()).on_gpu:  # the graph must own them: a cache may drop them, and copies cannot be captured
+        return capture.constant(numbers)
     return _cached(numbers)
 
 

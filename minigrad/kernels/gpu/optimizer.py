@@ -1,7 +1,6 @@
 """The optimizers on the GPU: one launch for all parameters.
 
-As in `reference`, but `bad` is an array on the GPU, int32: looking at it waits until the GPU is done. While a step is recorded,
-`lr` and `step` may be functions, which are asked before each replay (see `capture.again`).
+As in `reference`, but `bad` is an int32 array on the GPU: reading it waits until the GPU is done.
 """
 
 from __future__ import annotations
@@ -12,21 +11,20 @@ from typing import Any
 import cupy
 import numpy as np
 
+from minigrad.arrays.layout import axes_in_memory
 from minigrad.kernels.gpu.launch import C_TYPES, THREADS, blocks, in_one_layout, kernel
 from minigrad.kernels.gpu.numbers import constant, from_host
-from minigrad.layout import axes_in_memory
-from minigrad.recorder import value
+from minigrad.kernels.interface import AdamNumbers, RMSpropNumbers, SGDNumbers
 
 Array = Any
-Number = float | Callable[[], float]
 
 _CHUNK = 4096  # elements of a parameter that one block updates at a time; optimizer.cu has the same number
 
 
 def sgd(
-    params: Sequence[Array], grads: Sequence[Array], velocity: Sequence[Array], lr: Number, momentum: float, bad: Array
+    params: Sequence[Array], grads: Sequence[Array], velocity: Sequence[Array], read: Callable[[], SGDNumbers], bad: Array
 ) -> None:
-    _update("SGD", (params, grads, velocity), from_host(lambda: (value(lr), momentum), 2, np.float64), bad)
+    _update("SGD", (params, grads, velocity), from_host(read, 2, np.float64), bad)
 
 
 def adam(
@@ -34,28 +32,28 @@ def adam(
     grads: Sequence[Array],
     first: Sequence[Array],
     second: Sequence[Array],
-    lr: Number,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    step: int | Callable[[], int],
+    read: Callable[[], AdamNumbers],
     bad: Array,
 ) -> None:
     def numbers() -> tuple[float, ...]:
-        short1, short2 = 1 - beta1 ** value(step), 1 - beta2 ** value(step)
-        return value(lr) / short1, beta1, 1 - beta1, beta2, 1 - beta2, short2**-0.5, eps
+        lr, beta1, beta2, eps, step = read()
+        return lr / (1 - beta1**step), beta1, 1 - beta1, beta2, 1 - beta2, (1 - beta2**step) ** -0.5, eps
 
     _update("Adam", (params, grads, first, second), from_host(numbers, 7, np.float64), bad)
 
 
 def rmsprop(
-    params: Sequence[Array], grads: Sequence[Array], square: Sequence[Array], lr: Number, alpha: float, eps: float, bad: Array
+    params: Sequence[Array], grads: Sequence[Array], square: Sequence[Array], read: Callable[[], RMSpropNumbers], bad: Array
 ) -> None:
-    _update("RMSprop", (params, grads, square), from_host(lambda: (value(lr), alpha, 1 - alpha, eps), 4, np.float64), bad)
+    def numbers() -> tuple[float, ...]:
+        lr, alpha, eps = read()
+        return lr, alpha, 1 - alpha, eps
+
+    _update("RMSprop", (params, grads, square), from_host(numbers, 4, np.float64), bad)
 
 
 def _update(rule: str, lists: Sequence[Sequence[Array]], numbers: Array, bad: Array) -> None:
-    """Launch an optimizer's kernel on all parameters (once for each type among them)."""
+    """Launch an optimizer's kernel on all parameters, once for each dtype among them."""
     params, grads, *state = lists
     grads = [_like_parameter(g, p) for g, p in zip(grads, params, strict=True)]
     _check_in_place(params, *state)
@@ -68,25 +66,25 @@ def _update(rule: str, lists: Sequence[Sequence[Array]], numbers: Array, bad: Ar
 
 
 def _table(parameters: Sequence[Sequence[Array]], bad: Sequence[Array]) -> tuple[tuple[int, ...], int]:
-    """The parameters as optimizer.cu wants to have them described, and how many chunks they have in all."""
+    """The table of addresses and sizes that optimizer.cu reads, and the number of chunks of all parameters."""
     table: list[int] = []
     chunks = 0
     for (p, g, *state), count in zip(parameters, bad, strict=True):
-        first, second = (state * 2)[:2]  # of two kept arrays, or of one twice
+        first, second = (state * 2)[:2]  # two state arrays, or the only one twice
         table += [chunks, p.size, *(a.data.ptr for a in (p, g, first, second, count))]
         chunks += -(-p.size // _CHUNK)
     return tuple(table), chunks
 
 
 def _like_parameter(g: Array, p: Array) -> Array:
-    """The gradient, copied if it is not of the parameter's type and layout."""
+    """The gradient, copied if it does not have the parameter's dtype and layout."""
     if not isinstance(g, cupy.ndarray):
         raise TypeError(f"a parameter is on the GPU and its gradient is not ({type(g)})")
     return in_one_layout([p, g.astype(p.dtype, copy=False)])[1]
 
 
 def _check_in_place(params: Sequence[Array], *state: Sequence[Array]) -> None:
-    """Refuse arrays that a kernel would change wrongly: those elsewhere, of another type, with gaps, or in another layout."""
+    """TypeError for arrays that the kernel cannot update in place: on the CPU, of another dtype or layout, or not dense."""
     for p, *others in zip(params, *state, strict=True):
         for a in (p, *others):
             if not isinstance(a, cupy.ndarray) or a.dtype not in C_TYPES or axes_in_memory(a) is None:

@@ -7,9 +7,9 @@ from typing import Any
 import cupy
 import numpy as np
 
+from minigrad.arrays.layout import channels_last
 from minigrad.kernels.geometry import Geometry, Size
 from minigrad.kernels.gpu.launch import C_TYPES, THREADS, blocks, kernel, of_one_type
-from minigrad.layout import channels_last
 
 Array = Any
 

@@ -1,23 +1,26 @@
-"""The optimizers' updates.
+"""The optimizers' update rules, in place.
 
-They change their arrays in place. Elements whose gradient is NaN or infinite are skipped, so that a bad gradient never poisons
-a weight, and counted: bad[k] grows by how many the gradient of parameter k has.
+`read` returns the numbers of this step. Elements whose gradient is NaN or infinite are skipped, so that a bad gradient never
+reaches a weight, and counted: bad[k] grows by the number of such elements in the gradient of parameter k.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
+from minigrad.kernels.interface import AdamNumbers, RMSpropNumbers, SGDNumbers
 
 Array = Any
 
 
 def sgd(
-    params: Sequence[Array], grads: Sequence[Array], velocity: Sequence[Array], lr: float, momentum: float, bad: Array
+    params: Sequence[Array], grads: Sequence[Array], velocity: Sequence[Array], read: Callable[[], SGDNumbers], bad: Array
 ) -> None:
     """v = momentum v + g;  p = p - lr v."""
+    lr, momentum = read()
     for k, (p, g, v) in enumerate(zip(params, grads, velocity, strict=True)):
         good = np.isfinite(g)
         v[good] = momentum * v[good] + g[good]
@@ -30,19 +33,16 @@ def adam(
     grads: Sequence[Array],
     first: Sequence[Array],
     second: Sequence[Array],
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    step: int,
+    read: Callable[[], AdamNumbers],
     bad: Array,
 ) -> None:
     """m = beta1 m + (1 - beta1) g;  s = beta2 s + (1 - beta2) g^2;  p = p - lr m' / (sqrt(s') + eps).
 
-    m and s start at zero, so after `step` steps they are short by the factors 1 - beta1^step and 1 - beta2^step; m' and s'
-    have that made good.
+    m' and s' are bias-corrected: m and s start at zero, so after `step` steps they are too small by the factors
+    1 - beta1^step and 1 - beta2^step.
     Source: Kingma and Ba, "Adam", ICLR 2015, algorithm 1.
     """
+    lr, beta1, beta2, eps, step = read()
     for k, (p, g, m, s) in enumerate(zip(params, grads, first, second, strict=True)):
         good = np.isfinite(g)
         m[good] = beta1 * m[good] + (1 - beta1) * g[good]
@@ -53,15 +53,10 @@ def adam(
 
 
 def rmsprop(
-    params: Sequence[Array],
-    grads: Sequence[Array],
-    square: Sequence[Array],
-    lr: float,
-    alpha: float,
-    eps: float,
-    bad: Array,
+    params: Sequence[Array], grads: Sequence[Array], square: Sequence[Array], read: Callable[[], RMSpropNumbers], bad: Array
 ) -> None:
     """s = alpha s + (1 - alpha) g^2;  p = p - lr g / (sqrt(s) + eps).    Source: Hinton, lecture 6e (2012)."""
+    lr, alpha, eps = read()
     for k, (p, g, s) in enumerate(zip(params, grads, square, strict=True)):
         good = np.isfinite(g)
         s[good] = alpha * s[good] + (1 - alpha) * g[good] ** 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,15 @@ import numpy as np
 Array = Any
 
 
-def philox(seed: int, counter: int, count: int) -> Array:
-    """`count` random uint32: blocks of four, block number b made from the counter words (counter + b, 0) and the key `seed`.
+def philox(read: Callable[[], tuple[int, int]], count: int) -> Array:
+    """`count` random uint32 in blocks of four, where read() returns (seed, counter of the first block).
 
-    Philox-4x32-10: ten rounds of multiplying two of the four words by constants, crossing the halves over, and adding the
-    round's key, which moves on by the golden ratio and sqrt(3) - 1.
+    Block number b has the counter words (counter + b, 0) and the key `seed`.
+
+    Philox-4x32-10: each of ten rounds multiplies two of the four words by constants, crosses the halves over and adds the
+    round's key, which advances by the golden ratio and sqrt(3) - 1.
     """
+    seed, counter = read()
     out = []
     mask = 2**32 - 1
     for block in range(counter, counter + -(-count // 4)):

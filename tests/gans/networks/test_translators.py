@@ -19,7 +19,7 @@ from gans.networks.translators import (
     unet_halvings,
 )
 from minigrad import nn
-from minigrad.layout import channels_last
+from minigrad.arrays.layout import channels_last
 
 UPSAMPLES = ("transpose", "resize")
 

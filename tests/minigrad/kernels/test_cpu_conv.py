@@ -13,10 +13,10 @@ from drawn_convolutions import geometries, normal
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from minigrad.arrays.layout import channels_last
 from minigrad.kernels import cpu, reference
 from minigrad.kernels.cpu.gemm import BLOCK
 from minigrad.kernels.geometry import Geometry, Size
-from minigrad.layout import channels_last
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
 AROUND_A_VECTOR = [1, 3, 16, 31, 32, 33, 64, 65]

@@ -19,7 +19,7 @@ import minigrad.functional as F
 from minigrad import Op, Tensor
 from minigrad.gradcheck import gradcheck, gradgradcheck
 from minigrad.kernels.geometry import Geometry, Size
-from minigrad.ops import conv, elementwise, linear, loss, norm, pad, pool, reduce, shape, softmax
+from minigrad.ops import conv, elementwise, linear, loss, movement, norm, pad, pool, reduce, softmax
 
 Maker = Callable[[np.random.Generator], np.ndarray]
 
@@ -145,18 +145,18 @@ EXAMPLES: dict[type[Op], list[Example]] = {
         *examples(lambda x: reduce.sum_to(x, (1, 3)), (normal(0, 3),)),
     ],
     softmax.LogSumExp: reduction(F.logsumexp, normal, (2, 3)),
-    shape.Reshape: examples(lambda x: F.reshape(x, (2, -1)), (normal(4, 3),), (normal(2, 0, 3),)),
-    shape.Transpose: [
+    movement.Reshape: examples(lambda x: F.reshape(x, (2, -1)), (normal(4, 3),), (normal(2, 0, 3),)),
+    movement.Transpose: [
         *examples(lambda x: F.transpose(x, 2, 0, 1), (normal(2, 3, 4),), (normal(2, 0, 4),)),
         *examples(lambda x: F.transpose(x, (0, -1, 1)), (normal(2, 3, 4),)),
         *examples(F.transpose, (normal(3, 4),), (normal(),)),
     ],
-    shape.Flip: [
+    movement.Flip: [
         *examples(F.flip, (normal(2, 3),), (normal(0, 3),)),
         *examples(lambda x: F.flip(x, (0, -1)), (normal(2, 3, 4),)),
     ],
-    shape.Astype: examples(lambda x: F.astype(x, np.longdouble), (normal(3, 4),), (normal(0),)),
-    shape.Index: [
+    movement.Astype: examples(lambda x: F.astype(x, np.longdouble), (normal(3, 4),), (normal(0),)),
+    movement.Index: [
         Example(lambda x, key=key: x[key], (normal(3, 4),))
         for key in (
             1,
@@ -171,11 +171,11 @@ EXAMPLES: dict[type[Op], list[Example]] = {
             (np.array([[0], [2]]), slice(1, 3)),
         )
     ],
-    shape.Scatter: [
-        *examples(lambda g: shape.Scatter((3, 4), INDICES)(g), (normal(2, 3, 4),)),
-        *examples(lambda g: shape.Scatter((3, 4), (slice(None), slice(1, 3)))(g), (normal(3, 2),)),
+    movement.Scatter: [
+        *examples(lambda g: movement.Scatter((3, 4), INDICES)(g), (normal(2, 3, 4),)),
+        *examples(lambda g: movement.Scatter((3, 4), (slice(None), slice(1, 3)))(g), (normal(3, 2),)),
     ],
-    shape.Concatenate: [
+    movement.Concatenate: [
         *examples(lambda *xs: F.concatenate(xs), (normal(2, 3), normal(1, 3), normal(0, 3)), (normal(4),)),
         *examples(lambda *xs: F.concatenate(xs, -1), (normal(2, 3), normal(2, 1))),
         *examples(lambda x: F.concatenate([x, x], 1), (normal(2, 3),)),
@@ -344,7 +344,7 @@ def test_derivatives_of_both_orders(op: type[Op], example: Example, layout: Call
     gradgradcheck(example.f, inputs)
 
 
-@pytest.mark.parametrize(("op", "example"), [case for case in EACH if case.values[0] is not shape.Astype])
+@pytest.mark.parametrize(("op", "example"), [case for case in EACH if case.values[0] is not movement.Astype])
 def test_float32_in_float32_out_and_the_values_of_float64(op: type[Op], example: Example) -> None:
     arrays = example.arrays()
     exact, single = tensors(arrays), tensors([a.astype(np.float32) if a.dtype.kind == "f" else a for a in arrays])

@@ -12,9 +12,9 @@ import pytest
 import minigrad as mg
 import minigrad.functional as F
 from minigrad import Tensor, engine
+from minigrad.arrays.layout import channels_last
 from minigrad.gradcheck import gradcheck, gradgradcheck
 from minigrad.kernels import cpu
-from minigrad.layout import channels_last
 from minigrad.ops.norm import Normalize
 
 Function = Callable[..., Tensor]
@@ -185,9 +185,9 @@ class TestLayout:
 
 
 def test_the_engine_says_whether_it_records() -> None:
-    assert engine.is_recording()
+    assert engine.is_grad_enabled()
     with mg.no_grad():
-        assert not engine.is_recording()
+        assert not engine.is_grad_enabled()
 
 
 def test_the_sums_are_made_once_for_all_gradients_and_let_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,7 +224,7 @@ def test_a_border_of_a_value_that_the_type_holds(dtype: Any, value: float) -> No
 ])  # fmt: skip
 def test_a_value_that_the_type_does_not_hold_is_refused(dtype: Any, value: float) -> None:
     with pytest.raises(
-        ValueError, match=rf"^pad: value is {value}, which is no {np.dtype(dtype)}; the border has the type of x"
+        ValueError, match=rf"^pad: value is {value}, which is no {np.dtype(dtype)}; the border has the dtype of x"
     ):
         F.pad(Tensor(np.zeros(2, dtype)), (1, 0), value=value)
 

@@ -1,4 +1,4 @@
-"""Weights on disk as safetensors, the format in which PyTorch users exchange them."""
+"""Weights on disk as safetensors, the format that PyTorch users exchange."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import files
-from minigrad.backend import as_array, to_numpy
-from minigrad.files import FileError
+from minigrad.arrays.backend import as_array, to_numpy
+from minigrad.io import files
+from minigrad.io.files import FileError
 from minigrad.tensor import raw
 
 CHECKSUM = "crc32"  # its name in a file's metadata
 
 
 def save(path: str | Path, arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
-    """Write arrays or tensors by name. What was at `path` stays until the new file is complete on disk.
+    """Write arrays or tensors by name, atomically.
 
-    A checksum goes with them, in the file's metadata, so that `load` notices a single flipped bit.
+    The file's metadata include a checksum, by which `load` detects a single flipped bit.
 
     FileError if it cannot be written (no such folder, no permission, disk full).
     """
@@ -35,7 +35,8 @@ def save(path: str | Path, arrays: Mapping[str, Any], metadata: Mapping[str, str
 def _in_order(content: bytes) -> bytes:
     """A safetensors file with its metadata sorted by name, so that the same arrays always give the same bytes.
 
-    A file is the length of its header, the header, JSON padded with spaces to a multiple of 8 bytes, and the values.
+    The format: the length of the header (8 bytes), the header (JSON, padded with spaces to a multiple of 8
+    bytes), the values.
     """
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])
@@ -46,12 +47,12 @@ def _in_order(content: bytes) -> bytes:
 
 
 def load(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays written by `save`, or by anything else that writes safetensors. FileError if missing or damaged."""
+    """Read the arrays of a safetensors file, written by `save` or another program. FileError if it is missing or damaged."""
     return load_with_metadata(path)[0]
 
 
 def load_with_metadata(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays, and the strings saved beside them. What other programs have written has no checksum, and is not checked."""
+    """Read the arrays and the metadata. Files of other programs have no checksum and are not checked."""
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
@@ -68,7 +69,7 @@ def load_with_metadata(path: str | Path) -> tuple[dict[str, np.ndarray], dict[st
 
 
 def checksum(arrays: Mapping[str, np.ndarray], strings: Mapping[str, str]) -> str:
-    """CRC-32 of names, types, shapes and values, eight hexadecimal digits."""
+    """CRC-32 of names, dtypes, shapes, values and strings, as eight hexadecimal digits."""
     crc = zlib.crc32(repr(sorted(strings.items())).encode())
     for name in sorted(arrays):
         a = arrays[name]

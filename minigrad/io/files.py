@@ -1,4 +1,4 @@
-"""Writing files so that a crash, a full disk or Ctrl-C never leaves half of one."""
+"""Writing files atomically: a crash, a full disk or Ctrl-C never leaves half a file."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class FileError(Exception):
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the name `path` when the block ends well, and vanishes when it does not.
+    """A new file that is renamed to `path` when the block ends, and deleted if the block raises.
 
-    It is written under another name in the same folder and is on disk before it is renamed, so that `path` is at any moment
-    either as it was or complete. Raises OSError.
+    It is written under a temporary name in the same folder and flushed to disk before it is renamed, so
+    `path` is always either unchanged or complete. Raises OSError.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
@@ -34,7 +34,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write a whole file. FileError if that fails; what was at `path` is then unchanged."""
+    """Write a whole file. FileError if that fails; `path` is then unchanged."""
     try:
         with replacing(Path(path)) as file:
             file.write(content)
@@ -43,7 +43,7 @@ def write_atomically(path: str | Path, content: bytes) -> None:
 
 
 def read(path: str | Path) -> bytes:
-    """A whole file. FileError if that fails."""
+    """Read a whole file. FileError if that fails."""
     try:
         return Path(path).read_bytes()
     except OSError as error:

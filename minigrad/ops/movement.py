@@ -1,4 +1,4 @@
-"""Operations that move elements about and change none: the backward of each moves the cotangents back."""
+"""Operations that move elements without changing them: the backward of each moves the cotangents back."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import array_module, zeros
+from minigrad.arrays.backend import array_module, zeros
 from minigrad.engine import Op
 from minigrad.tensor import Array, Axis, Shape, Tensor, raw
 
+__all__ = ["astype", "concatenate", "flatten", "flip", "index", "reshape", "stack", "transpose"]
+
 
 class Reshape(Op):
-    """The elements in the same order under another shape."""
+    """The same elements, in the same order, in another shape."""
 
     is_view = True
 
@@ -25,7 +27,7 @@ class Reshape(Op):
         return x.reshape(self.shape)
 
     def backward_x(self, g: Tensor) -> Tensor:
-        return reshape(g, self.shapes[0])
+        return reshape(g, self.input_shapes[0])
 
 
 class Transpose(Op):
@@ -46,7 +48,7 @@ class Transpose(Op):
 
 
 class Flip(Op):
-    """The order reversed along some axes."""
+    """Elements in reverse order along some axes."""
 
     is_view = True
 
@@ -61,7 +63,7 @@ class Flip(Op):
 
 
 class Astype(Op):
-    """The same values in another floating-point type."""
+    """The same values in another floating-point dtype."""
 
     def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
@@ -75,7 +77,7 @@ class Astype(Op):
 
 
 class Index(Op):
-    """x[key], for every key NumPy knows.    An element taken several times sums its cotangents; one not taken has 0."""
+    """x[key], for every key that NumPy accepts.    An element taken several times sums its cotangents; one not taken gets 0."""
 
     is_view = True
 
@@ -86,7 +88,7 @@ class Index(Op):
         return x[self.key]
 
     def backward_x(self, g: Tensor) -> Tensor:
-        return Scatter(self.shapes[0], self.key)(g)
+        return Scatter(self.input_shapes[0], self.key)(g)
 
 
 class Scatter(Op):
@@ -109,13 +111,13 @@ class Scatter(Op):
 
 
 def _takes_each_once(key: Any) -> bool:
-    """Whether no element can be taken twice: integers, slices, None and ... cannot, arrays of indices can."""
+    """Whether the key takes no element twice: integers, slices, None and ... never do, arrays of indices may."""
     parts = key if isinstance(key, tuple) else (key,)
     return all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts)
 
 
 class Concatenate(Op):
-    """Arrays one after another along an axis.    Each gets its own stretch of the cotangent."""
+    """Arrays joined along an axis.    Each gets its own slice of the cotangent."""
 
     def __init__(self, axis: int) -> None:
         self.axis = axis
@@ -126,26 +128,26 @@ class Concatenate(Op):
     def backward_xs(self, g: Tensor, i: int) -> Tensor:
         axis = self.axis % g.ndim
         start = 0
-        for shape in self.shapes[:i]:
+        for shape in self.input_shapes[:i]:
             start += shape[axis]
-        return g[(slice(None),) * axis + (slice(start, start + self.shapes[i][axis]),)]
+        return g[(slice(None),) * axis + (slice(start, start + self.input_shapes[i][axis]),)]
 
 
 def positive_axis(axis: int, ndim: int, caller: str = "") -> int:
-    """An axis counted from the front, 0 .. ndim - 1; negative ones count from the back."""
+    """The axis as a number in 0 .. ndim - 1; negative axes count from the end."""
     if not -ndim <= axis < ndim:
         raise ValueError(f"{caller}axis {axis} is out of range for {ndim} dimensions")
     return int(axis) % ndim
 
 
 def reshape(x: Tensor, *shape: Any) -> Tensor:
-    """x under another shape, given as a tuple or as separate numbers; one of them may be -1."""
+    """x in another shape, given as a tuple or as separate numbers; one of them may be -1."""
     wanted = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
     return x if x.shape == wanted else Reshape(wanted)(x)
 
 
 def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """x with the axes from start_dim to end_dim, both included, made one; a number gets one axis."""
+    """x with the axes from start_dim to end_dim, inclusive, merged into one; a 0-d tensor gets one axis."""
     if not x.ndim:
         x = reshape(x, (1,))
     start, end = (positive_axis(axis, x.ndim, "flatten: ") for axis in (start_dim, end_dim))
@@ -161,7 +163,7 @@ def transpose(x: Tensor, *axes: Any) -> Tensor:
 
 
 def astype(x: Tensor, dtype: Any) -> Tensor:
-    """x in another type. Gradients flow between floating-point types."""
+    """x in another dtype. Gradients flow between floating-point dtypes only."""
     if x.dtype == dtype:
         return x
     if np.dtype(dtype).kind != "f":
@@ -180,18 +182,18 @@ def index(x: Tensor, key: Any) -> Tensor:
 
 
 def _frozen(part: Any) -> Any:
-    """A part of a key; arrays are copied, because the backward uses them again."""
+    """One part of a key. Arrays are copied, because backward uses them later."""
     part = raw(part)
     return part.copy() if hasattr(part, "copy") else part
 
 
 def concatenate(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """Tensors one after another along an axis that exists; all other axes must agree."""
+    """Tensors joined along an existing axis; all other axes must agree."""
     return Concatenate(axis)(*xs)
 
 
 def stack(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """Tensors of one shape along a new axis."""
+    """Tensors of one shape joined along a new axis."""
     if not xs:
         raise ValueError("stack: there are no tensors to stack")
     place = positive_axis(axis, xs[0].ndim + 1, "stack: ")

@@ -1,9 +1,10 @@
-"""How arrays lie in memory.
+"""The memory layout of arrays.
 
-Images (n, channels, height, width) and the weights of convolutions (out, in, kernel height, kernel width) lie channels-last:
-the numbers of one pixel are neighbours, so the loops over channels, the innermost of a convolution, run through memory in
-order. Indexing shows nothing of it, but whoever walks flat memory has to know: that elements pair up only in arrays of one
-layout, and that not every array fills one piece of memory.
+Images (n, channels, height, width) and convolution weights (out, in, kernel height, kernel width) are
+stored channels-last: the channels of one pixel are adjacent, so that the innermost loop of a convolution,
+over channels, reads memory in order. Indexing hides this. Code that walks flat memory must know it: two
+arrays pair up element by element only if they have the same layout, and not every array is dense (free of
+gaps and repeated elements).
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ Array = Any
 
 
 def axes_in_memory(x: Array) -> tuple[int, ...] | None:
-    """The axes from the one with the largest steps in memory to that with the smallest; axes of length 1 come first.
+    """The axes ordered by stride, largest first; axes of length 1 come before all others.
 
-    None if the elements do not fill one piece of memory: slices leave gaps, broadcast views repeat elements.
+    None if the array is not dense: slices leave gaps, broadcast views repeat elements.
     """
     if not x.size:
         return tuple(range(x.ndim))
@@ -32,12 +33,12 @@ def axes_in_memory(x: Array) -> tuple[int, ...] | None:
 
 
 def is_dense(x: Array) -> bool:
-    """Whether the elements fill one piece of memory, in any order of the axes."""
+    """Whether the elements fill one block of memory without gaps or repeats, whatever the order of the axes."""
     return x.flags.c_contiguous or axes_in_memory(x) is not None
 
 
 def keeping_layout(convert: Callable[[Array], Array], x: Array) -> Array:
-    """convert(x), for a conversion whose result lies in C order, with the result's axes in memory ordered like x's."""
+    """convert(x) with the memory layout of x, for a conversion that by itself returns C order."""
     axes = None if x.flags.c_contiguous else axes_in_memory(x)
     if axes is None:
         return convert(x)
@@ -45,11 +46,11 @@ def keeping_layout(convert: Callable[[Array], Array], x: Array) -> Array:
 
 
 def by_pixel(x: Array) -> Array:
-    """An (n, channels, height, width) array as (n, height, width, channels), in C order: a view if it lies so, else a copy."""
+    """(n, channels, height, width) as contiguous (n, height, width, channels): a view if x is channels-last, else a copy."""
     pixels = x.transpose(0, 2, 3, 1)
     return pixels if pixels.flags.c_contiguous else pixels.copy(order="C")
 
 
 def channels_last(x: Array) -> Array:
-    """The same (n, channels, height, width) array in channels-last memory: a view if it lies so, else a copy."""
+    """The same (n, channels, height, width) array in channels-last memory: a view if it is so already, else a copy."""
     return by_pixel(x).transpose(0, 3, 1, 2)

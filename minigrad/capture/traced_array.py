@@ -1,7 +1,7 @@
-"""`Recorded`, the arrays of a step that is being recorded, and what of NumPy a recording knows: see `program`.
+"""`TracedArray`, the arrays of a step that is being captured, and the part of NumPy that a capture understands.
 
-NumPy asks such an array before it computes anything with it, and the recording makes the call and notes it. What it could not
-make again, or is not told of, is refused.
+NumPy consults such an array before it computes anything with it (`__array_ufunc__`, `__array_function__`),
+and the program makes the call and notes it. A use that it could not repeat, or would not see, is refused.
 
 Source: NumPy enhancement proposals 13 (`__array_ufunc__`) and 18 (`__array_function__`).
 """
@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import recorder
-from minigrad.recorder import here
+from minigrad.arrays import hooks
 
-# NumPy's functions that give one new array or a view, of a shape that does not depend on values.
+# NumPy functions that return one new array or view, of a shape that does not depend on values.
 FUNCTIONS = {
     np.all, np.amax, np.amin, np.any, np.argmax, np.argmin, np.argsort, np.around, np.broadcast_to, np.clip, np.concatenate,
     np.copy, np.count_nonzero, np.cumprod, np.cumsum, np.diag, np.diagonal, np.diff, np.dot, np.einsum, np.empty,
@@ -28,7 +27,7 @@ FUNCTIONS = {
 }  # fmt: skip
 QUESTIONS = {np.can_cast, np.iscomplexobj, np.may_share_memory, np.ndim, np.result_type, np.shape, np.shares_memory, np.size}
 
-# The same of arrays' methods; those that give values to Python; and what else may be asked of an array.
+# Methods of arrays that do the same; those that give values to Python; and attributes that are harmless.
 METHODS = {
     "argmax", "argmin", "argsort", "astype", "choose", "copy", "cumprod", "cumsum", "diagonal", "dot", "flatten", "ravel",
     "repeat", "reshape", "round", "take", "trace",
@@ -42,15 +41,34 @@ HARMLESS = {
     "prod", "shape", "size", "squeeze", "std", "strides", "sum", "swapaxes", "transpose", "var", "view",
 }  # fmt: skip
 ALLOWED = METHODS | READINGS | HARMLESS
-SAME = {np.ndarray.astype, np.broadcast_to, np.squeeze}  # which may give the array itself
+MAY_RETURN_ITSELF = {np.ndarray.astype, np.broadcast_to, np.squeeze}
 KNOWN = FUNCTIONS | QUESTIONS | {np.ndarray.__getitem__, *(getattr(np.ndarray, name) for name in METHODS)}
 
 
-class Recorded(np.ndarray):
-    """An array of a step that is being recorded: whatever is computed with it is noted."""
+class Tracer(hooks.Eager):
+    """A capture to which traced arrays report. `program.Program` is the one there is."""
+
+    def call(self, function: Callable[..., Any], *args: Any, **options: Any) -> None:
+        raise NotImplementedError
+
+    def ufunc(self, function: Callable[..., Any], inputs: Any, out: Any, options: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
+    def function(self, function: Callable[..., Any], args: Any, options: Any) -> Any:
+        raise NotImplementedError
+
+
+def tracer() -> Tracer | None:
+    """The capture in progress in this thread."""
+    capture = hooks.current()
+    return capture if isinstance(capture, Tracer) else None
+
+
+class TracedArray(np.ndarray):
+    """An array of a step that is being captured: everything computed with it is noted."""
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = (), **options: Any) -> Any:
-        program, function = here(), getattr(ufunc, method)
+        program, function = tracer(), getattr(ufunc, method)
         if program is None:
             return function(*_plain(inputs), **({"out": _plain(out)} if out else {}), **_plain(options))
         return program.ufunc(function, inputs, out, options)
@@ -59,22 +77,21 @@ class Recorded(np.ndarray):
         return _any_function(function, args, options)
 
     def __getattribute__(self, name: str) -> Any:
-        if recorder.now is not None and name not in ALLOWED and not name.startswith("__") and (program := here()):
-            program.refuse(f"`{name}` of an array is used, of which a recording is not told")
+        if hooks.capture is not None and name not in ALLOWED and not name.startswith("__"):
+            hooks.refuse(f"`{name}` of an array is used, which a capture cannot see")
         return super().__getattribute__(name)
 
     def __setattr__(self, name: str, new: Any) -> None:
-        if program := here():
-            program.refuse(f"`{name}` of an array is set, of which a recording is not told")
+        hooks.refuse(f"`{name}` of an array is set, which a capture cannot see")
         super().__setattr__(name, new)
 
     def __getitem__(self, key: Any) -> Any:
         if any(isinstance(part, np.ndarray) and part.dtype == bool for part in (key if isinstance(key, tuple) else (key,))):
-            _looked_at()  # at how many there are
+            _value_is_read()  # the number of true elements
         return _any_function(np.ndarray.__getitem__, (self, key), {})
 
     def __setitem__(self, key: Any, new: Any) -> None:
-        if program := here():
+        if program := tracer():
             program.call(np.ndarray.__setitem__, self, key, new)
         else:
             np.ndarray.__setitem__(*_plain((self, key, new)))
@@ -97,36 +114,35 @@ def _method(name: str) -> Callable[..., Any]:
 def _reading(name: str) -> Callable[..., Any]:
     plain = getattr(np.ndarray, name)
 
-    def method(self: Recorded, *args: Any) -> Any:
-        _looked_at()
+    def method(self: TracedArray, *args: Any) -> Any:
+        _value_is_read()
         return plain(*_plain((self, *args)))
 
     return method
 
 
 for _name in METHODS:
-    setattr(Recorded, _name, _method(_name))
+    setattr(TracedArray, _name, _method(_name))
 for _name in READINGS:
-    setattr(Recorded, _name, _reading(_name))
+    setattr(TracedArray, _name, _reading(_name))
 
 
 def _any_function(function: Callable[..., Any], args: Any, options: Any) -> Any:
-    program = here()
+    program = tracer()
     return function(*_plain(args), **_plain(options)) if program is None else program.function(function, args, options)
 
 
-def _looked_at() -> None:
-    if program := here():
-        program.refuse("a value is looked at, which a replay would not do")
+def _value_is_read() -> None:
+    hooks.refuse("a value is read, which a replay would not do")
 
 
 def _plain(x: Any) -> Any:
-    """Arrays as NumPy's own."""
-    return each(lambda a: np.ndarray.view(a, np.ndarray) if type(a) is Recorded else a, x)
+    """Traced arrays as plain ones."""
+    return each(lambda a: np.ndarray.view(a, np.ndarray) if type(a) is TracedArray else a, x)
 
 
 def each(function: Callable[[Any], Any], x: Any) -> Any:
-    """The function's result for x, or for each part of a tuple, list or dictionary."""
+    """Apply the function to x, or to each part of a tuple, list or dictionary."""
     if isinstance(x, tuple | list):
         return (list if isinstance(x, list) else tuple)(each(function, part) for part in x)
     if isinstance(x, dict):

@@ -1,0 +1,9 @@
+"""Captured training steps: recorded once, then replayed without running their Python again. See README.md.
+
+step = Captured(trainer.step)
+metrics = step(batch)  # the same numbers as trainer.step(batch), sooner
+"""
+
+from minigrad.capture.captured import WARM_UP, Captured
+
+__all__ = ["WARM_UP", "Captured"]

@@ -1,0 +1,1 @@
+"""Files: weights as safetensors, and atomic writes."""
