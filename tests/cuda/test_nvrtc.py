@@ -55,7 +55,7 @@ def test_every_file_is_listed(cupy: Any) -> None:
     from importlib.resources import files
 
     launch = backend.kernels_named("cupy").launch
-    folder = files("minigrad.kernels") / "cuda"
+    folder = files("minigrad.kernels") / "gpu"
     assert {f"{file}.cu" for file in launch.KERNELS} == {file.name for file in folder.iterdir() if file.name.endswith(".cu")}
 
 

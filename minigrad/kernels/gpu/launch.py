@@ -1,4 +1,4 @@
-"""Launching CUDA kernels: C++ from `cuda/*.cu`, compiled by CuPy on first use.
+"""Launching CUDA kernels: the .cu files of this folder, compiled by CuPy on first use.
 
 A raw kernel knows nothing of shapes and strides: it is given addresses and numbers, and reads an integer argument of the
 wrong size as garbage. So the callers make arrays agree in memory before a launch, and pass NumPy scalars of exact types.
@@ -38,8 +38,8 @@ OPTIONS = ("--std=c++17",)
 
 
 def source(file: str) -> str:
-    """The text of cuda/<file>.cu."""
-    return importlib.resources.files("minigrad.kernels").joinpath("cuda", f"{file}.cu").read_text(encoding="utf-8")
+    """The text of <file>.cu."""
+    return importlib.resources.files("minigrad.kernels").joinpath("gpu", f"{file}.cu").read_text(encoding="utf-8")
 
 
 @functools.cache
