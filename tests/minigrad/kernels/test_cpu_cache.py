@@ -8,12 +8,12 @@ import numba
 import pytest
 
 from minigrad.kernels import cpu
-from minigrad.kernels.cpu import cache, direct, elementwise, gemm, loops, patches
+from minigrad.kernels.cpu import cache, elementwise, gemm, im2col, implicit_gemm, loops
 from minigrad.kernels.cpu.cache import FOLDER, version_of
 
 
 def test_every_kernel_is_kept_in_the_folder_of_this_version() -> None:
-    modules = gemm, direct, patches, elementwise, loops
+    modules = gemm, implicit_gemm, im2col, elementwise, loops
     functions = [x for module in modules for x in vars(module).values() if isinstance(x, numba.core.dispatcher.Dispatcher)]
     assert len(functions) > 20
     assert {function.stats.cache_path for function in functions} == {gemm._product.stats.cache_path}
