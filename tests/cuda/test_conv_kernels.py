@@ -62,20 +62,22 @@ def check(cupy: Any, gpu: Any, geometry: Geometry, n: int, channels: int, out: i
 
 @quick
 @given(geometry=geometries(leave_some_out=True), n=images, channels=channels, dtype=dtypes)
-def test_patches_bit_for_bit(cupy: Any, gpu: Any, order: str, geometry: Geometry, n: int, channels: int, dtype: Any) -> None:
+def test_im2col_bit_for_bit(cupy: Any, gpu: Any, order: str, geometry: Geometry, n: int, channels: int, dtype: Any) -> None:
     x = normal(0, n, channels, *geometry.image, dtype=dtype)
-    patches = gpu.conv._patches(cupy.asarray(x.transpose(0, 2, 3, 1)), geometry)
-    np.testing.assert_array_equal(patches.get(), reference.conv.patches(x, geometry).reshape(patches.shape))
+    columns = gpu.conv._im2col(cupy.asarray(x.transpose(0, 2, 3, 1)), geometry)
+    np.testing.assert_array_equal(columns.get(), reference.conv.im2col(x, geometry).reshape(columns.shape))
 
 
 @quick
 @given(geometry=geometries(leave_some_out=True), n=images, channels=channels, dtype=dtypes)
-def test_fold(cupy: Any, gpu: Any, order: str, geometry: Geometry, n: int, channels: int, dtype: Any) -> None:
-    """Every pixel is written, also those that no window reaches."""
-    patches = normal(0, n, *geometry.positions, *geometry.kernel, channels, dtype=dtype)
+def test_col2im_sets_every_pixel(
+    cupy: Any, gpu: Any, order: str, geometry: Geometry, n: int, channels: int, dtype: Any
+) -> None:
+    """Also the pixels that no window reaches."""
+    columns = normal(0, n, *geometry.positions, *geometry.kernel, channels, dtype=dtype)
     x = cupy.full((n, *geometry.image, channels), np.nan, dtype)
-    gpu.conv._launch("fold", x, cupy.asarray(patches), geometry, geometry.image, channels)
-    assert_close(x.transpose(0, 3, 1, 2), reference.conv.fold(patches, geometry))
+    gpu.conv._launch("col2im", x, cupy.asarray(columns), geometry, geometry.image, channels)
+    assert_close(x.transpose(0, 3, 1, 2), reference.conv.col2im(columns, geometry))
 
 
 @quick
@@ -97,19 +99,19 @@ def test_no_channels_on_either_side(cupy: Any, gpu: Any) -> None:
 
 
 @pytest.mark.parametrize("images_at_a_time", [1, 2, 3, 5])
-def test_many_images_are_done_piece_by_piece(
+def test_many_images_are_processed_a_few_at_a_time(
     cupy: Any, gpu: Any, images_at_a_time: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
-    room = gpu.conv._room_for_patches
-    monkeypatch.setattr(gpu.conv, "_room_for_patches", lambda x, geometry: sizes.append(len(x)) or room(x, geometry))
-    monkeypatch.setattr(gpu.conv, "PATCH_BYTES", images_at_a_time * 12 * 16 * 2 * 4 + 1)
+    empty_columns = gpu.conv._empty_columns
+    monkeypatch.setattr(gpu.conv, "_empty_columns", lambda x, geometry: sizes.append(len(x)) or empty_columns(x, geometry))
+    monkeypatch.setattr(gpu.conv, "COLUMN_BYTES", images_at_a_time * 12 * 16 * 2 * 4 + 1)
     check(cupy, gpu, DCGAN, 5, 2, 3)
     assert sizes == [min(images_at_a_time, 5 - first) for first in range(0, 5, images_at_a_time)] * 5
 
 
-def test_patches_of_one_image_may_be_larger_than_the_limit(cupy: Any, gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu.conv, "PATCH_BYTES", 1)
+def test_the_matrix_of_one_image_may_be_larger_than_the_limit(cupy: Any, gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu.conv, "COLUMN_BYTES", 1)
     check(cupy, gpu, DCGAN, 3, 2, 3)
 
 
@@ -123,14 +125,14 @@ def test_more_channels_than_threads(cupy: Any, gpu: Any) -> None:
     check(cupy, gpu, Geometry(Size(3, 4), (1, 2)), 2, 300, 2, np.float64)
 
 
-def test_one_by_one_convolutions_need_no_patches(cupy: Any, gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_by_one_convolutions_need_no_im2col(cupy: Any, gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
-        raise AssertionError("patches were made")
+        raise AssertionError("im2col was launched")
 
     monkeypatch.setattr(gpu.conv, "_launch", refuse)
     check(cupy, gpu, PLAIN, 3, 4, 5)
     for geometry in (Geometry(Size(4, 5), (1, 1), (2, 1)), Geometry(Size(4, 5), (1, 1), padding=(0, 1)), DCGAN):
-        with pytest.raises(AssertionError, match="patches were made"):
+        with pytest.raises(AssertionError, match="im2col was launched"):
             check(cupy, gpu, geometry, 1, 2, 2)
 
 

@@ -1,7 +1,7 @@
 """Convolution and its gradients on the CPU: chooses between implicit GEMM and im2col.
 
-A tile of a product is some channels of its result wide. Where the channels fill the tiles, `implicit_gemm` multiplies images and
-weights where they are. Where the result has few channels its tiles would be nearly empty, and in the weights' gradient a tile
+A tile of a product is some channels of its result wide. Where the channels fill the tiles, `implicit_gemm` multiplies images
+and weights where they are. Where the result has few channels its tiles would be nearly empty, and in the weights' gradient a tile
 that is not full would read beyond the last image: there `im2col` is used, whose columns are taps x channels. Every number is
 summed in an order that does not depend on the number of threads.
 

@@ -8,8 +8,8 @@ of g:
     conv_weight       weights' gradient (O, K) = g^T (O, P)  im2col(x) (P, K)
 
 An image of one or three channels fills a small part of a tile of `gemm`, but its K numbers a position fill it well. The whole
-(P, K) matrix would be many times larger than the image, so it never exists: each thread makes a block of it that fits its cache,
-and uses it at once. One row of the kernel, kernel width x channels numbers, is contiguous in a channels-last image. Images are
+(P, K) matrix would be many times larger than the image, so it never exists: each thread makes a block of it that fits its
+cache, and uses it at once. One row of the kernel, kernel width x channels numbers, is contiguous in a channels-last image. Images are
 padded with zeros first, so that the same runs are copied at every position.
 """
 

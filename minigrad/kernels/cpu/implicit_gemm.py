@@ -126,7 +126,7 @@ def _row_offsets(one: Any, sizes: ImplicitGemmSizes, first: int, x_rows: Array, 
 
 @numba.njit(parallel=True, cache=True)
 def conv_weight(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes, threads: int) -> None:
-    """(O, C) at each tap = g^T (O, P) x (P, C), of the pixels that the tap sees. Each thread takes some of the tiles, in order."""
+    """(O, C) at each tap = g^T (O, P) x (P, C), of the pixels it sees. Each thread takes some of the tiles, in order."""
     channels, rows, columns = sizes.channels, sizes.rows, sizes.columns
     width = TILE_BYTES // x.itemsize
     taps, panels, strips = sizes.kernel_h * sizes.kernel_w, channels // width, (out + ROWS - 1) // ROWS

@@ -23,7 +23,7 @@ THREADS = 256  # in a block
 MOST_BLOCKS = 4096  # more than any GPU runs at once; the kernels loop over what is left
 
 TEMPLATES = {
-    "conv": ["patches", "fold"],
+    "conv": ["im2col", "col2im"],
     "elementwise": ["leaky_relu", "leaky_relu_backward", "tanh_backward"],
     "norm": ["block_moments", "moments", "normalize", "block_sums", "sums", "normalize_backward", "affine"],
     "pool": ["max_pool_pick", "max_pool_place"],
