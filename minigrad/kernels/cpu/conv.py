@@ -1,12 +1,14 @@
 """Convolution and its gradients on the CPU: chooses between implicit GEMM and im2col.
 
-A tile of a product is some channels of its result wide. Where the channels fill the tiles, `implicit_gemm` multiplies images
-and weights where they are. Where the result has few channels its tiles would be nearly empty, and in the weights' gradient a tile
-that is not full would read beyond the last image: there `im2col` is used, whose columns are taps x channels. Every number is
-summed in an order that does not depend on the number of threads.
+A tile of a product is some channels of its result wide. Where the channels fill the tiles,
+`implicit_gemm` multiplies images and weights where they are. Where the result has few channels its
+tiles would be nearly empty, and in the weights' gradient a tile that is not full would read beyond
+the last image: there `im2col` is used, whose columns are taps x channels. Every number is summed in
+an order that does not depend on the number of threads.
 
-With stride 1, a convolution with few output channels is computed as a transposed convolution with the kernel rotated by 180
-degrees (and the reverse): the images change places, and the few channels become a part of an im2col row. See `_rotated`.
+With stride 1, a convolution with few output channels is computed as a transposed convolution with
+the kernel rotated by 180 degrees (and the reverse): the images change places, and the few channels
+become a part of an im2col row. See `_rotated`.
 """
 
 from __future__ import annotations
@@ -115,7 +117,8 @@ def _rotate(weight: Array) -> Array:
 def _rotated(geometry: Geometry) -> Geometry:
     """The geometry of the rotated kernel, for stride 1: image and positions change places.
 
-    With y[q] = sum over t of x[q + d t - p] w[t], x[i] contributes to y[i + d (k - 1 - t) - (d (k - 1) - p)] through tap t.
+    With y[q] = sum over t of x[q + d t - p] w[t], x[i] contributes to y[i + d (k - 1 - t) - (d (k -
+    1) - p)] through tap t.
     """
     spans, (ph, pw) = _spans(geometry), geometry.padding
     padding = spans[0] - ph, spans[1] - pw

@@ -1,15 +1,16 @@
 """Convolutions on the CPU by im2col and a matrix product, for layers whose channels do not fill a tile.
 
-im2col copies what the window sees at each of P positions into a row of K = kernel height x kernel width x channels numbers;
-col2im, its transpose, adds such rows back onto the image (`reference/conv.py` has both in a few lines). With O the channels
-of g:
+im2col copies what the window sees at each of P positions into a row of K = kernel height x kernel
+width x channels numbers; col2im, its transpose, adds such rows back onto the image
+(`reference/conv.py` has both in a few lines). With O the channels of g:
 
     conv_transpose    images = bias + col2im of (P, K) = g (P, O)  weights (O, K)
     conv_weight       weights' gradient (O, K) = g^T (O, P)  im2col(x) (P, K)
 
-An image of one or three channels fills a small part of a tile of `gemm`, but its K numbers a position fill it well. The whole
-(P, K) matrix would be many times larger than the image, so it never exists: each thread makes a block of it that fits its
-cache, and uses it at once. One row of the kernel, kernel width x channels numbers, is contiguous in a channels-last image. Images are
+An image of one or three channels fills a small part of a tile of `gemm`, but its K numbers a
+position fill it well. The whole (P, K) matrix would be many times larger than the image, so it
+never exists: each thread makes a block of it that fits its cache, and uses it at once. One row of
+the kernel, kernel width x channels numbers, is contiguous in a channels-last image. Images are
 padded with zeros first, so that the same runs are copied at every position.
 """
 
@@ -81,7 +82,8 @@ def _product(g: Array, first: int, panels: Array, block: Array, wide: int, out: 
 def conv_weight(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes, threads: int) -> None:
     """w (O, K) = g^T im2col(x). Each thread takes some of the K columns or, if K is small, shares of the positions.
 
-    The sums of the shares are added in a fixed order. If there are few shares, each is cut further into strips of g^T.
+    The sums of the shares are added in a fixed order. If there are few shares, each is cut further
+    into strips of g^T.
     """
     k, positions = sizes.kernel_h * sizes.kernel_w * sizes.channels, n * sizes.rows * sizes.columns
     width = TILE_BYTES // x.itemsize

@@ -6,10 +6,11 @@ With N targets (pixels of all results), P positions, and kernels between C and O
                  C and O exchanged: each target is a sum over the taps that reach it.
     conv_weight  the weights' gradient, at each tap (O, C) = g^T (O, P)  x (P, C), of the pixels that this tap sees
 
-The im2col matrix is kernel height x kernel width times as large as the image. Here it is never built: the micro-kernel
-`multiply_tile` gets a table of the addresses where its rows begin, and a list of runs to sum over, and reads the images where
-they are. In a channels-last image a pixel is one run, and so is a row of the kernel. `taps` plans which taps see which pixels.
-Padding costs nothing: taps in it are skipped. Only with few images is it faster to pad them with zeros.
+The im2col matrix is kernel height x kernel width times as large as the image. Here it is never
+built: the micro-kernel `multiply_tile` gets a table of the addresses where its rows begin, and a
+list of runs to sum over, and reads the images where they are. In a channels-last image a pixel is
+one run, and so is a row of the kernel. `taps` plans which taps see which pixels. Padding costs
+nothing: taps in it are skipped. Only with few images is it faster to pad them with zeros.
 """
 
 from __future__ import annotations
@@ -164,7 +165,8 @@ def conv_weight(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes
 def _tap_runs(sizes: ConvSizes, tap: int, first: int, lines: int, runs: Array) -> tuple[int, int]:
     """The runs of one tap over lines of positions: for each line the offset in the strips of g and that in x.
 
-    A line whose pixels lie in the padding has none. Returns how many runs there are, and the positions in each.
+    A line whose pixels lie in the padding has none. Returns how many runs there are, and the
+    positions in each.
     """
     a = tap // sizes.kernel_w * sizes.dilation_h - sizes.padding_h
     b = tap % sizes.kernel_w * sizes.dilation_w - sizes.padding_w

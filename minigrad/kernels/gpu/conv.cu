@@ -1,13 +1,16 @@
-// im2col and its transpose, col2im. Between the two a convolution is a matrix product. Images are channels-last, (n, height,
-// width, channels). im2col writes, at each position of the window on each image, the kernel height x kernel width x channels
-// numbers that the window sees: a row of the matrix.
+// im2col and its transpose, col2im. Between the two a convolution is a matrix product. Images are
+// channels-last, (n, height, width, channels). im2col writes, at each position of the window on
+// each image, the kernel height x kernel width x channels numbers that the window sees: a row of
+// the matrix.
 //
-// A block has blockDim.y rows of threads. The grid's y counts images. Its x and the rows of a block count the positions (or
-// pixels) of one image. Along a row, the threads take the numbers of one position (or pixel), so that neighbouring threads read
-// and write neighbouring numbers. All three are grid-stride loops, as in elementwise.cu. Indices within an image fit into 32
-// bits, which keeps the divisions fast; offsets in memory take 64.
+// A block has blockDim.y rows of threads. The grid's y counts images. Its x and the rows of a block
+// count the positions (or pixels) of one image. Along a row, the threads take the numbers of one
+// position (or pixel), so that neighbouring threads read and write neighbouring numbers. All three
+// are grid-stride loops, as in elementwise.cu. Indices within an image fit into 32 bits, which
+// keeps the divisions fast; offsets in memory take 64.
 
-// y (n, rows, columns, kernel_h, kernel_w, channels) = what the window sees of x at each position; 0 beyond the border.
+// y (n, rows, columns, kernel_h, kernel_w, channels) = what the window sees of x at each position;
+// 0 beyond the border.
 template <typename Real>
 __global__ void im2col(const Real* x, Real* y, long long images, int channels, int height, int width, int rows, int columns,
                        int kernel_h, int kernel_w, int stride_h, int stride_w, int padding_h, int padding_w, int dilation_h,
@@ -32,10 +35,12 @@ __device__ int first_position(int pixel, int span, int stride) {
     return pixel < span ? 0 : (pixel - span) / stride + 1;
 }
 
-// x (n, height, width, channels) = at each pixel, the sum of all numbers in y that belong to it: the transpose of `im2col`.
+// x (n, height, width, channels) = at each pixel, the sum of all numbers in y that belong to it:
+// the transpose of `im2col`.
 //
-// A thread computes one number: it loops over the positions whose windows contain its pixel, and sums what y has there for this
-// pixel. No other thread writes this number, so no atomics are needed, and the order of the sum is fixed.
+// A thread computes one number: it loops over the positions whose windows contain its pixel, and
+// sums what y has there for this pixel. No other thread writes this number, so no atomics are
+// needed, and the order of the sum is fixed.
 template <typename Real>
 __global__ void col2im(Real* x, const Real* y, long long images, int channels, int height, int width, int rows, int columns,
                        int kernel_h, int kernel_w, int stride_h, int stride_w, int padding_h, int padding_w, int dilation_h,

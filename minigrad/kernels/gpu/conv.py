@@ -6,8 +6,9 @@ With P positions (of all images), K = kernel height x kernel width x channels, a
     conv_transpose2d  images = col2im of (P, K) = g (P, O)  weights (O, K)
     conv2d_weight     (O, K) = g^T (O, P)  im2col(x) (P, K)
 
-The (P, K) matrix is kernel height x kernel width times as large as the images. To bound its memory, the images are processed a
-few at a time. `reference/conv.py` shows im2col and col2im in a few lines.
+The (P, K) matrix is kernel height x kernel width times as large as the images. To bound its memory,
+the images are processed a few at a time. `reference/conv.py` shows im2col and col2im in a few
+lines.
 """
 
 from __future__ import annotations

@@ -1,14 +1,16 @@
 """Convolution and its two gradients, by im2col and a matrix product. This is the file to read to see how a convolution works.
 
-At each position the window sees kernel height x kernel width x channels numbers of the image, zeros beyond the border.
-`im2col` copies them out, all positions one after another: they are the rows of a matrix. A convolution is the product of this
-matrix with the weights. `col2im` is the transpose of `im2col`: it adds each row back to the pixels it was copied from. So the
-three functions are the three partial derivatives of one number,
+At each position the window sees kernel height x kernel width x channels numbers of the image, zeros
+beyond the border. `im2col` copies them out, all positions one after another: they are the rows of a
+matrix. A convolution is the product of this matrix with the weights. `col2im` is the transpose of
+`im2col`: it adds each row back to the pixels it was copied from. So the three functions are the
+three partial derivatives of one number,
 
     sum over n, o, i, j, a, b, c of  im2col(x)[n, i, j, a, b, c]  weight[o, c, a, b]  g[n, o, i, j],
 
-with n the image, o and c the output and input channel, (i, j) the position and (a, b) the tap, one place in the kernel. Images
-are (n, channels, height, width), weights (out, in, kernel height, kernel width).
+with n the image, o and c the output and input channel, (i, j) the position and (a, b) the tap, one
+place in the kernel. Images are (n, channels, height, width), weights (out, in, kernel height,
+kernel width).
 """
 
 from __future__ import annotations
