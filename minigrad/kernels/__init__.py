@@ -1,0 +1,11 @@
+"""The heavy loops, once for each backend: `cpu` (numba), `gpu` (CUDA), and `reference` (NumPy), which the tests compare with."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # mypy checks each package against the contract; at run time none is imported here
+    from minigrad.kernels import cpu, gpu, reference
+    from minigrad.kernels.interface import Kernels
+
+    _reference: Kernels = reference
+    _cpu: Kernels = cpu
+    _gpu: Kernels = gpu

@@ -1,0 +1,60 @@
+"""The kernel contract: the functions that `reference`, `cpu` and `gpu` all have, with their types.
+
+mypy checks each of the three packages against `Kernels` (see `kernels/__init__.py`), and a test compares the parameters' names.
+What each function computes is written at the reference's function of the same name, in NumPy. All images are (n, channels,
+height, width), in memory channels-last; results are new arrays of the inputs' common dtype.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from minigrad.kernels.geometry import Geometry
+
+Array = Any  # numpy.ndarray, or cupy.ndarray, which is not installed everywhere
+
+
+class Kernels(Protocol):
+    """The heavy loops of one backend."""
+
+    # Matrix products
+
+    def matmul(self, a: Array, b: Array) -> Array: ...
+
+    def linear(self, x: Array, weight: Array, bias: Array | None) -> Array: ...
+
+    # Convolutions: the three partial derivatives of one trilinear form
+
+    def conv2d(self, x: Array, weight: Array, bias: Array | None, geometry: Geometry) -> Array: ...
+
+    def conv_transpose2d(self, g: Array, weight: Array, bias: Array | None, geometry: Geometry) -> Array: ...
+
+    def conv2d_weight(self, x: Array, g: Array, geometry: Geometry) -> Array: ...
+
+    # Max-pooling: two linear functions, each the transpose of the other
+
+    def max_pool_pick(self, h: Array, x: Array, geometry: Geometry) -> Array: ...
+
+    def max_pool_place(self, g: Array, x: Array, geometry: Geometry) -> Array: ...
+
+    # Normalisation of (groups, rows, channels) over the rows
+
+    def normalize(self, x: Array, weight: Array | None, bias: Array | None, eps: float) -> tuple[Array, Array, Array]: ...
+
+    def normalize_sums(self, g: Array, x: Array, mean: Array, var: Array, eps: float) -> tuple[Array, Array]: ...
+
+    def normalize_backward(
+        self, g: Array, x: Array, weight: Array | None, mean: Array, var: Array, eps: float, sum_g: Array, sum_g_xhat: Array
+    ) -> Array: ...
+
+    def affine(self, x: Array, scale: Array, shift: Array) -> Array: ...
+
+    # Sums and activations
+
+    def sum_rows(self, x: Array) -> Array: ...
+
+    def leaky_relu(self, x: Array, slope: float) -> Array: ...
+
+    def leaky_relu_backward(self, g: Array, y: Array, slope: float) -> Array: ...
+
+    def tanh_backward(self, g: Array, y: Array) -> Array: ...
