@@ -1,4 +1,4 @@
-"""The heavy loops, once for each backend: `cpu` (numba), `gpu` (CUDA), and `reference` (NumPy), which the tests compare with."""
+"""The heavy loops, once for each backend: `cpu` (numba), `gpu` (CUDA), and `reference` (NumPy), the oracle of the tests."""
 
 from typing import TYPE_CHECKING
 
