@@ -1,8 +1,9 @@
 """The kernel contract: the functions that `reference`, `cpu` and `gpu` all have, with their types.
 
-mypy checks each of the three packages against `Kernels` (see `kernels/__init__.py`), and a test compares the parameters' names.
-What each function computes is written at the reference's function of the same name, in NumPy. All images are (n, channels,
-height, width), in memory channels-last; results are new arrays of the inputs' common dtype.
+mypy checks each of the three packages against `Kernels` (see `kernels/__init__.py`), and a test
+compares the parameters' names. What each function computes is written at the reference's function
+of the same name, in NumPy. All images are (n, channels, height, width), in memory channels-last;
+results are new arrays of the inputs' common dtype.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The kernels as plain loops and NumPy expressions: slow, obvious, and the oracle for the fast ones. Read these first.
+"""The kernels as plain loops and NumPy expressions: slow, obvious, and the oracle for the fast ones.
 
-Each package in this folder has the same functions with the same signatures: this one, `cpu` (numba) and `gpu` (CUDA).
+Read these first. The packages `cpu` (numba) and `gpu` (CUDA) have the same functions with the same
+signatures; `kernels/interface.py` lists them.
 """
 
 from minigrad.kernels.reference.conv import conv2d, conv2d_weight, conv_transpose2d

@@ -39,7 +39,7 @@ def test_only_the_newest_version_stays(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(cache, "FOLDER", tmp_path / "minigrad-new")
     for name in ("minigrad-old", "others"):
         (tmp_path / name).mkdir()
-    with cache.kept_by_version():
+    with cache.cached_by_version():
         assert str(tmp_path / "minigrad-new") == numba.config.CACHE_DIR
     assert not numba.config.CACHE_DIR
     assert [path.name for path in tmp_path.iterdir()] == ["others"]
@@ -50,7 +50,7 @@ def test_in_a_folder_that_a_user_names_other_versions_stay(tmp_path: Path, monke
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(cache, "FOLDER", tmp_path / "minigrad-new")
     (tmp_path / "minigrad-old").mkdir()
-    with cache.kept_by_version():
+    with cache.cached_by_version():
         pass
     assert str(tmp_path) == numba.config.CACHE_DIR
     assert (tmp_path / "minigrad-old").exists()
