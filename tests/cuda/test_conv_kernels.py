@@ -1,4 +1,4 @@
-"""The convolutions on the GPU, launched through `minigrad.kernels.gpu`, against `minigrad.kernels.reference`."""
+"""The convolutions of `minigrad.kernels.gpu` equal those of `minigrad.kernels.reference`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def on_gpu(cupy: Any, x: np.ndarray) -> Any:
 
 
 def assert_close(actual: Any, expected: np.ndarray) -> None:
-    """Equal but for the roundings of sums in another order, in type too; made on the GPU, channels-last."""
+    """On the GPU, channels-last, of one dtype, and equal up to the rounding of sums in another order."""
     assert backend.is_gpu(actual)
     assert actual.dtype == expected.dtype
     assert actual.shape == expected.shape
@@ -92,7 +92,7 @@ def test_convolutions(cupy: Any, gpu: Any, order: str, geometry: Geometry, n: in
     check(cupy, gpu, geometry, n, channels, out, dtype)
 
 
-def test_no_channels_on_either_side(cupy: Any, gpu: Any) -> None:
+def test_zero_channels(cupy: Any, gpu: Any) -> None:
     for geometry in (DCGAN, PLAIN):
         check(cupy, gpu, geometry, 2, 0, 3)
         check(cupy, gpu, geometry, 2, 3, 0)
@@ -153,7 +153,7 @@ def test_channels_last_arrays_are_not_copied(cupy: Any, gpu: Any, monkeypatch: p
     gpu.conv2d_weight(x, g, DCGAN)
 
 
-def test_convolutions_mix_types_as_on_the_cpu(cupy: Any, gpu: Any) -> None:
+def test_convolutions_promote_dtypes_as_on_the_cpu(cupy: Any, gpu: Any) -> None:
     x, w, bias = normal(0, 2, 3, *DCGAN.image, dtype=np.float32), normal(1, 4, 3, *DCGAN.kernel), normal(2, 4)
     on = [on_gpu(cupy, a) for a in (x, w, bias)]
     assert_close(gpu.conv2d(*on, DCGAN), reference.conv2d(x, w, bias, DCGAN))
@@ -168,7 +168,7 @@ def test_convolutions_refuse_arrays_on_the_cpu(cupy: Any, gpu: Any) -> None:
             gpu.conv2d(*arguments, None, DCGAN)
 
 
-def test_one_nan_spoils_what_it_meets_and_nothing_else(cupy: Any, gpu: Any) -> None:
+def test_a_nan_reaches_what_depends_on_it_and_nothing_else(cupy: Any, gpu: Any) -> None:
     x, w = normal(0, 2, 3, *DCGAN.image), normal(1, 4, 3, *DCGAN.kernel)
     x[1, 2, 5, 0] = np.nan
     out = gpu.conv2d(on_gpu(cupy, x), on_gpu(cupy, w), None, DCGAN).get()
@@ -176,7 +176,7 @@ def test_one_nan_spoils_what_it_meets_and_nothing_else(cupy: Any, gpu: Any) -> N
 
 
 def test_a_step_of_convolutions_can_be_captured(cupy: Any, gpu: Any) -> None:
-    """After one run on the same stream."""
+    """After it has run once on the same stream."""
     x, w, bias = (on_gpu(cupy, normal(i, *shape)) for i, shape in enumerate([(2, 3, 8, 6), (4, 3, 4, 4), (4,)]))
 
     def step() -> Any:
@@ -190,7 +190,7 @@ def test_a_step_of_convolutions_can_be_captured(cupy: Any, gpu: Any) -> None:
             captured = step()
         finally:
             graph = stream.end_capture()
-        if graph is not None:  # a real GPU has only recorded the step
+        if graph is not None:  # a real GPU has only captured the step
             graph.launch(stream)
         stream.synchronize()
     np.testing.assert_allclose(captured.get(), expected, rtol=1e-12)
@@ -205,7 +205,7 @@ def weights(net: nn.Module) -> list[Any]:
     return [p.data for p in net.parameters() if p.ndim == 4]
 
 
-def test_weights_stay_channels_last_on_their_way_to_the_gpu_and_back(cupy: Any) -> None:
+def test_weights_moved_to_the_gpu_and_back_stay_channels_last(cupy: Any) -> None:
     net = convolutions()
     before = [w.copy() for w in weights(net)]
     for name in ("cupy", "numpy"):
@@ -232,7 +232,7 @@ def test_a_network_trains_as_on_the_cpu(cupy: Any) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 4, 3, 1), (8, 4, 1, 1), (1, 1, 3, 3), (8, 1, 3, 3)])
 def test_kernels_of_every_shape_can_be_optimized(cupy: Any, shape: tuple[int, ...]) -> None:
-    """Along axes of length 1 a new array has other strides than the one it is made like; it still lies the same."""
+    """Along axes of length 1, `empty_like` may give other strides; the layout is the same."""
     weight = mg.Tensor(on_gpu(cupy, normal(0, *shape)), requires_grad=True)
     before = weight.data.get()
     optim.Adam([weight], lr=0.1).step([mg.Tensor(cupy.ones(shape))])

@@ -1,4 +1,4 @@
-"""Every CUDA kernel, launched through `minigrad.kernels.gpu`, against `minigrad.kernels.reference`."""
+"""The CUDA kernels of `minigrad.kernels.gpu` equal `minigrad.kernels.reference`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from minigrad.layout import axes_in_memory
 
 quick = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 dtypes = st.sampled_from([np.float32, np.float64])
-# Sizes around the ends of a warp, a block of 256 threads and a chunk of 4096 elements.
+# Sizes around a warp, a block of 256 threads and a chunk of 4096 elements.
 sizes = st.sampled_from([0, 1, 2, 31, 33, 255, 256, 257, 1023, 4095, 4096, 4097, 8193])
 seeds = st.integers(0, 2**32 - 1)
 
@@ -31,7 +31,7 @@ def normal(seed: int, shape: Any, dtype: Any) -> np.ndarray:
 
 
 def assert_close(actual: Any, expected: np.ndarray, roundings: float = 16) -> None:
-    """Equal but for a few roundings, in type too, and made on the GPU."""
+    """On the GPU, of the same dtype, and equal up to a few roundings."""
     assert backend.is_gpu(actual)
     assert actual.dtype == expected.dtype
     tolerance = roundings * np.finfo(expected.dtype).eps
@@ -121,21 +121,21 @@ def test_shapes_are_broadcast(cupy: Any, gpu: Any, shapes: tuple) -> None:
     assert_close(actual, expected)
 
 
-def test_types_are_mixed_as_on_the_cpu(cupy: Any, gpu: Any) -> None:
+def test_dtypes_are_promoted_as_on_the_cpu(cupy: Any, gpu: Any) -> None:
     g, y = normal(0, 5, np.float32), normal(1, 5, np.float64)
     assert_close(gpu.tanh_backward(cupy.asarray(g), cupy.asarray(y)), reference.tanh_backward(g, y))
     assert gpu.leaky_relu(cupy.asarray(np.arange(3)), 0.5).dtype == np.float64
 
 
 def test_arrays_on_the_cpu_are_refused(cupy: Any, gpu: Any) -> None:
-    here, there = np.ones(3, np.float32), cupy.ones(3, np.float32)
-    for arguments in [(here, there), (there, here)]:
+    on_cpu, on_gpu = np.ones(3, np.float32), cupy.ones(3, np.float32)
+    for arguments in [(on_cpu, on_gpu), (on_gpu, on_cpu)]:
         with pytest.raises(TypeError, match="GPU"):
             gpu.tanh_backward(*arguments)
     with pytest.raises(TypeError, match="gradient is not"):
-        gpu.sgd([there], [here], [there.copy()], 0.1, 0.9, none_bad(cupy))
+        gpu.sgd([on_gpu], [on_cpu], [on_gpu.copy()], 0.1, 0.9, none_bad(cupy))
     with pytest.raises(TypeError, match="GPU"):
-        gpu.sgd([there], [there], [here], 0.1, 0.9, none_bad(cupy))
+        gpu.sgd([on_gpu], [on_gpu], [on_cpu], 0.1, 0.9, none_bad(cupy))
 
 
 def test_matmul(cupy: Any, gpu: Any) -> None:
@@ -170,7 +170,7 @@ OPTIMIZERS = {  # name -> how many arrays of state, the numbers
 def test_optimizers(
     cupy: Any, gpu: Any, order: str, name: str, parameters: list[tuple[int, Any]], seed: int, bad_share: float
 ) -> None:
-    """Several parameters of both types; elements with a bad gradient stay as they were and are counted."""
+    """Several parameters of both dtypes; elements with a bad gradient are not changed, but counted."""
     states, numbers = OPTIMIZERS[name]
     rng = np.random.default_rng(seed)
     params, grads, *state = ([normal(seed + j, n, dtype) for n, dtype in parameters] for j in range(2 + states))
@@ -187,10 +187,10 @@ def test_optimizers(
 
     assert counts.get().tolist() == expected_counts
     for actual, expected in zip(itertools.chain(*on_gpu), itertools.chain(*lists), strict=True):
-        assert_close(actual, expected, roundings=500)  # a step over the root of a small square is large
+        assert_close(actual, expected, roundings=500)  # dividing by the root of a small square amplifies rounding
 
 
-def test_optimizers_take_gradients_of_any_layout_and_type(cupy: Any, gpu: Any) -> None:
+def test_optimizers_accept_gradients_of_any_layout_and_dtype(cupy: Any, gpu: Any) -> None:
     p, v, g = normal(0, (3, 4), np.float32), np.zeros((3, 4), np.float32), normal(1, (4, 3), np.float64).T
     on_gpu = [cupy.asarray(p)], [cupy.asarray(np.ascontiguousarray(g.T)).T], [cupy.asarray(v)]
     gpu.sgd(*on_gpu, 0.1, 0.9, none_bad(cupy))
@@ -198,7 +198,7 @@ def test_optimizers_take_gradients_of_any_layout_and_type(cupy: Any, gpu: Any) -
     assert_close(on_gpu[0][0], p)
 
 
-def test_the_tables_of_addresses_are_kept_while_they_are_the_same(cupy: Any, gpu: Any) -> None:
+def test_a_table_of_addresses_is_cached_until_the_addresses_change(cupy: Any, gpu: Any) -> None:
     arrays, bad = [[cupy.ones(5, np.float32)] for _ in range(3)], none_bad(cupy)
     gpu.numbers._cached.cache_clear()
     gpu.sgd(*arrays, 0.1, 0.9, bad)
@@ -208,7 +208,7 @@ def test_the_tables_of_addresses_are_kept_while_they_are_the_same(cupy: Any, gpu
     assert gpu.numbers._cached.cache_info().misses == 2
 
 
-def test_both_sides_agree_on_the_size_of_a_chunk_and_of_what_a_launch_carries(gpu: Any) -> None:
+def test_python_and_cuda_agree_on_the_constants_of_optimizer_and_numbers(gpu: Any) -> None:
     assert f"const int CHUNK = {gpu.optimizer._CHUNK};" in gpu.launch.source("optimizer")
     assert f"const int WORDS = {gpu.numbers._WORDS};" in gpu.launch.source("numbers")
 
