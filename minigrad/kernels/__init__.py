@@ -1,4 +1,8 @@
-"""The heavy loops, once for each backend: `cpu` (numba), `gpu` (CUDA), and `reference` (NumPy), the oracle of the tests."""
+"""The heavy loops, once for each backend: `cpu` (numba) and `gpu` (CUDA).
+
+`reference` has the same functions in plain NumPy: to be read, and as the oracle of the tests.
+`interface.py` lists them.
+"""
 
 from typing import TYPE_CHECKING
 

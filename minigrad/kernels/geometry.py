@@ -70,7 +70,10 @@ class Geometry:
 
 
 def pair(value: int | Sequence[int], name: str, least: int = 1) -> Pair:
-    """One number for both axes, or one for each. `name` is for error messages, such as "conv2d: stride"."""
+    """One number for both axes, or one for each.
+
+    `name` is for error messages, such as "conv2d: stride".
+    """
     try:
         height, width = value if isinstance(value, Sequence) else (value, value)
         numbers = operator.index(height), operator.index(width)

@@ -12,7 +12,10 @@ import pytest
 
 @pytest.fixture(scope="module")
 def cupy() -> Iterator[Any]:
-    """The stand-in for CuPy, which runs kernels in the emulator. In `test_gpu.py` this fixture is the real CuPy."""
+    """The stand-in for CuPy, which runs kernels in the emulator.
+
+    In `test_gpu.py` this fixture is the real CuPy.
+    """
     if reason := cuda_emulator.why_not():
         pytest.skip(reason)
     with fake_cupy.installed() as module:

@@ -67,7 +67,10 @@ def thread_order(order: str) -> Iterator[None]:
 
 
 class Module:
-    """Compiled CUDA source. `sanitize` adds AddressSanitizer, which must be loaded before Python starts."""
+    """Compiled CUDA source.
+
+    `sanitize` adds AddressSanitizer, which must be loaded before Python starts.
+    """
 
     def __init__(
         self, code: str, options: Sequence[str] = (), name_expressions: Sequence[str] | None = None, sanitize: bool = False
@@ -117,7 +120,10 @@ class Kernel:
 
 
 def _type_name(argument: Any) -> str:
-    """The type's name as in the header. Like CuPy, a Python int counts as 8 bytes, a Python float as a double."""
+    """The type's name as in the header.
+
+    Like CuPy, a Python int counts as 8 bytes, a Python float as a double.
+    """
     dtype = np.asarray(argument).dtype
     return f"{dtype.kind}{dtype.itemsize}" + ("*" if isinstance(argument, np.ndarray) else "")
 

@@ -144,7 +144,10 @@ class ndarray:
 
 
 def _unwrap(x: Any) -> Any:
-    """Replaces stand-in arrays by their memory, at any depth of tuples, lists and dicts. NumPy arrays are refused."""
+    """Replaces stand-in arrays by their memory, at any depth of tuples, lists and dicts.
+
+    NumPy arrays are refused.
+    """
     if isinstance(x, ndarray):
         return x._memory
     if isinstance(x, np.ndarray):

@@ -20,7 +20,7 @@ def load_nvidia_dynamic_lib(name: str) -> types.SimpleNamespace:
 
 
 def capture(stream: int, record: Callable[[Callable[[], Any]], None] | None) -> None:
-    """Tell the library that this stream captures, and pass each of its launches to `record`; None ends the capture."""
+    """Tell the library that this stream captures. `record` gets each launch; None ends the capture."""
     global _recorder
     library = ctypes.CDLL(load_nvidia_dynamic_lib("cublas").abs_path)
     note = (lambda number: record(functools.partial(library.mock_run, number))) if record else 0

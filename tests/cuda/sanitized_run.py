@@ -1,4 +1,7 @@
-"""Run every kernel under AddressSanitizer, at sizes around multiples of threads, blocks and chunks. See test_emulator.py."""
+"""Run every kernel under AddressSanitizer, at sizes around multiples of threads, blocks and chunks.
+
+See test_emulator.py.
+"""
 
 import functools
 

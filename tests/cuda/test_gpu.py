@@ -75,7 +75,10 @@ def curve(case: Case, name: str, dtype: Any) -> np.ndarray:
 
 @pytest.mark.parametrize("which", CURVES)
 def test_the_first_fifty_losses_differ_from_the_cpu_by_no_more_than_float32_explains(cupy: Any, which: str) -> None:
-    """Training amplifies rounding. The CPU in float32 against float64 shows by how much; the GPU may differ ten times that."""
+    """Training amplifies rounding.
+
+    The CPU in float32 against float64 shows by how much; the GPU may differ ten times that.
+    """
     ways = (("numpy", np.float64), ("numpy", np.float32), ("cupy", np.float32))
     exact, on_cpu, on_gpu = (curve(CURVES[which], *way) for way in ways)
     scale = np.abs(exact).max()

@@ -20,7 +20,10 @@ def check(answer: tuple) -> Any:
 
 
 def buffer(size: int) -> bytes:
-    """A buffer for NVRTC to write to. One byte longer than needed: Python shares bytes objects of length one."""
+    """A buffer for NVRTC to write to.
+
+    One byte longer than needed: Python shares bytes objects of length one.
+    """
     return bytes(size + 1)
 
 

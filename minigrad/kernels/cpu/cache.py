@@ -27,7 +27,7 @@ FOLDER = Path(numba.config.CACHE_DIR or SOURCES / "__pycache__") / f"minigrad-{v
 
 @contextmanager
 def cached_by_version() -> Iterator[None]:
-    """Functions defined in this context are cached in FOLDER, or, if it cannot be written, where numba chooses."""
+    """Cache the functions defined in this context in FOLDER; where numba chooses, if it is read-only."""
     before = numba.config.CACHE_DIR
     if not before and not FOLDER.exists():
         for old in set(FOLDER.parent.glob("minigrad-*")) - {FOLDER}:  # another process may have just created it
@@ -40,5 +40,5 @@ def cached_by_version() -> Iterator[None]:
 
 
 def is_filled() -> bool:
-    """Whether there are compiled kernels on disk; otherwise the first step takes some seconds longer."""
+    """Whether compiled kernels are on disk; otherwise the first step takes some seconds longer."""
     return any(FOLDER.rglob("gemm.*.nbi"))

@@ -91,7 +91,7 @@ def _implicit_gemm(x: Array, weight: Array, bias: Array | None, geometry: Geomet
 
 
 def _has_few(shape: tuple[int, ...], geometry: Geometry) -> bool:
-    """Whether weights of this shape, (out, channels, ...), have few output channels, and rotating the kernel helps."""
+    """Whether weights (out, channels, ...) have few output channels, and rotating the kernel helps."""
     out, channels, *_ = shape
     if out >= min(FEW, channels) or geometry.stride != (1, 1):
         return False

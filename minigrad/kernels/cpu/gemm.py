@@ -46,7 +46,10 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array:
 
 
 def _flat(x: Array) -> tuple[Array, bool]:
-    """The matrix as flat memory, and whether it is stored by columns. A non-contiguous matrix is copied."""
+    """The matrix as flat memory, and whether it is stored by columns.
+
+    A non-contiguous matrix is copied.
+    """
     if x.flags.c_contiguous:
         return x.reshape(-1), False
     if x.flags.f_contiguous:
@@ -84,7 +87,10 @@ def _whole(a: Array, a_by_columns: bool, b: Array, b_by_columns: bool, bias: Arr
 def _product(
     a: Array, a_by_columns: bool, b: Array, b_by_columns: bool, bias: Array, c: Array, m: int, n: int, k: int, threads: int
 ) -> None:
-    """c = bias + a b on the flat memory of the matrices; `bias` is added to each row. Each thread has one rectangle."""
+    """c = bias + a b on the flat memory of the matrices; `bias` is added to each row.
+
+    Each thread has one rectangle.
+    """
     width = TILE_BYTES // a.itemsize
     across, down = (n + width - 1) // width, (m + ROWS - 1) // ROWS
     columns = _columns_of_grid(threads, across, down, a_by_columns)
@@ -101,7 +107,7 @@ def _rectangle(
     a: Array, a_by_columns: bool, b: Array, b_by_columns: bool, bias: Array, c: Array, m: int, n: int, k: int,
     top: int, bottom: int, left: int, right: int,
 ) -> None:  # fmt: skip
-    """One thread's work: the tiles of c in rows top .. bottom - 1 and columns left .. right - 1, counted in tiles."""
+    """One thread's work: rows top .. bottom - 1 and columns left .. right - 1 of tiles of c."""
     width = TILE_BYTES // a.itemsize
     a_col = ROWS if a_by_columns else 1
     a_rows, c_rows = np.arange(ROWS) * (1 if a_by_columns else k), np.arange(ROWS) * n
@@ -110,12 +116,12 @@ def _rectangle(
     if a_by_columns:
         pack_rows(a, m, top, strips)
     group = max(1, min(right - left, CACHE // (max(1, min(BLOCK, k)) * width)))  # panels that are packed together
-    room = np.empty(group * min(BLOCK, k) * width, a.dtype)
+    buffer = np.empty(group * min(BLOCK, k) * width, a.dtype)
     for p in range(0, max(k, 1), BLOCK):
         depth = min(BLOCK, k - p)
         for first in range(left, right, group):
             count = min(group, right - first)
-            panels = room[: count * depth * width].reshape(count, depth, width)
+            panels = buffer[: count * depth * width].reshape(count, depth, width)
             if b_by_columns:
                 for j in range(count):
                     start = (first + j) * width
@@ -136,7 +142,10 @@ def _rectangle(
 
 @numba.njit(cache=True)
 def pack_rows(x: Array, n: int, first: int, panels: Array) -> None:
-    """Pack x, stored by rows of n, into panels (count, k, width), from panel number `first` on; zeros beyond column n."""
+    """Pack x, stored by rows of n, into panels (count, k, width), from panel number `first` on.
+
+    Zeros fill the last panel beyond column n.
+    """
     count, k, width = panels.shape
     to = panels.reshape(-1)
     for p in range(k):

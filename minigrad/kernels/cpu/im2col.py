@@ -62,7 +62,7 @@ def conv_transpose(g: Array, w: Array, bias: Array, x: Array, n: int, out: int, 
 
 @numba.njit(cache=True)
 def _product(g: Array, first: int, panels: Array, block: Array, wide: int, out: int, count: int) -> None:
-    """block (count, wide) = g (count, out), from row `first` on, times panels (panels, out, width of a panel)."""
+    """block (count, wide) = g (count, out), from row `first` on, times panels (panels, out, width)."""
     width = panels.shape[2]
     zeros, first_row, one_run = np.zeros(width, g.dtype), np.zeros(ROWS, np.int64), np.zeros(2, np.int64)
     g_rows, rows = np.arange(ROWS) * out, np.arange(ROWS) * wide
@@ -114,12 +114,12 @@ def _weight_part(
     padded: Array, g: Array, w: Array, out: int, sizes: ConvSizes,
     first: int, last: int, left_panel: int, right_panel: int, top: int, bottom: int,
 ) -> None:  # fmt: skip
-    """Strips top .. bottom - 1 of some panels of w = g^T im2col(x), summed over positions first .. last - 1."""
+    """Strips and panels of w = g^T im2col(x), summed over positions first .. last - 1."""
     k, width, strips = sizes.kernel_h * sizes.kernel_w * sizes.channels, TILE_BYTES // g.itemsize, bottom - top
     block_panels = min(right_panel - left_panel, max(1, BLOCK // width))
     block_positions = min(last - first, CACHE // (block_panels * width))
     block = np.zeros(block_panels * width * block_positions, g.dtype)  # zeros: no NaN or denormal slows the unused columns
-    room = np.empty(strips * block_positions * ROWS, g.dtype)
+    buffer = np.empty(strips * block_positions * ROWS, g.dtype)
     zeros, first_row, one_run = np.zeros(width, g.dtype), np.zeros(ROWS, np.int64), np.zeros(2, np.int64)
     strip_rows, w_rows = np.arange(ROWS), np.arange(ROWS) * k
     for left in range(left_panel, right_panel, block_panels):
@@ -128,7 +128,7 @@ def _weight_part(
         for p in range(first, last, block_positions):
             count = min(block_positions, last - p)
             _im2col(padded, sizes, p, count, runs, width, block)
-            packed = room[: strips * count * ROWS].reshape(strips, count, ROWS)
+            packed = buffer[: strips * count * ROWS].reshape(strips, count, ROWS)
             pack_rows(g[p * out :], out, top, packed)
             for i in range(top, bottom):
                 for panel in range(left, right):
@@ -202,7 +202,7 @@ def _runs(sizes: ConvSizes, left: int, right: int, width: int, rows: int, longes
 
 @numba.njit(cache=True)
 def _im2col(x: Array, sizes: ConvSizes, first: int, count: int, runs: Array, width: int, block: Array) -> None:
-    """Copy what the window sees at `count` positions, from number `first` on, from padded images to the rows of a block."""
+    """Copy what the window sees at positions first .. first + count - 1 to the rows of a block."""
     for row in range(count):
         start = _corner(sizes, first + row)
         for r in range(len(runs)):
@@ -211,7 +211,7 @@ def _im2col(x: Array, sizes: ConvSizes, first: int, count: int, runs: Array, wid
 
 @numba.njit(cache=True)
 def _col2im(block: Array, sizes: ConvSizes, first: int, count: int, runs: Array, width: int, x: Array) -> None:
-    """Add the rows of a block onto the padded images, each where the window is at its position: the transpose of `_im2col`."""
+    """Add the rows of a block back to the padded images: the transpose of `_im2col`."""
     for row in range(count):
         start = _corner(sizes, first + row)
         for r in range(len(runs)):

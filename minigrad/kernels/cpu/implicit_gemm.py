@@ -36,7 +36,10 @@ def conv(
     x: Array, w: Array, bias: Array, y: Array, sizes: ImplicitGemmSizes, classes: Array, runs: Array, transposed: bool,
     threads: int,
 ) -> None:  # fmt: skip
-    """y = bias + sums over the taps, class by class (see `taps`). Threads share the tiles, weighted by their taps."""
+    """y = bias + sums over the taps, class by class (see `taps`).
+
+    Threads share the tiles, weighted by their taps.
+    """
     n = sizes.n
     packed = _pack_weights(w, sizes.depth, sizes.out, sizes.taps, transposed)
     padded = pad(x, n, sizes.depth, sizes.source_h, sizes.source_w, sizes.margin_h, sizes.margin_w)
@@ -62,7 +65,10 @@ def _tiles_before(cost: int, of_each: int, tiles: int) -> int:
 
 @numba.njit(parallel=True, cache=True)
 def _pack_weights(w: Array, depth: int, out: int, taps: int, transposed: bool) -> Array:
-    """The weights (taps depth, out) as panels; they are stored as (out, taps, depth), transposed as (depth, taps, out)."""
+    """The weights (taps depth, out) as panels.
+
+    They are stored as (out, taps, depth), those of a transposed convolution as (depth, taps, out).
+    """
     width = TILE_BYTES // w.itemsize
     panels, k = (out + width - 1) // width, taps * depth
     packed = np.empty((panels, k, width), w.dtype)
@@ -109,7 +115,10 @@ def _conv_class(
 
 @numba.njit(cache=True)
 def _row_offsets(one: Any, sizes: ImplicitGemmSizes, first: int, x_rows: Array, y_rows: Array) -> int:
-    """Fill in where targets of a class, from number `first` on, begin in y, and what they see in x. Returns their count."""
+    """Fill in where targets of a class, from number `first` on, begin in y, and what they see in x.
+
+    Returns their count.
+    """
     x_offsets, y_offsets = x_rows.reshape(-1), y_rows.reshape(-1)
     image, place = first // (one.down * one.across), first % (one.down * one.across)
     i, j = place // one.across, place % one.across
@@ -127,7 +136,10 @@ def _row_offsets(one: Any, sizes: ImplicitGemmSizes, first: int, x_rows: Array, 
 
 @numba.njit(parallel=True, cache=True)
 def conv_weight(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes, threads: int) -> None:
-    """(O, C) at each tap = g^T (O, P) x (P, C), of the pixels it sees. Each thread takes some of the tiles, in order."""
+    """(O, C) at each tap = g^T (O, P) x (P, C), of the pixels it sees.
+
+    Each thread takes some of the tiles, in order.
+    """
     channels, rows, columns = sizes.channels, sizes.rows, sizes.columns
     width = TILE_BYTES // x.itemsize
     taps, panels, strips = sizes.kernel_h * sizes.kernel_w, channels // width, (out + ROWS - 1) // ROWS
@@ -143,10 +155,10 @@ def conv_weight(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes
         count = -(-last // (taps * panels)) - top
         runs, counts, lengths = np.empty((taps, lines, 2), np.int64), np.empty(taps, np.int64), np.empty(taps, np.int64)
         g_rows, w_rows = np.arange(ROWS), np.arange(ROWS) * (taps * channels)
-        room = np.empty(count * lines * columns * ROWS, g.dtype)
+        buffer = np.empty(count * lines * columns * ROWS, g.dtype)
         for first_line in range(0, n * rows, lines):
             height = min(lines, n * rows - first_line)
-            packed = room[: count * height * columns * ROWS].reshape(count, height * columns, ROWS)
+            packed = buffer[: count * height * columns * ROWS].reshape(count, height * columns, ROWS)
             pack_rows(g[first_line * columns * out :], out, top, packed)
             for tap in range(taps):
                 counts[tap], lengths[tap] = _tap_runs(sizes, tap, first_line, height, runs[tap])

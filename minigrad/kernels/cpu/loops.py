@@ -34,12 +34,15 @@ class Loop:
 
 
 def in_c_order(x: Array) -> Array:
-    """The array itself if it is C-contiguous, else a copy. (`np.ascontiguousarray` would lose a captured array's type.)"""
+    """The array itself if it is C-contiguous, else a copy.
+
+    (`np.ascontiguousarray` would lose a captured array's type.)
+    """
     return x if x.flags.c_contiguous else x.copy()
 
 
 def flat(arrays: Sequence[Array]) -> list[Array]:
-    """Arrays of one shape as flat memory in the first one's order: views, or copies where the strides differ."""
+    """Arrays of one shape as flat memory in the first one's order: views, or copies if strides differ."""
     first = arrays[0]
     return [(a if a.strides == first.strides else _like(first, a)).ravel("K") for a in arrays]
 

@@ -126,7 +126,7 @@ def _merge(x: Array, total: Array, squares: Array, mean: Array, var: Array) -> N
 
 @Loop
 def _sum_distances(x: Array, total: Array, squares: Array) -> None:
-    """total, squares (groups, blocks, channels) += each block's sums of d and d^2, d the distance from its first row."""
+    """total, squares (groups, blocks, channels) += sums of d and d^2, d the distance from the block's first row."""
     groups, rows, channels = x.shape
     blocks = total.shape[1]
     for i in numba.prange(groups * blocks):

@@ -1,4 +1,7 @@
-"""Max-pooling on the CPU. Threads share the images; the inner loops run over the channels, contiguous in memory."""
+"""Max-pooling on the CPU.
+
+Threads share the images; the inner loops run over the channels, contiguous in memory.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sizes of a convolution as compiled loops take them: plain ints with names. numba passes each field by value."""
+"""The sizes of a convolution as compiled loops take them: NamedTuples of plain ints."""
 
 from __future__ import annotations
 

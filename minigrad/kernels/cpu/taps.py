@@ -114,7 +114,10 @@ def _sizes(geometry: Geometry, axis: int, transposed: bool) -> tuple[int, int]:
 
 
 def _axis(geometry: Geometry, axis: int, transposed: bool, margin: int) -> Axis:
-    """The targets along one axis. In a transposed convolution, each remainder modulo the stride is a grid of its own."""
+    """The targets along one axis.
+
+    In a transposed convolution, each remainder modulo the stride is a grid of its own.
+    """
     targets, pixels = _sizes(geometry, axis, transposed)
     step = geometry.stride[axis] if transposed else 1
     stretches: list[Stretch] = []

@@ -141,7 +141,10 @@ def multiply_tile(
 
 @intrinsic
 def copy_row(typingctx: Any, like: Any, source: Any, start: Any, count: Any, target: Any, place: Any, width: Any) -> Any:
-    """target[place : place + width] = source[start : start + count], then zeros; width is at most VECTORS * lanes."""
+    """target[place : place + width] = source[start : start + count], then zeros.
+
+    width is at most VECTORS * lanes.
+    """
     signature = types.void(like, _pointer, _integer, _integer, _pointer, _integer, _integer)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:

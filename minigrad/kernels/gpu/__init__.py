@@ -1,4 +1,7 @@
-"""The kernels on the GPU: CUDA C++ (the .cu files here) and cuBLAS. `reference` has the same functions, to be read."""
+"""The kernels on the GPU: CUDA C++ (the .cu files here) and cuBLAS.
+
+`reference` has the same functions, to be read.
+"""
 
 from minigrad.kernels.gpu.conv import conv2d, conv2d_weight, conv_transpose2d
 from minigrad.kernels.gpu.elementwise import leaky_relu, leaky_relu_backward, tanh_backward

@@ -62,7 +62,7 @@ def conv2d_weight(x: Array, g: Array, geometry: Geometry) -> Array:
 
 
 def _prepared(*arrays: Array | None) -> list[Array]:
-    """The arrays that are not None in one dtype; those with four axes as (n, height, width, channels), C-contiguous."""
+    """The arrays that are not None, in one dtype; 4-d ones as C-contiguous (n, height, width, channels)."""
     one_type = of_one_type([a for a in arrays if a is not None])
     return [by_pixel(a) if a.ndim == 4 else a for a in one_type]
 
@@ -86,7 +86,7 @@ def _pieces(x: Array, geometry: Geometry) -> Iterator[slice]:
 
 
 def _is_one_by_one(geometry: Geometry) -> bool:
-    """Whether the window sees exactly one pixel at each position, so that im2col would only copy the image."""
+    """Whether the window is one pixel at each position, so that im2col would only copy the image."""
     return geometry.kernel == geometry.stride == (1, 1) and geometry.padding == (0, 0)
 
 
@@ -107,7 +107,7 @@ def _empty_columns(x: Array, geometry: Geometry) -> Array:
 
 
 def _launch(name: str, x: Array, columns: Array, geometry: Geometry, places: Size, numbers: int) -> None:
-    """Run im2col or col2im, which writes this many numbers at each of `places` (positions or pixels) of each image."""
+    """Run im2col or col2im: so many numbers at each of `places`, the positions or pixels of an image."""
     if x.size:
         lanes = min(THREADS, 1 << (numbers - 1).bit_length())
         grid = blocks(places.height * places.width, THREADS // lanes), blocks(len(x), 1)

@@ -92,7 +92,10 @@ class _Operand(NamedTuple):
 
 
 def _operand(x: Array) -> _Operand:
-    """x itself if stored by rows or by columns, else a copy. The stride of an axis of length 1 does not matter."""
+    """x itself if stored by rows or by columns, else a copy.
+
+    The stride of an axis of length 1 does not matter.
+    """
     rows, columns = x.shape[-2:]
     down, across = (step // x.itemsize for step in x.strides[-2:])
     if (columns == 1 or across == 1) and (rows == 1 or down >= columns):

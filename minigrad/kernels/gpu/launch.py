@@ -60,7 +60,10 @@ def blocks(work: int, per_block: int) -> int:
 
 
 def of_one_type(arrays: Sequence[Array]) -> list[Array]:
-    """The arrays as float32 if all are, else as float64. TypeError if one is not on the GPU (CuPy would copy it silently)."""
+    """The arrays as float32 if all are, else as float64.
+
+    TypeError if one is not on the GPU (CuPy would copy it silently).
+    """
     if not all(isinstance(a, cupy.ndarray) for a in arrays):
         raise TypeError(f"the arrays must all be on the GPU, and are {', '.join(str(type(a)) for a in arrays)}")
     dtype = np.float32 if all(a.dtype == np.float32 for a in arrays) else np.float64

@@ -26,13 +26,13 @@ Array = Any
 
 
 def conv2d(x: Array, weight: Array, bias: Array | None, geometry: Geometry) -> Array:
-    """Images (n, in, h, w), weights (out, in, kh, kw) and a bias (out,) to (n, out, rows, columns), a number per position."""
+    """Images (n, in, h, w), weights (out, in, kh, kw) and a bias (out,) to (n, out, rows, columns)."""
     y = np.einsum("nijabc,ocab->noij", im2col(x, geometry), weight)
     return y if bias is None else y + bias[:, None, None]
 
 
 def conv_transpose2d(g: Array, weight: Array, bias: Array | None, geometry: Geometry) -> Array:
-    """(n, out, rows, columns) and weights (out, in, kh, kw) to images (n, in, h, w); a bias (in,) is added."""
+    """(n, out, rows, columns), weights (out, in, kh, kw) and a bias (in,) to images (n, in, h, w)."""
     x = col2im(np.einsum("noij,ocab->nijabc", g, weight), geometry)
     return x if bias is None else x + bias[:, None, None]
 
@@ -51,7 +51,7 @@ def im2col(x: Array, geometry: Geometry) -> Array:
 
 
 def col2im(columns: Array, geometry: Geometry) -> Array:
-    """Images in which each pixel is the sum of all numbers that stand at its place: the transpose of `im2col`."""
+    """Add what the window sees at each position back to the images: the transpose of `im2col`."""
     out = np.zeros((len(columns), columns.shape[-1], *geometry.image), columns.dtype)
     for i, j, a, b, y, z in _taps_on_pixels(geometry):
         out[:, :, y, z] += columns[:, i, j, a, b]
@@ -59,7 +59,7 @@ def col2im(columns: Array, geometry: Geometry) -> Array:
 
 
 def _taps_on_pixels(geometry: Geometry) -> Iterator[tuple[int, int, int, int, int, int]]:
-    """Every (i, j, a, b, y, z) such that at position (i, j) tap (a, b) is on pixel (y, z), inside the image."""
+    """Every (i, j, a, b, y, z) for which tap (a, b) at position (i, j) is on pixel (y, z) of the image."""
     for i, j, a, b in np.ndindex(*geometry.positions, *geometry.kernel):
         y = i * geometry.stride[0] - geometry.padding[0] + a * geometry.dilation[0]
         z = j * geometry.stride[1] - geometry.padding[1] + b * geometry.dilation[1]

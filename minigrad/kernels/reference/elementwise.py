@@ -15,7 +15,10 @@ def leaky_relu(x: Array, slope: float) -> Array:
 
 
 def leaky_relu_backward(g: Array, y: Array, slope: float) -> Array:
-    """The gradient of x, from the output y: g where y > 0, else slope * g (with slope 0 that is 0, even for infinite g)."""
+    """The gradient of x, from the output y: g where y > 0, else slope * g.
+
+    With slope 0 that is 0 even for infinite g.
+    """
     return np.where(y > 0, g, g * slope if slope else 0)
 
 

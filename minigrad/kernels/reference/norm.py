@@ -15,7 +15,10 @@ Array = Any
 
 
 def normalize(x: Array, weight: Array | None, bias: Array | None, eps: float) -> tuple[Array, Array, Array]:
-    """y = xhat * weight + bias with xhat = (x - mean) / sqrt(var + eps). Returns y, mean, var; None is weight 1, bias 0."""
+    """y = xhat * weight + bias with xhat = (x - mean) / sqrt(var + eps).
+
+    Returns y, mean, var; None is weight 1, bias 0.
+    """
     mean, var = x.mean(axis=1), x.var(axis=1)
     y = standardized(x, mean, var, eps)
     y = y if weight is None else y * weight
@@ -28,14 +31,14 @@ def standardized(x: Array, mean: Array, var: Array, eps: float) -> Array:
 
 
 def normalize_sums(g: Array, x: Array, mean: Array, var: Array, eps: float) -> tuple[Array, Array]:
-    """The sums over the rows of g and of g * xhat, (groups, channels): each group's gradients of bias and weight."""
+    """The sums over the rows of g and g * xhat, (groups, channels): the gradients of bias and weight."""
     return g.sum(axis=1), (g * standardized(x, mean, var, eps)).sum(axis=1)
 
 
 def normalize_backward(
     g: Array, x: Array, weight: Array | None, mean: Array, var: Array, eps: float, sum_g: Array, sum_g_xhat: Array
 ) -> Array:
-    """The gradient of x: weight / std (g - mean(g) - xhat mean(g xhat)), with the means over the rows from the sums."""
+    """The gradient of x: weight / std (g - mean(g) - xhat mean(g xhat)), means over the rows."""
     rows = x.shape[1]
     xhat = standardized(x, mean, var, eps)
     dx = (g - sum_g[:, None] / rows - xhat * sum_g_xhat[:, None] / rows) / np.sqrt(var[:, None] + eps)
@@ -43,5 +46,5 @@ def normalize_backward(
 
 
 def affine(x: Array, scale: Array, shift: Array) -> Array:
-    """x * scale + shift, both (channels,): normalisation by running statistics, folded into one product."""
+    """x * scale + shift, both (channels,): normalisation by running statistics."""
     return x * scale + shift

@@ -21,7 +21,7 @@ Index = tuple[int, int, int, int]  # image, channel, row, column
 
 
 def max_pool_pick(h: Array, x: Array, geometry: Geometry) -> Array:
-    """h at the place of the largest x in each window: images h and x (n, c, h, w) to (n, c, rows, columns)."""
+    """h at the place of the largest x in each window: two images (n, c, h, w) to (n, c, rows, columns)."""
     y = np.empty((len(x), *geometry.positions, x.shape[1]), h.dtype).transpose(0, 3, 1, 2)
     for window, maximum in _maxima(x, geometry):
         y[window] = h[maximum]
@@ -29,7 +29,7 @@ def max_pool_pick(h: Array, x: Array, geometry: Geometry) -> Array:
 
 
 def max_pool_place(g: Array, x: Array, geometry: Geometry) -> Array:
-    """The transpose of `max_pool_pick`: zeros, plus each window's number in g at the place of its largest x."""
+    """Zeros, plus each window's g at the place of its largest x: the transpose of `max_pool_pick`."""
     y = np.zeros((len(x), *geometry.image, x.shape[1]), g.dtype).transpose(0, 3, 1, 2)
     for window, maximum in _maxima(x, geometry):
         y[maximum] += g[window]

@@ -1,4 +1,4 @@
-"""The convolutions on the CPU equal the reference, in particular at sizes around those of vectors and blocks."""
+"""The convolutions on the CPU equal the reference, also at sizes around those of vectors and blocks."""
 
 from __future__ import annotations
 

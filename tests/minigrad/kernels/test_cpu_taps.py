@@ -1,4 +1,4 @@
-"""A plan covers every target once, and lets it see the taps and pixels that the definition of a convolution says."""
+"""A plan has every target once, with the taps and pixels that the definition of a convolution says."""
 
 from __future__ import annotations
 
