@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.kernels.interface import Kernels
 from minigrad.layout import keeping_layout
 from minigrad.recorded import Recorded
 from minigrad.recorder import here
@@ -52,7 +53,7 @@ def name_of(x: Array) -> str:
     return "cupy" if is_gpu(x) else "numpy"
 
 
-def kernels(x: Array) -> ModuleType:
+def kernels(x: Array) -> Kernels:
     """The kernel module for the array's type: `minigrad.kernels.cpu` or `minigrad.kernels.gpu`."""
     return kernels_named(name_of(x))
 

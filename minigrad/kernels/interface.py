@@ -1,18 +1,41 @@
 """The kernel contract: the functions that `reference`, `cpu` and `gpu` all have, with their types.
 
 mypy checks each of the three packages against `Kernels` (see `kernels/__init__.py`), and a test
-compares the parameters' names. What each function computes is written at the reference's function
-of the same name, in NumPy. All images are (n, channels, height, width), in memory channels-last;
-results are new arrays of the inputs' common dtype.
+compares the parameters' names. The reference's function of the same name shows what each one
+computes. Images are (n, channels, height, width), in memory channels-last. Results are new arrays
+of the inputs' common dtype; only the optimizers work in place.
+
+Numbers that may change from step to step come from a function `read`: a captured step calls it
+again at each replay.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from minigrad.kernels.geometry import Geometry
 
 Array = Any  # numpy.ndarray, or cupy.ndarray, which is not installed everywhere
+
+
+class SGDNumbers(NamedTuple):
+    lr: float
+    momentum: float
+
+
+class AdamNumbers(NamedTuple):
+    lr: float
+    beta1: float
+    beta2: float
+    eps: float
+    step: int  # 1 in the first step
+
+
+class RMSpropNumbers(NamedTuple):
+    lr: float
+    alpha: float
+    eps: float
 
 
 class Kernels(Protocol):
@@ -59,3 +82,38 @@ class Kernels(Protocol):
     def leaky_relu_backward(self, g: Array, y: Array, slope: float) -> Array: ...
 
     def tanh_backward(self, g: Array, y: Array) -> Array: ...
+
+    # Optimizers: they update params and state in place. An element with a NaN or infinite gradient
+    # is skipped, and counted in bad[k], for parameter k.
+
+    def sgd(
+        self,
+        params: Sequence[Array],
+        grads: Sequence[Array],
+        velocity: Sequence[Array],
+        read: Callable[[], SGDNumbers],
+        bad: Array,
+    ) -> None: ...
+
+    def adam(
+        self,
+        params: Sequence[Array],
+        grads: Sequence[Array],
+        first: Sequence[Array],
+        second: Sequence[Array],
+        read: Callable[[], AdamNumbers],
+        bad: Array,
+    ) -> None: ...
+
+    def rmsprop(
+        self,
+        params: Sequence[Array],
+        grads: Sequence[Array],
+        square: Sequence[Array],
+        read: Callable[[], RMSpropNumbers],
+        bad: Array,
+    ) -> None: ...
+
+    # Random bits, uint32; read() is the seed and the first counter
+
+    def philox(self, read: Callable[[], tuple[int, int]], count: int) -> Array: ...

@@ -25,7 +25,7 @@ def parameters(function: Callable) -> list[str]:
 
 
 def check(kernels: ModuleType) -> None:
-    assert set(kernels.__all__) >= set(CONTRACT)
+    assert set(kernels.__all__) == set(CONTRACT)
     for name, declared in CONTRACT.items():
         assert parameters(getattr(kernels, name)) == parameters(declared), name
 
