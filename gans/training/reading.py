@@ -22,7 +22,7 @@ class Reading:
         there = [value.data.reshape(1) for row in rows for value in row.values() if backend.is_gpu(value.data)]
         if there:
             joined = backend.array_module(*there).concatenate(there)
-            self.arrive = backend.kernels(joined).numbers.receive(joined)
+            self.arrive = backend.kernels_named("cupy").numbers.receive(joined)
 
     @property
     def is_here(self) -> bool:

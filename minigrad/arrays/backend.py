@@ -11,14 +11,16 @@ import functools
 import importlib
 import sys
 from collections.abc import Sequence
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minigrad.arrays import hooks
 from minigrad.arrays.gpu import BackendError, cupy_module, why_no_gpu
 from minigrad.arrays.layout import keeping_layout
+
+if TYPE_CHECKING:
+    from minigrad.kernels.interface import Kernels
 
 Array = Any
 NAMES = ("numpy", "cupy")
@@ -48,13 +50,13 @@ def name_of(x: Array) -> str:
     return "cupy" if is_gpu(x) else "numpy"
 
 
-def kernels(x: Array) -> ModuleType:
+def kernels(x: Array) -> Kernels:
     """The kernel module for the array's type: `minigrad.kernels.cpu` or `minigrad.kernels.gpu`."""
     return kernels_named(name_of(x))
 
 
 @functools.cache
-def kernels_named(name: str) -> ModuleType:
+def kernels_named(name: str) -> Any:
     """The kernel module of a backend, imported on first use: importing numba takes a third of a second."""
     return importlib.import_module({"numpy": "minigrad.kernels.cpu", "cupy": "minigrad.kernels.gpu"}[name])
 

@@ -144,7 +144,8 @@ def _plain(x: Any) -> Any:
 def each(function: Callable[[Any], Any], x: Any) -> Any:
     """Apply the function to x, or to each part of a tuple, list or dictionary."""
     if isinstance(x, tuple | list):
-        return (list if isinstance(x, list) else tuple)(each(function, part) for part in x)
+        parts = [each(function, part) for part in x]
+        return parts if isinstance(x, list) else type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)  # NamedTuples stay
     if isinstance(x, dict):
         return {key: each(function, part) for key, part in x.items()}
     return function(x)

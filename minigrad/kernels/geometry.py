@@ -1,6 +1,6 @@
-"""`Geometry`: how a window slides over an image. Convolutions, their gradients and pooling share one.
+"""`Geometry`: how a window slides over an image. A convolution, its gradients and pooling share one.
 
-Below it are the checks of numbers that a user gives, each with the sentence that refuses all others.
+Below it are checks of the numbers that a user passes, each with its error message.
 """
 
 from __future__ import annotations
@@ -12,28 +12,29 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import NamedTuple
 
-Pair = tuple[int, int]  # along the height, along the width
+Pair = tuple[int, int]  # along the height and the width
 
 
 class Size(NamedTuple):
-    """Height and width in pixels, or a count of positions in both directions."""
+    """The height and width of an image in pixels, or the rows and columns of positions."""
 
     height: int
     width: int
 
 
-ALL = Size(0, 0)  # stands for as many positions as there are
+ALL = Size(0, 0)  # stands for every position there is room for
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """A window of kernel[0] x kernel[1] taps, `dilation` pixels apart, put onto an image at every `stride`-th place.
+    """A window of kernel[0] x kernel[1] taps, `dilation` pixels apart, that moves over an image by `stride` pixels.
 
-    The image counts as having `padding` more pixels on each side. At position (i, j) tap (a, b) sees the pixel
+    The image is padded by `padding` pixels on each side. At position (i, j), tap (a, b) is on pixel
     (i stride[0] - padding[0] + a dilation[0], j stride[1] - padding[1] + b dilation[1]).
 
-    `positions` says how many places the window takes, downwards and across: all that there are, by default. A transposed
-    convolution that makes a larger image than it has positions for leaves some at the end out.
+    `positions` are the rows and columns of positions that the window takes; by default all that
+    fit. Fewer make sense for a transposed convolution with output padding, whose image is larger
+    than its positions need.
 
     Raises
     ------
@@ -53,23 +54,26 @@ class Geometry:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be {least} or more")
         if min(self.image) < 1:
             raise ValueError(f"images of {tuple(self.image)} have no pixels")
-        there = Size(self._along(0), self._along(1))
+        room = Size(self._along(0), self._along(1))
         if self.positions is ALL:
-            object.__setattr__(self, "positions", there)  # as a frozen dataclass sets its fields
-        if not all(1 <= n <= most for n, most in zip(self.positions, there, strict=True)):
+            object.__setattr__(self, "positions", room)  # the way to set a field of a frozen dataclass
+        if not all(1 <= n <= most for n, most in zip(self.positions, room, strict=True)):
             raise ValueError(
                 f"the kernel {self.kernel} (dilation {self.dilation}) does not fit into images of {tuple(self.image)} with "
                 f"padding {self.padding}"
             )
 
     def _along(self, axis: int) -> int:
-        """How many places there are."""
+        """How many positions fit along an axis."""
         free = self.image[axis] + 2 * self.padding[axis] - self.dilation[axis] * (self.kernel[axis] - 1) - 1
         return free // self.stride[axis] + 1
 
 
 def pair(value: int | Sequence[int], name: str, least: int = 1) -> Pair:
-    """A number for both directions, or one for each; `name` says in errors whose it is, "conv2d: stride"."""
+    """One number for both axes, or one for each.
+
+    `name` is for error messages, such as "conv2d: stride".
+    """
     try:
         height, width = value if isinstance(value, Sequence) else (value, value)
         numbers = operator.index(height), operator.index(width)
@@ -81,14 +85,14 @@ def pair(value: int | Sequence[int], name: str, least: int = 1) -> Pair:
 
 
 def whole(value: int, name: str, least: int = 1) -> int:
-    """The number, if it is a whole one and not less than `least`."""
+    """The number as an int; ValueError unless it is an integer of at least `least`."""
     if not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} is {value!r}; it must be a whole number, {least} or more")
     return int(value)
 
 
 def real(value: float, name: str) -> float:
-    """The number, if it is finite and not negative."""
+    """The number as a float; ValueError unless it is finite and not negative."""
     if not isinstance(value, Real) or not 0 <= value < math.inf:
         raise ValueError(f"{name} is {value!r}; it must be a finite number, 0 or more")
     return float(value)

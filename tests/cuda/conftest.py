@@ -1,4 +1,4 @@
-"""Fixtures of the tests of CUDA code."""
+"""Fixtures for the tests of CUDA code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ import pytest
 
 @pytest.fixture(scope="module")
 def cupy() -> Iterator[Any]:
-    """CuPy's stand-in, on which kernels run in the emulator. `test_gpu.py` has the real one under this name."""
+    """The stand-in for CuPy, which runs kernels in the emulator.
+
+    In `test_gpu.py` this fixture is the real CuPy.
+    """
     if reason := cuda_emulator.why_not():
         pytest.skip(reason)
     with fake_cupy.installed() as module:
@@ -21,6 +24,6 @@ def cupy() -> Iterator[Any]:
 
 @pytest.fixture(scope="module", params=cuda_emulator.ORDERS)
 def order(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The test runs with the threads of each block in each of three orders."""
+    """Runs the test three times, with the threads of each block in another order."""
     with cuda_emulator.thread_order(request.param):
         yield request.param

@@ -1,10 +1,12 @@
-// The CUDA C++ that our kernels are written in, for g++: kernels run on the CPU, on NumPy's memory, without a GPU.
+// CUDA C++ for g++, as much of it as our kernels use: they run on the CPU, on NumPy's memory, without a GPU.
 //
-// Blocks run one after another. The threads of a block are fibers (ucontext) of one thread of the operating system: each
-// runs until it waits at a barrier or returns, then the next one runs. So the only freedom is the order, which the caller
-// chooses: a kernel that lacks a barrier gives another result in at least one of forward, reverse and shuffled order.
+// Blocks run one after another. The threads of a block are fibers (ucontext) of one thread of the
+// operating system: each runs until it waits at a barrier or returns, then the next one runs. So
+// only the order of the threads varies, and the caller chooses it: a kernel that lacks a barrier
+// gives a different result in at least one of forward, reverse and shuffled order.
 //
-// Tensor cores: a kernel file wraps its PTX in `#ifdef __CUDACC__`, in functions named as at the end of part 3.
+// Tensor cores: a kernel file wraps its PTX in `#ifdef __CUDACC__`, in functions named as at the
+// end of part 3.
 #pragma once
 #include <math.h>
 #include <stdint.h>
@@ -23,7 +25,7 @@
 #include <utility>
 #include <vector>
 
-// ---------------------------------------------------------------- 1. Words and types of the language
+// ---------------------------------------------------------------- 1. Keywords and types of the language
 
 #define __global__
 #define __device__
@@ -65,7 +67,7 @@ constexpr size_t STACK_BYTES = 128 << 10;
 
 enum class State { ready, at_block_barrier, at_warp_barrier, returned };
 
-struct Slot { unsigned char bytes[32]; };  // what a thread shows to the other threads of its warp
+struct Slot { unsigned char bytes[32]; };  // what a thread shares with the other threads of its warp
 
 struct Thread {
     ucontext_t context;
@@ -83,7 +85,7 @@ struct Thread {
     void sync_block() { wait(State::at_block_barrier); }
     void sync_warp(unsigned lanes = 0xffffffffu) { mask = lanes, wait(State::at_warp_barrier); }
 
-    // Every thread shows a value, `read` looks at the others' values, and nobody goes on before all have looked.
+    // Every thread shares a value, `read` reads the others' values, and all wait until all have read.
     template <typename T, typename Read>
     auto exchange(unsigned lanes, const T& value, Read read);
     template <typename T>
@@ -109,7 +111,7 @@ struct Thread {
   private:
     unsigned segment(int width) const { return lane() / width * width; }
     template <typename T>
-    T take(unsigned lanes, T value, unsigned source, int width) {  // outside of its segment a thread reads itself
+    T take(unsigned lanes, T value, unsigned source, int width) {  // outside its segment a thread reads its own value
         const unsigned from = source / width * width == segment(width) ? source : lane();
         return exchange(lanes, value, [&] { return value_of<T>(from); });
     }
@@ -230,8 +232,9 @@ inline float __uint_as_float(unsigned x) { return emulator_same_bits<float>(x); 
 // cvt.rna.tf32.f32: the upper 19 bits of a float, rounded to nearest.
 inline unsigned to_tf32(float x) { return (__float_as_uint(x) + 0x1000u) & 0xffffe000u; }
 
-// mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32: D (16 x 8) += A (16 x 8) B (8 x 8) by the 32 threads of a warp.
-// Each lane holds 4 elements of A, 2 of B and 4 of D: PTX ISA, "Matrix fragments for mma.m16n8k8".
+// mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32: D (16 x 8) += A (16 x 8) B (8 x 8) by the 32
+// threads of a warp. Each lane holds 4 elements of A, 2 of B and 4 of D: PTX ISA, "Matrix fragments
+// for mma.m16n8k8".
 inline void emulator::Thread::mma_m16n8k8_tf32(float* d, const unsigned* a, const unsigned* b) {
     struct Fragments { unsigned a[4], b[2]; } mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
     auto number = [](unsigned bits) { return __uint_as_float(bits & 0xffffe000u); };
@@ -345,7 +348,7 @@ inline void run_block(unsigned order, char* stacks) {
     }
 }
 
-// Run the kernel with arguments given by address; what went wrong, or "".
+// Run the kernel with arguments passed by address. Returns an error message, or "".
 template <typename... Parameters>
 const char* launch(void (*kernel)(Parameters...), const unsigned* grid, const unsigned* block, size_t shared_bytes,
                    unsigned order, void** arguments) {
@@ -368,7 +371,8 @@ const char* launch(void (*kernel)(Parameters...), const unsigned* grid, const un
     return error.c_str();
 }
 
-// A parameter's type as NumPy writes it: "f4", "V64" for a struct, with * for a pointer; "any*" for one to anything but numbers.
+// A parameter's type as NumPy writes it: "f4", "V64" for a struct, "f4*" for a pointer to numbers,
+// "any*" for another pointer.
 template <typename T>
 std::string type_name() {
     if constexpr (std::is_pointer_v<T>) {

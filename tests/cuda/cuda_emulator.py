@@ -1,9 +1,10 @@
-"""Runs CUDA kernels on the CPU: g++ compiles the same .cu source against cuda_emulator.h, NumPy arrays are the GPU's memory.
+"""Runs CUDA kernels on the CPU: g++ compiles the same .cu source with cuda_emulator.h, and NumPy arrays are the GPU's memory.
 
     module = Module(source, name_expressions=["leaky_relu<float>"])
     module.get_function("leaky_relu<float>")((blocks,), (threads,), (x, out, np.int64(n), np.float32(0.2)))
 
-The interface is that of `cupy.RawModule`. Arguments must have exactly the kernel's types, as CuPy would pass them.
+The interface is that of `cupy.RawModule`. Arguments must have the exact types of the kernel's
+parameters, as CuPy passes them.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import numpy as np
 HEADER = Path(__file__).with_name("cuda_emulator.h")
 ORDERS = {"forward": 0, "reverse": 1, "shuffled": 2}  # in which the threads of a block run, and the blocks of a grid
 FLAGS = ["-std=c++17", "-O1", "-w", "-fPIC", "-shared", "-fno-strict-aliasing", "-fvisibility=hidden", "-fno-gnu-unique"]
-SHARED_BYTES = 48 * 1024  # what a block gets without asking for more
+SHARED_BYTES = 48 * 1024  # of shared memory that a block gets by default
 
 _LAUNCHER = """
 extern "C" __attribute__((visibility("default"))) const char* signature_{i}() {{
@@ -44,14 +45,14 @@ _order = "forward"
 
 
 class EmulatorError(RuntimeError):
-    """The kernel does not compile, is called wrongly, or its threads do not meet at a barrier."""
+    """The kernel does not compile, has wrong arguments, or its threads wait at different barriers."""
 
 
 def why_not() -> str | None:
-    """None if kernels can be run on this machine, else the reason."""
+    """None if kernels can run on this machine, else the reason why not."""
     if not sys.platform.startswith("linux"):
         return "the emulator of CUDA kernels needs Linux"
-    return None if shutil.which("g++") else "g++ is not installed, with which CUDA kernels are compiled for the CPU"
+    return None if shutil.which("g++") else "g++, which compiles CUDA kernels for the CPU, is not installed"
 
 
 @contextlib.contextmanager
@@ -66,7 +67,10 @@ def thread_order(order: str) -> Iterator[None]:
 
 
 class Module:
-    """CUDA source, compiled. `sanitize` adds AddressSanitizer, which must be loaded before Python starts."""
+    """Compiled CUDA source.
+
+    `sanitize` adds AddressSanitizer, which must be loaded before Python starts.
+    """
 
     def __init__(
         self, code: str, options: Sequence[str] = (), name_expressions: Sequence[str] | None = None, sanitize: bool = False
@@ -116,7 +120,10 @@ class Kernel:
 
 
 def _type_name(argument: Any) -> str:
-    """As in the header. As CuPy does, a Python int is passed in 8 bytes, a Python float as a double."""
+    """The type's name as in the header.
+
+    Like CuPy, a Python int counts as 8 bytes, a Python float as a double.
+    """
     dtype = np.asarray(argument).dtype
     return f"{dtype.kind}{dtype.itemsize}" + ("*" if isinstance(argument, np.ndarray) else "")
 
@@ -126,7 +133,7 @@ def _three(sizes: Sequence[int]) -> Any:
 
 
 def _to_cpp(code: str, kernels: Sequence[str]) -> str:
-    """The kernels' source as C++ for g++, with a function to launch each."""
+    """The kernels' source as C++ for g++, plus a launcher function for each kernel."""
     dynamic_shared = r"extern\s+__shared__\s+(?:__align__\(\d+\)\s*)?([\w\s]+?)\s+(\w+)\s*\[\s*\]\s*;"
     code = re.sub(dynamic_shared, r"\1* \2 = reinterpret_cast<\1*>(emulator::dynamic_shared());", code)
     launchers = "".join(_LAUNCHER.format(i=i, kernel=name) for i, name in enumerate(kernels))
@@ -134,7 +141,7 @@ def _to_cpp(code: str, kernels: Sequence[str]) -> str:
 
 
 def build(cpp: str, options: Sequence[str], sanitize: bool) -> Path:
-    """The shared library, built unless it was before: its name is a hash of all that goes into it."""
+    """The shared library, built unless it exists already: its name is a hash of everything it is built from."""
     if reason := why_not():
         raise EmulatorError(reason)
     flags = [*FLAGS, *(option for option in options if option.startswith("-D"))]
@@ -149,9 +156,9 @@ def build(cpp: str, options: Sequence[str], sanitize: bool) -> Path:
             source, new = Path(scratch, "kernel.cpp"), Path(scratch, "kernel.so")
             source.write_text(cpp)
             command = ["g++", *flags, f"-I{HEADER.parent}", "-o", str(new), str(source)]
-            plain = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}  # the compiler unsanitized
+            plain = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}  # without the sanitizer
             result = subprocess.run(command, env=plain, capture_output=True, text=True)
             if result.returncode:
-                raise EmulatorError(f"g++ does not compile this:\n{result.stderr[:4000]}")
+                raise EmulatorError(f"g++ cannot compile this:\n{result.stderr[:4000]}")
             os.replace(new, library)
     return library

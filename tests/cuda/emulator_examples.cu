@@ -1,4 +1,4 @@
-// Kernels that test the emulator: what it must do, and mistakes that it must notice. See test_emulator.py.
+// Kernels that test the emulator: features it must have, and mistakes it must detect. See test_emulator.py.
 
 template <typename T>
 __global__ void block_sum(const T* x, T* out) {

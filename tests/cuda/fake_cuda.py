@@ -1,10 +1,11 @@
 """Memory, streams and graphs of the stand-in for CuPy.
 
-Memory that is free again is filled with 0xFF, which as a number is NaN or -1, and given away again by its pool: whoever still
-uses it gets what a GPU would give. While a stream captures, launches are noted and not run, so nothing has a value yet; a graph
-runs them, in order, on the same memory. What a GPU would refuse meanwhile is refused.
+Freed memory is filled with 0xFF, which as a number is NaN or -1, and reused by its pool, so that a
+use after free shows. While a stream captures, launches are stored and not run, so no result has a
+value yet; launching the graph runs them, in order, on the same memory. What a GPU refuses during
+capture is refused here.
 
-Left out: that streams run beside each other. All work is done at once.
+Not emulated: streams do not run concurrently. All work runs immediately.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 
 
 class Block:
-    """A piece of memory; whoever holds it uses it."""
+    """A piece of memory, in use as long as it is referenced."""
 
     __slots__ = ("buffer", "free")
 
@@ -33,7 +34,7 @@ class Block:
 
 
 class MemoryPool:
-    """Keeps memory that is free for whoever asks on the same stream for as much."""
+    """Keeps freed memory for the next request of the same size on the same stream."""
 
     def __init__(self) -> None:
         self.free: defaultdict[tuple[int, int], list[np.ndarray]] = defaultdict(list)
@@ -45,7 +46,7 @@ class MemoryPool:
 
 
 _default_pool = MemoryPool()
-_allocators: list[Callable[[int], Block]] = [_default_pool.malloc]  # those in use, the innermost last
+_allocators: list[Callable[[int], Block]] = [_default_pool.malloc]  # in use, the innermost last
 
 
 @contextlib.contextmanager
@@ -59,7 +60,7 @@ def using_allocator(malloc: Callable[[int], Block]) -> Iterator[None]:
 
 
 def room_like(x: np.ndarray) -> tuple[np.ndarray, Block]:
-    """Memory for an array like this one, without gaps, its axes in the same order."""
+    """Dense memory for an array like this one, with its axes in the same order."""
     block = _allocators[-1](x.nbytes)
     order = sorted(range(x.ndim), key=lambda i: -abs(x.strides[i]))
     flat = block.buffer[: x.nbytes].view(x.dtype)
@@ -67,7 +68,7 @@ def room_like(x: np.ndarray) -> tuple[np.ndarray, Block]:
 
 
 class Graph:
-    """As in cupy.cuda: launches that were captured."""
+    """As in cupy.cuda: captured launches."""
 
     def __init__(self, launches: list[Callable[[], Any]]) -> None:
         self.launches = launches
@@ -80,7 +81,7 @@ class Graph:
 
 
 class Event:
-    """As in cupy.cuda: what was copied to the host without waiting is there when this has been waited for."""
+    """As in cupy.cuda: after `synchronize`, asynchronous copies to the host have arrived."""
 
     def __init__(self, copies: list[tuple[np.ndarray, np.ndarray]]) -> None:
         self.copies = copies
@@ -92,16 +93,16 @@ class Event:
 
 
 class Stream:
-    """As in cupy.cuda, but its work is done at once."""
+    """As in cupy.cuda, but its work runs immediately."""
 
     capturing: Stream | None = None
-    current: list[Stream] = []  # those that were entered, the innermost last
+    current: list[Stream] = []  # the entered streams, the innermost last
     _addresses = itertools.count(1)
 
     def __init__(self, null: bool = False, non_blocking: bool = False) -> None:
         self.ptr = 0 if null else next(Stream._addresses)
         self.launches: list[Callable[[], Any]] = []
-        self.copies: list[tuple[np.ndarray, np.ndarray]] = []  # to the host, that nobody has waited for
+        self.copies: list[tuple[np.ndarray, np.ndarray]] = []  # to the host, not yet waited for
 
     def __enter__(self) -> Stream:
         Stream.current.append(self)
@@ -140,9 +141,9 @@ def current_stream() -> Stream:
 
 
 def launch(work: Callable[[], Any]) -> None:
-    """Do work on the current stream: now, or when the graph that it captures is launched."""
+    """Run work on the current stream: now, or, while it captures, when the graph is launched."""
     if Stream.capturing is None:
-        with np.errstate(all="ignore"):  # dividing by zero and the like give no warnings on a GPU
+        with np.errstate(all="ignore"):  # a GPU gives no warnings, such as for a division by zero
             work()
     elif Stream.capturing is current_stream():
         Stream.capturing.launches.append(work)

@@ -1,19 +1,21 @@
-"""A stand-in for `cupy` where there is no GPU: NumPy's memory behind a class that refuses what CuPy refuses.
+"""A stand-in for `cupy` without a GPU: NumPy's memory behind a class that refuses what CuPy refuses.
 
     with fake_cupy.installed() as cupy:
         ...  # minigrad finds a GPU; its kernels run in the emulator
 
-Where CuPy and NumPy differ, this module sides with CuPy or is stricter, so that a mistake shows without a GPU:
+Where CuPy and NumPy differ, this module behaves like CuPy or is stricter, so that a mistake shows
+without a GPU:
 
-- arrays of the two do not mix, and a CuPy array becomes a NumPy array by `.get()` only;
-- NumPy's functions do not take CuPy arrays (CuPy lets some pass: our code is to ask `array_module`);
-- reductions and elements are arrays without axes, not NumPy scalars;
-- elementwise results are in C order, whatever the order of the inputs (cupy/cupy#7342);
-- while a stream captures a graph, nothing may wait for the GPU or call CuPy's cuBLAS.
+- CuPy and NumPy arrays do not mix, and only `.get()` turns a CuPy array into a NumPy array;
+- NumPy's functions do not accept CuPy arrays (CuPy allows some; our code must use `array_module`);
+- reductions and single elements are 0-d arrays, not NumPy scalars;
+- elementwise results are C-contiguous, whatever the layout of the inputs (cupy/cupy#7342);
+- while a stream captures a graph, nothing may wait for the GPU or call cuBLAS through CuPy.
 
-Memory, streams and graphs are in fake_cuda.py. minigrad's own calls of cuBLAS find mock_cublas.cpp in the library's place.
+Memory, streams and graphs are in fake_cuda.py. mock_cublas.cpp replaces the cuBLAS library, which
+minigrad calls itself.
 
-Left out: out-of-range indices, which CuPy wraps around.
+Not emulated: out-of-range indices, which CuPy wraps around.
 """
 
 from __future__ import annotations
@@ -34,12 +36,12 @@ from fake_cuda import Block, Stream, current_stream, launch, may_call_cublas, ma
 from minigrad.arrays import backend
 from minigrad.capture import cuda_graph
 
-# What NumPy has and CuPy does not, of what one might reach for.
+# Functions of NumPy that CuPy lacks and that our code might use by mistake.
 MISSING = {"errstate", "seterr", "geterr", "nditer", "nested_iters", "frompyfunc", "asanyarray", "bool8", "matrix", "memmap"}
 WITH_AT = {"add", "subtract", "maximum", "minimum", "bitwise_and", "bitwise_or", "bitwise_xor"}
 CUBLAS = {"matmul", "dot", "vdot", "inner", "outer", "tensordot", "einsum"}
-JOINING = {"concatenate", "stack", "vstack", "hstack", "dstack"}  # more than 8 arrays: by a table that the host sends
-WAITING = {"nonzero", "flatnonzero", "argwhere", "unique", "asnumpy", "array_equal", "allclose"}  # the size or the answer
+JOINING = {"concatenate", "stack", "vstack", "hstack", "dstack"}  # with more than 8 arrays the host sends a table of addresses
+WAITING = {"nonzero", "flatnonzero", "argwhere", "unique", "asnumpy", "array_equal", "allclose"}  # for the result or its size
 
 METHODS = [
     "all", "any", "argmax", "argmin", "argsort", "astype", "clip", "copy", "cumprod", "cumsum", "diagonal", "dot",
@@ -58,7 +60,7 @@ UNARY = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": n
 
 
 class ndarray:
-    """An array "on the GPU". Deliberately no subclass of numpy.ndarray."""
+    """An array "on the GPU". Deliberately not a subclass of numpy.ndarray."""
 
     __slots__ = ("_block", "_memory")
     __module__ = "cupy"
@@ -83,7 +85,7 @@ class ndarray:
         if blocking:
             return self._memory.copy()
         assert out is not None
-        out.view(np.uint8).fill(0xFF)  # until the copy has been waited for
+        out.view(np.uint8).fill(0xFF)  # until `synchronize`
         current_stream().copies.append((out, self._memory.copy()))
         return out
 
@@ -134,7 +136,7 @@ class ndarray:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct one explicitly.")
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if method == "__call__" and isinstance(inputs[0], np.generic) and not kwargs:  # scalar + array: as CuPy's own
+        if method == "__call__" and isinstance(inputs[0], np.generic) and not kwargs:  # scalar + array: as in CuPy
             return _run_ufunc(ufunc, *inputs)
         raise TypeError(f"numpy.{ufunc.__name__} of CuPy arrays, or of both kinds: Unsupported type {type(inputs[0])}")
 
@@ -143,7 +145,10 @@ class ndarray:
 
 
 def _unwrap(x: Any) -> Any:
-    """The NumPy arrays inside, at any depth of tuples, lists and dicts. NumPy's own arrays are refused."""
+    """Replaces stand-in arrays by their memory, at any depth of tuples, lists and dicts.
+
+    NumPy arrays are refused.
+    """
     if isinstance(x, ndarray):
         return x._memory
     if isinstance(x, np.ndarray):
@@ -156,7 +161,7 @@ def _unwrap(x: Any) -> Any:
 
 
 def _index(key: Any) -> Any:
-    """A key as CuPy understands it: an element is a view without axes, not a copy."""
+    """A key with CuPy's meaning: an element is a 0-d view, not a copy."""
     parts = key if isinstance(key, tuple) else (key,)
     if any(isinstance(part, ndarray) and part.dtype == bool for part in parts):
         may_wait("indexing with a mask")
@@ -164,13 +169,13 @@ def _index(key: Any) -> Any:
 
 
 def _run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Launch a function of NumPy on the memory of stand-in arrays; what it gives, as stand-in arrays."""
+    """Launch a function of NumPy on the memory of stand-in arrays. Returns stand-in arrays."""
     plain, options = _unwrap(args), _unwrap(kwargs)
     if "out" in options:
         launch(lambda: function(*plain, **options))
         return kwargs["out"]
     with np.errstate(all="ignore"):
-        result = function(*plain, **options)  # while capturing only for its shape and type
+        result = function(*plain, **options)  # while capturing, only for the shape and dtype
     inputs = list(_arrays((args, kwargs)))
     if isinstance(result, tuple | list) and any(isinstance(item, np.ndarray) for item in result):
         parts = [_output(x, inputs, lambda i=i: function(*plain, **options)[i]) for i, x in enumerate(result)]
@@ -180,19 +185,19 @@ def _run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return _output(np.asarray(result), inputs, lambda: function(*plain, **options))
 
 
-def _output(result: np.ndarray, inputs: list[ndarray], again: Callable[[], Any]) -> ndarray:
-    """A view of an input's memory; or memory of its own, with the result in it once it has been computed."""
+def _output(result: np.ndarray, inputs: list[ndarray], recompute: Callable[[], Any]) -> ndarray:
+    """A view of an input's memory, or new memory that has the result once it has been computed."""
     for x in inputs:
         if np.may_share_memory(result, x._memory):
             return ndarray(result, x._block)
     memory, block = room_like(result)
-    value = again if Stream.capturing else lambda: result
+    value = recompute if Stream.capturing else lambda: result
     launch(lambda: np.copyto(memory, value()))
     return ndarray(memory, block)
 
 
 def _arrays(x: Any) -> Iterator[ndarray]:
-    """The stand-in arrays inside, at any depth."""
+    """The stand-in arrays inside x, at any depth."""
     if isinstance(x, ndarray):
         yield x
     for item in x if isinstance(x, tuple | list) else x.values() if isinstance(x, dict) else ():
@@ -206,7 +211,7 @@ def _run_ufunc(ufunc: np.ufunc, *inputs: Any, **kwargs: Any) -> Any:
 
 
 def _give_operators() -> None:
-    """Put the operators and methods into `ndarray`."""
+    """Add the operators and methods to `ndarray`."""
 
     def binary(ufunc: np.ufunc, swapped: bool) -> Callable[..., Any]:
         return lambda self, other: _run_ufunc(ufunc, *((other, self) if swapped else (self, other)))
@@ -237,7 +242,7 @@ _give_operators()
 
 
 class Ufunc:
-    """A NumPy ufunc on stand-in arrays. `at` exists for the ones that have it in CuPy."""
+    """A NumPy ufunc on stand-in arrays. It has `at` only if it does in CuPy."""
 
     def __init__(self, ufunc: np.ufunc) -> None:
         self._ufunc = ufunc
@@ -253,7 +258,7 @@ class Ufunc:
 
 
 class RawModule:
-    """CUDA source; compiled when a kernel is asked for, run by the emulator."""
+    """CUDA source, compiled at the first `get_function`, and run by the emulator."""
 
     def __init__(self, *, code: str, options: tuple[str, ...] = (), name_expressions: Any = None) -> None:
         self._source = code, options, name_expressions
@@ -282,7 +287,7 @@ class RawKernel:
 
 
 def _argument(a: Any) -> Any:
-    """CuPy passes an array's address, and NumPy's arrays of size one by value."""
+    """Like CuPy: the address of a CuPy array, but the value of a NumPy array of size one."""
     return a.copy().reshape(())[()] if isinstance(a, np.ndarray) and a.size == 1 else _unwrap(a)
 
 
@@ -291,7 +296,7 @@ class CUDARuntimeError(RuntimeError):
 
 
 class Module(types.ModuleType):
-    """`cupy` itself: what is not defined here is NumPy's function, on stand-in arrays."""
+    """`cupy` itself. Whatever is not defined here is NumPy's function on stand-in arrays."""
 
     ndarray = ndarray
     RawModule = RawModule
@@ -332,7 +337,7 @@ class Module(types.ModuleType):
     @staticmethod
     def where(condition: Any, *choices: Any) -> Any:
         if isinstance(condition, bool | int | float):
-            raise AttributeError(f"{type(condition)} object has no attribute 'astype'")  # what CuPy says
+            raise AttributeError(f"{type(condition)} object has no attribute 'astype'")  # CuPy's message
         if not choices:
             may_wait("where() with one argument")
         return _run(lambda *inputs: np.asarray(np.where(*inputs), order="C"), condition, *choices)
@@ -369,12 +374,12 @@ def _function(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-_REPLACED = ("cupy", "cuda.pathfinder", "minigrad.kernels.gpu")  # the last remember their cupy
+_REPLACED = ("cupy", "cuda.pathfinder", "minigrad.kernels.gpu")  # the last one keeps references to cupy
 
 
 @contextlib.contextmanager
 def installed() -> Iterator[Module]:
-    """Context in which `import cupy` gives the stand-in and minigrad believes in a GPU."""
+    """Context in which `import cupy` imports the stand-in, so that minigrad finds a GPU."""
     before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith(_REPLACED)}
     cupy, pathfinder = Module("cupy"), types.ModuleType("pathfinder")
     vars(pathfinder)["load_nvidia_dynamic_lib"] = mock_cublas.load_nvidia_dynamic_lib
@@ -391,7 +396,7 @@ def installed() -> Iterator[Module]:
 
 
 def _forget() -> None:
-    """Clear what minigrad remembers of the machine."""
+    """Clear what minigrad has cached about the machine."""
     backend.why_no_gpu.cache_clear()
     backend.kernels_named.cache_clear()
     cuda_graph._stream.cache_clear()

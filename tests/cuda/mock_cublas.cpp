@@ -1,8 +1,9 @@
-// A stand-in for the cuBLAS library: the functions that minigrad calls, with their interface, on the CPU's memory.
+// A stand-in for the cuBLAS library: the functions that minigrad calls, on the CPU's memory.
 //
-// As documented: matrices lie by columns, sizes and leading dimensions are checked, C is not read where beta is 0, SetStream
-// takes the workspace away. Stricter: a handle must have been given a workspace, and no handle can be made while a stream
-// captures. TF32 rounds the inputs; sums are made in double. Launches on a stream that captures are noted, and run by mock_run.
+// As documented: matrices are stored by columns, sizes and leading dimensions are checked, C is not
+// read if beta is 0, SetStream resets the workspace. Stricter: a handle must have a workspace, and
+// no handle can be created while a stream captures. TF32 rounds the inputs; sums are computed in
+// double. Launches on a capturing stream are stored, and run by mock_run.
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -21,7 +22,7 @@ struct Handle {
 };
 
 static void* capturing = nullptr;  // a stream
-static void (*note)(int);          // is told the number of each launch
+static void (*note)(int);          // called with the number of each launch
 static std::vector<std::function<void()>> launches;
 
 EXPORT void mock_capture(void* stream, void (*recorder)(int)) {
@@ -66,7 +67,7 @@ static float to_tf32(float x) {
     return x;
 }
 
-// A matrix stored by columns; `transposed` says that its transpose is meant.
+// A matrix stored by columns, or, if `transposed`, its transpose.
 template <typename Real>
 struct Matrix {
     const Real* data;
@@ -104,7 +105,7 @@ EXPORT int cublasGemmStridedBatchedEx(Handle* handle, int op_a, int op_b, int m,
 
     auto run = [&](auto zero) {
         using Real = decltype(zero);
-        const Real scale = *(const Real*)alpha, keep = *(const Real*)beta;  // read at once, also while a stream captures
+        const Real scale = *(const Real*)alpha, keep = *(const Real*)beta;  // read now, also while a stream captures
         std::function<void()> launch = [=] {
             for (long long i = 0; i < count; i++) {
                 const Matrix<Real> left{(const Real*)a + i * step_a, lda, op_a == 1, compute == COMPUTE_TF32};

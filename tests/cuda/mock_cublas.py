@@ -1,4 +1,4 @@
-"""mock_cublas.cpp, compiled, in the place where minigrad looks for the cuBLAS library."""
+"""mock_cublas.cpp, compiled, where minigrad looks for the cuBLAS library."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import cuda_emulator
 
 
 def load_nvidia_dynamic_lib(name: str) -> types.SimpleNamespace:
-    """As `cuda.pathfinder` has it, for this one library."""
+    """As in `cuda.pathfinder`, for this one library."""
     assert name == "cublas"
     source = Path(__file__).with_name("mock_cublas.cpp").read_text()
     return types.SimpleNamespace(abs_path=str(cuda_emulator.build(source, (), sanitize=False)))
 
 
 def capture(stream: int, record: Callable[[Callable[[], Any]], None] | None) -> None:
-    """Tell the library that a stream captures now, and who notes its launches; or None: no longer."""
+    """Tell the library that this stream captures. `record` gets each launch; None ends the capture."""
     global _recorder
     library = ctypes.CDLL(load_nvidia_dynamic_lib("cublas").abs_path)
     note = (lambda number: record(functools.partial(library.mock_run, number))) if record else 0

@@ -1,4 +1,7 @@
-"""Run every kernel under AddressSanitizer, at sizes around the ends of threads, blocks and chunks. See test_emulator.py."""
+"""Run every kernel under AddressSanitizer, at sizes around multiples of threads, blocks and chunks.
+
+See test_emulator.py.
+"""
 
 import functools
 
@@ -11,18 +14,19 @@ cuda_emulator.Module = functools.partial(cuda_emulator.Module, sanitize=True)  #
 with fake_cupy.installed() as cupy:
     from minigrad.kernels import gpu
     from minigrad.kernels.geometry import Geometry, Size
+    from minigrad.kernels.interface import AdamNumbers, RMSpropNumbers, SGDNumbers
 
     for size in (1, 3, 255, 257, 4095, 4097):
-        gpu.philox(1, 2, size)
+        gpu.philox(lambda: (1, 2), size)
         for dtype in (np.float32, np.float64):
             x = [cupy.ones(size, dtype) for _ in range(4)]
             gpu.leaky_relu(x[0], 0.2)
             gpu.leaky_relu_backward(x[0], x[1], 0.2)
             gpu.tanh_backward(x[0], x[1])
             bad = cupy.zeros(1, np.int32)
-            gpu.sgd(x[:1], x[1:2], x[2:3], 0.1, 0.9, bad)
-            gpu.adam(x[:1], x[1:2], x[2:3], x[3:], 0.1, 0.5, 0.9, 1e-8, 1, bad)
-            gpu.rmsprop(x[:1], x[1:2], x[2:3], 0.1, 0.9, 1e-8, bad)
+            gpu.sgd(x[:1], x[1:2], x[2:3], lambda: SGDNumbers(0.1, 0.9), bad)
+            gpu.adam(x[:1], x[1:2], x[2:3], x[3:], lambda: AdamNumbers(0.1, 0.5, 0.9, 1e-8, 1), bad)
+            gpu.rmsprop(x[:1], x[1:2], x[2:3], lambda: RMSpropNumbers(0.1, 0.9, 1e-8), bad)
     for kernel, stride, padding in (((2, 2), (2, 2), (0, 0)), ((3, 4), (1, 2), (1, 2)), ((1, 2), (3, 3), (0, 1))):
         geometry = Geometry(Size(9, 7), kernel, stride, padding)
         for dtype in (np.float32, np.float64):

@@ -1,4 +1,4 @@
-"""The convolutions on the GPU, launched through `minigrad.kernels.gpu`, against `minigrad.kernels.reference`."""
+"""The convolutions of `minigrad.kernels.gpu` equal those of `minigrad.kernels.reference`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def on_gpu(cupy: Any, x: np.ndarray) -> Any:
 
 
 def assert_close(actual: Any, expected: np.ndarray) -> None:
-    """Equal but for the roundings of sums in another order, in type too; made on the GPU, channels-last."""
+    """On the GPU, channels-last, of one dtype, and equal up to the rounding of sums in another order."""
     assert backend.is_gpu(actual)
     assert actual.dtype == expected.dtype
     assert actual.shape == expected.shape
@@ -63,20 +63,22 @@ def check(cupy: Any, gpu: Any, geometry: Geometry, n: int, channels: int, out: i
 
 @quick
 @given(geometry=geometries(leave_some_out=True), n=images, channels=channels, dtype=dtypes)
-def test_patches_bit_for_bit(cupy: Any, gpu: Any, order: str, geometry: Geometry, n: int, channels: int, dtype: Any) -> None:
+def test_im2col_bit_for_bit(cupy: Any, gpu: Any, order: str, geometry: Geometry, n: int, channels: int, dtype: Any) -> None:
     x = normal(0, n, channels, *geometry.image, dtype=dtype)
-    patches = gpu.conv._patches(cupy.asarray(x.transpose(0, 2, 3, 1)), geometry)
-    np.testing.assert_array_equal(patches.get(), reference.conv.patches(x, geometry).reshape(patches.shape))
+    columns = gpu.conv._im2col(cupy.asarray(x.transpose(0, 2, 3, 1)), geometry)
+    np.testing.assert_array_equal(columns.get(), reference.conv.im2col(x, geometry).reshape(columns.shape))
 
 
 @quick
 @given(geometry=geometries(leave_some_out=True), n=images, channels=channels, dtype=dtypes)
-def test_fold(cupy: Any, gpu: Any, order: str, geometry: Geometry, n: int, channels: int, dtype: Any) -> None:
-    """Every pixel is written, also those that no window reaches."""
-    patches = normal(0, n, *geometry.positions, *geometry.kernel, channels, dtype=dtype)
+def test_col2im_sets_every_pixel(
+    cupy: Any, gpu: Any, order: str, geometry: Geometry, n: int, channels: int, dtype: Any
+) -> None:
+    """Also the pixels that no window reaches."""
+    columns = normal(0, n, *geometry.positions, *geometry.kernel, channels, dtype=dtype)
     x = cupy.full((n, *geometry.image, channels), np.nan, dtype)
-    gpu.conv._launch("fold", x, cupy.asarray(patches), geometry, geometry.image, channels)
-    assert_close(x.transpose(0, 3, 1, 2), reference.conv.fold(patches, geometry))
+    gpu.conv._launch("col2im", x, cupy.asarray(columns), geometry, geometry.image, channels)
+    assert_close(x.transpose(0, 3, 1, 2), reference.conv.col2im(columns, geometry))
 
 
 @quick
@@ -91,26 +93,26 @@ def test_convolutions(cupy: Any, gpu: Any, order: str, geometry: Geometry, n: in
     check(cupy, gpu, geometry, n, channels, out, dtype)
 
 
-def test_no_channels_on_either_side(cupy: Any, gpu: Any) -> None:
+def test_zero_channels(cupy: Any, gpu: Any) -> None:
     for geometry in (DCGAN, PLAIN):
         check(cupy, gpu, geometry, 2, 0, 3)
         check(cupy, gpu, geometry, 2, 3, 0)
 
 
 @pytest.mark.parametrize("images_at_a_time", [1, 2, 3, 5])
-def test_many_images_are_done_piece_by_piece(
+def test_many_images_are_processed_a_few_at_a_time(
     cupy: Any, gpu: Any, images_at_a_time: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
-    room = gpu.conv._room_for_patches
-    monkeypatch.setattr(gpu.conv, "_room_for_patches", lambda x, geometry: sizes.append(len(x)) or room(x, geometry))
-    monkeypatch.setattr(gpu.conv, "PATCH_BYTES", images_at_a_time * 12 * 16 * 2 * 4 + 1)
+    empty_columns = gpu.conv._empty_columns
+    monkeypatch.setattr(gpu.conv, "_empty_columns", lambda x, geometry: sizes.append(len(x)) or empty_columns(x, geometry))
+    monkeypatch.setattr(gpu.conv, "COLUMN_BYTES", images_at_a_time * 12 * 16 * 2 * 4 + 1)
     check(cupy, gpu, DCGAN, 5, 2, 3)
     assert sizes == [min(images_at_a_time, 5 - first) for first in range(0, 5, images_at_a_time)] * 5
 
 
-def test_patches_of_one_image_may_be_larger_than_the_limit(cupy: Any, gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu.conv, "PATCH_BYTES", 1)
+def test_the_matrix_of_one_image_may_be_larger_than_the_limit(cupy: Any, gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu.conv, "COLUMN_BYTES", 1)
     check(cupy, gpu, DCGAN, 3, 2, 3)
 
 
@@ -124,14 +126,14 @@ def test_more_channels_than_threads(cupy: Any, gpu: Any) -> None:
     check(cupy, gpu, Geometry(Size(3, 4), (1, 2)), 2, 300, 2, np.float64)
 
 
-def test_one_by_one_convolutions_need_no_patches(cupy: Any, gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_by_one_convolutions_need_no_im2col(cupy: Any, gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
-        raise AssertionError("patches were made")
+        raise AssertionError("im2col was launched")
 
     monkeypatch.setattr(gpu.conv, "_launch", refuse)
     check(cupy, gpu, PLAIN, 3, 4, 5)
     for geometry in (Geometry(Size(4, 5), (1, 1), (2, 1)), Geometry(Size(4, 5), (1, 1), padding=(0, 1)), DCGAN):
-        with pytest.raises(AssertionError, match="patches were made"):
+        with pytest.raises(AssertionError, match="im2col was launched"):
             check(cupy, gpu, geometry, 1, 2, 2)
 
 
@@ -152,7 +154,7 @@ def test_channels_last_arrays_are_not_copied(cupy: Any, gpu: Any, monkeypatch: p
     gpu.conv2d_weight(x, g, DCGAN)
 
 
-def test_convolutions_mix_types_as_on_the_cpu(cupy: Any, gpu: Any) -> None:
+def test_convolutions_promote_dtypes_as_on_the_cpu(cupy: Any, gpu: Any) -> None:
     x, w, bias = normal(0, 2, 3, *DCGAN.image, dtype=np.float32), normal(1, 4, 3, *DCGAN.kernel), normal(2, 4)
     on = [on_gpu(cupy, a) for a in (x, w, bias)]
     assert_close(gpu.conv2d(*on, DCGAN), reference.conv2d(x, w, bias, DCGAN))
@@ -167,7 +169,7 @@ def test_convolutions_refuse_arrays_on_the_cpu(cupy: Any, gpu: Any) -> None:
             gpu.conv2d(*arguments, None, DCGAN)
 
 
-def test_one_nan_spoils_what_it_meets_and_nothing_else(cupy: Any, gpu: Any) -> None:
+def test_a_nan_reaches_what_depends_on_it_and_nothing_else(cupy: Any, gpu: Any) -> None:
     x, w = normal(0, 2, 3, *DCGAN.image), normal(1, 4, 3, *DCGAN.kernel)
     x[1, 2, 5, 0] = np.nan
     out = gpu.conv2d(on_gpu(cupy, x), on_gpu(cupy, w), None, DCGAN).get()
@@ -175,7 +177,7 @@ def test_one_nan_spoils_what_it_meets_and_nothing_else(cupy: Any, gpu: Any) -> N
 
 
 def test_a_step_of_convolutions_can_be_captured(cupy: Any, gpu: Any) -> None:
-    """After one run on the same stream."""
+    """After it has run once on the same stream."""
     x, w, bias = (on_gpu(cupy, normal(i, *shape)) for i, shape in enumerate([(2, 3, 8, 6), (4, 3, 4, 4), (4,)]))
 
     def step() -> Any:
@@ -189,7 +191,7 @@ def test_a_step_of_convolutions_can_be_captured(cupy: Any, gpu: Any) -> None:
             captured = step()
         finally:
             graph = stream.end_capture()
-        if graph is not None:  # a real GPU has only recorded the step
+        if graph is not None:  # a real GPU has only captured the step
             graph.launch(stream)
         stream.synchronize()
     np.testing.assert_allclose(captured.get(), expected, rtol=1e-12)
@@ -204,7 +206,7 @@ def weights(net: nn.Module) -> list[Any]:
     return [p.data for p in net.parameters() if p.ndim == 4]
 
 
-def test_weights_stay_channels_last_on_their_way_to_the_gpu_and_back(cupy: Any) -> None:
+def test_weights_moved_to_the_gpu_and_back_stay_channels_last(cupy: Any) -> None:
     net = convolutions()
     before = [w.copy() for w in weights(net)]
     for name in ("cupy", "numpy"):
@@ -231,7 +233,7 @@ def test_a_network_trains_as_on_the_cpu(cupy: Any) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 4, 3, 1), (8, 4, 1, 1), (1, 1, 3, 3), (8, 1, 3, 3)])
 def test_kernels_of_every_shape_can_be_optimized(cupy: Any, shape: tuple[int, ...]) -> None:
-    """Along axes of length 1 a new array has other strides than the one it is made like; it still lies the same."""
+    """Along axes of length 1, `empty_like` may give other strides; the layout is the same."""
     weight = mg.Tensor(on_gpu(cupy, normal(0, *shape)), requires_grad=True)
     before = weight.data.get()
     optim.Adam([weight], lr=0.1).step([mg.Tensor(cupy.ones(shape))])

@@ -1,4 +1,4 @@
-"""Matrix products through cuBLAS: every layout reaches it as it should, and its errors come back with their names."""
+"""Matrix products through cuBLAS: every layout is passed correctly, and errors are named."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def normal(seed: int, *shape: int, dtype: Any = np.float64) -> np.ndarray:
 
 
 def wide(a: np.ndarray) -> np.ndarray:
-    """The same matrix as a part of a larger one, whose other elements must not be read."""
+    """The matrix as a part of a larger one, whose other elements must not be read."""
     out = np.full((*a.shape[:-2], a.shape[-2] + 1, a.shape[-1] + 2), np.nan, a.dtype)
     out[..., : a.shape[-2], : a.shape[-1]] = a
     return out
 
 
-# For each layout: how the values are stored, and the view of what is stored that has the values again.
+# For each layout: how to store the values, and which view of the stored array has them again.
 Layout = tuple[Callable[[np.ndarray], np.ndarray], Callable[[Any, tuple[int, ...]], Any]]
-READ_AS_THEY_LIE: dict[str, Layout] = {
+READ_IN_PLACE: dict[str, Layout] = {
     "rows": (lambda a: a, lambda x, _: x),
     "columns": (lambda a: a.swapaxes(-1, -2).copy(), lambda x, _: x.swapaxes(-1, -2)),
     "cut from rows": (wide, lambda x, shape: x[..., : shape[-2], : shape[-1]]),
@@ -57,12 +57,12 @@ COPIED: dict[str, Layout] = {
 
 
 def place(cupy: Any, layout: str, a: np.ndarray) -> Any:
-    store, view = (READ_AS_THEY_LIE | COPIED)[layout]
+    store, view = (READ_IN_PLACE | COPIED)[layout]
     return view(cupy.asarray(store(a)), a.shape)
 
 
 def check(cupy: Any, gpu: Any, left: str, right: str, stack: tuple[int, ...], sizes: tuple[int, int, int], dtype: Any) -> None:
-    """Products of matrices in these layouts, added to others, and put in the place of NaN."""
+    """Products of matrices in these layouts, added to an array, and written over NaN."""
     m, n, k = sizes
     a, b, c = (normal(i, *stack, *shape, dtype=dtype) for i, shape in enumerate([(m, k), (k, n), (m, n)]))
     x, y, out = place(cupy, left, a), place(cupy, right, b), cupy.asarray(c)
@@ -78,13 +78,13 @@ def refuse(*_: Any) -> None:
     raise AssertionError("copied")
 
 
-each_pair = pytest.mark.parametrize(("left", "right"), list(itertools.product(READ_AS_THEY_LIE, READ_AS_THEY_LIE)))
+each_pair = pytest.mark.parametrize(("left", "right"), list(itertools.product(READ_IN_PLACE, READ_IN_PLACE)))
 
 
 @DTYPES
 @each_pair
 @pytest.mark.parametrize("stack", [(), (3,)], ids=["matrices", "stacks"])
-def test_matrices_are_read_as_they_lie(
+def test_matrices_are_read_in_place(
     cupy: Any, gpu: Any, dtype: Any, left: str, right: str, stack: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cupy, "ascontiguousarray", refuse)
@@ -115,7 +115,7 @@ def test_one_matrix_may_be_repeated_along_the_stack(cupy: Any, gpu: Any, monkeyp
     np.testing.assert_allclose(out.get(), a @ b, rtol=1e-14, atol=1e-14)
 
 
-def test_sums_of_nothing_are_zero(cupy: Any, gpu: Any) -> None:
+def test_empty_sums_are_zero(cupy: Any, gpu: Any) -> None:
     out = cupy.full((2, 3), np.nan)
     gpu.cublas.gemm(cupy.empty((2, 0)), cupy.empty((0, 3)), out)
     assert out.get().tolist() == [[0] * 3] * 2
@@ -147,7 +147,7 @@ def test_matmul_of_stacks_in_permuted_memory(cupy: Any, gpu: Any) -> None:
     np.testing.assert_allclose(out.get(), a @ b, rtol=1e-13, atol=1e-13)
 
 
-def test_other_types(cupy: Any, gpu: Any) -> None:
+def test_other_dtypes(cupy: Any, gpu: Any) -> None:
     integers, single, double = np.arange(6).reshape(2, 3), normal(0, 3, 4, dtype=np.float32), normal(1, 3, 4)
     for a, b in [(integers, integers.T), (integers, single), (double.T, single), (single.T, single)]:
         out, expected = gpu.matmul(cupy.asarray(a), cupy.asarray(b)), a @ b
@@ -172,7 +172,7 @@ def test_products_can_be_captured_after_one_on_the_same_stream(cupy: Any, gpu: A
             stream.end_capture()
 
 
-def test_each_stream_has_a_handle_and_a_workspace_of_its_own(cupy: Any, gpu: Any) -> None:
+def test_each_stream_has_its_own_handle_and_workspace(cupy: Any, gpu: Any) -> None:
     before = gpu.cublas._handle.cache_info().misses
     x = cupy.ones((2, 2))
     streams = [cupy.cuda.Stream(non_blocking=True) for _ in range(2)]
@@ -205,6 +205,6 @@ def test_tf32_is_off_until_allowed(cupy: Any, gpu: Any) -> None:
 
 
 @pytest.mark.usefixtures("tf32")
-def test_tf32_costs_three_decimals_of_float32_and_nothing_of_float64(cupy: Any, gpu: Any) -> None:
+def test_tf32_loses_three_decimals_of_float32_and_none_of_float64(cupy: Any, gpu: Any) -> None:
     assert 1e-4 < relative_error(cupy, gpu, np.float32) < 1e-3
     assert relative_error(cupy, gpu, np.float64) < 1e-14

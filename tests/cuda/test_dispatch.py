@@ -1,4 +1,4 @@
-"""The engine on CuPy arrays: everything gives what it gives on NumPy arrays, and stays on the GPU meanwhile."""
+"""The engine on CuPy arrays: every result equals that on NumPy arrays, and stays on the GPU."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Place = Callable[[np.ndarray], Any]  # puts an array on a backend
 
 
 def close(actual: Any, expected: np.ndarray, roundings: float = 64) -> None:
-    """Equal but for roundings, and on the GPU."""
+    """On the GPU, and equal up to rounding."""
     assert backend.is_gpu(actual)
     assert actual.shape == expected.shape
     assert actual.dtype == expected.dtype
@@ -33,7 +33,7 @@ def close(actual: Any, expected: np.ndarray, roundings: float = 64) -> None:
 
 
 def outputs(case: Case, place: Place) -> list[Any]:
-    """The arrays of a case: its output, gradients, and the gradients of a combination of the gradients."""
+    """The arrays of a case: its output, its gradients, and the gradients of a combination of these."""
     inputs = [mg.Tensor(place(a), requires_grad=a.dtype.kind == "f") for a in case.arrays()]
     out = case.minigrad(*inputs)
     g = mg.Tensor(place(case.vector("g", out.shape).astype(out.dtype)), requires_grad=True)
@@ -81,7 +81,7 @@ def test_random_numbers_are_the_same_everywhere(cupy: Any, draw: Callable[..., A
         mg.manual_seed(11)
         results.append(draw((3, 5), backend=name, dtype=dtype).data)
     assert results[0].dtype == dtype
-    close(results[0].astype(np.float32), results[1].astype(np.float32), roundings)  # in which all are made
+    close(results[0].astype(np.float32), results[1].astype(np.float32), roundings)  # all are drawn in float32
 
 
 def mlp(seed: int, *sizes: int) -> nn.Sequential:
@@ -92,7 +92,7 @@ def mlp(seed: int, *sizes: int) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def test_modules_move_there_and_back(cupy: Any) -> None:
+def test_modules_move_to_the_gpu_and_back(cupy: Any) -> None:
     net = mlp(0, 3, 4, 1)
     before = {name: a.copy() for name, a in net.state_dict().items()}
     net.to("cupy")
@@ -118,7 +118,7 @@ def test_weights_are_saved_from_the_gpu(cupy: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_gradient_penalty(cupy: Any, dtype: Any) -> None:
-    """The gradient of a function of a gradient, through an MLP: second order."""
+    """Second order: the gradient of a function of a gradient, through an MLP."""
     results = []
     for name in ("cupy", "numpy"):
         net = mlp(1, 3, 8, 8, 1).to(name, dtype)
@@ -147,8 +147,8 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_optimizers_on_both_sides(cupy: Any, make: Callable[..., optim.Optimizer]) -> None:
-    """Three steps, saved and taken up again on the other backend, and two more."""
+def test_optimizers_on_both_backends(cupy: Any, make: Callable[..., optim.Optimizer]) -> None:
+    """Three steps, then two more, resumed from a state dict on the other backend."""
     nets = [mlp(4, 3, 8, 1).to(name) for name in ("cupy", "numpy")]
     optimizers = [make(net.parameters()) for net in nets]
 
@@ -175,7 +175,7 @@ def test_optimizers_on_both_sides(cupy: Any, make: Callable[..., optim.Optimizer
 
 
 def test_a_gan_trains_as_on_numpy(cupy: Any) -> None:
-    """Four steps of a small GAN: the losses agree within the rounding of float32."""
+    """Four steps of a small GAN: the losses are equal up to rounding in float32."""
     losses: dict[str, list[float]] = {"cupy": [], "numpy": []}
     for name, found in losses.items():
         g, d = mlp(5, 4, 16, 2).to(name), mlp(6, 2, 16, 1).to(name)
@@ -205,9 +205,9 @@ MIXED: dict[str, Callable[[Any, Any], Any]] = {
 
 @pytest.mark.parametrize("function", MIXED.values(), ids=MIXED)
 def test_mixing_backends_is_explained(cupy: Any, function: Callable[[Any, Any], Any]) -> None:
-    here = mg.Tensor(np.ones((2, 2), np.float32))
-    there = mg.Tensor(cupy.ones((2, 2), np.float32))
-    for x, y in [(here, there), (there, here)]:
+    on_cpu = mg.Tensor(np.ones((2, 2), np.float32))
+    on_gpu = mg.Tensor(cupy.ones((2, 2), np.float32))
+    for x, y in [(on_cpu, on_gpu), (on_gpu, on_cpu)]:
         with pytest.raises(TypeError, match=r"inputs on different backends \(cupy, numpy\); move them with"):
             function(x, y)
 
@@ -217,11 +217,11 @@ def test_a_bad_gradient_names_the_parameter(cupy: Any) -> None:
     grads = [mg.Tensor(cupy.zeros(p.shape, np.float32)) for p in net.parameters()]
     grads[1].data[0] = np.nan
     optimizer = optim.SGD(net.parameters())
-    optimizer.step(grads)  # does not look: that would mean waiting for the GPU
+    optimizer.step(grads)  # does not check, because that would wait for the GPU
     with pytest.raises(FloatingPointError, match=r"parameter 1 \(2,\) has 1 NaN"):
         optimizer.check()
 
 
-def test_anomalies_are_found(cupy: Any) -> None:
+def test_detect_anomaly_works_on_the_gpu(cupy: Any) -> None:
     with pytest.raises(FloatingPointError, match="Log"), mg.detect_anomaly():
         F.log(mg.Tensor(cupy.zeros(2, np.float32)))

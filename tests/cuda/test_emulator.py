@@ -1,4 +1,4 @@
-"""Does the emulator run CUDA as a GPU does, and does it notice what a GPU would not forgive?"""
+"""The emulator runs CUDA like a GPU, and detects mistakes that would fail on one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_dynamic_shared_memory(module: Module, order: str) -> None:
     np.testing.assert_array_equal(block_sums(module), [2016, 6112])
 
 
-def test_a_missing_barrier_shows_in_some_order() -> None:
+def test_a_missing_barrier_gives_a_wrong_result_in_some_order() -> None:
     broken = Module(SOURCE, ["-DFORGET_BARRIER"], KERNELS)
     wrong = []
     for order in cuda_emulator.ORDERS:
@@ -119,7 +119,7 @@ def test_a_shuffle_from_an_absent_lane_is_reported(module: Module) -> None:
         (np.zeros(1, np.float32),),
     ],
 )
-def test_arguments_of_another_type_are_refused(module: Module, arguments: tuple) -> None:
+def test_arguments_of_the_wrong_type_are_refused(module: Module, arguments: tuple) -> None:
     with pytest.raises(EmulatorError, match=r"takes \(f4\*, i4\)"):
         module.get_function("writes_outside")((1,), (1,), arguments)
 
@@ -137,16 +137,16 @@ def test_compiler_errors_name_the_line_of_the_source() -> None:
 
 
 def run_sanitized(program: str) -> subprocess.CompletedProcess[str]:
-    """Run Python code with AddressSanitizer loaded; skip where it is not installed."""
+    """Run Python code with AddressSanitizer loaded; skip if it is not installed."""
     library = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True).stdout.strip()
     if not Path(library).is_file():
         pytest.skip("AddressSanitizer (libasan) is not installed")
-    here = Path(__file__).parent
+    folder = Path(__file__).parent
     environment = {
         **os.environ,
         "LD_PRELOAD": os.path.realpath(library),
         "ASAN_OPTIONS": "detect_leaks=0",
-        "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])]),
+        "PYTHONPATH": os.pathsep.join([str(folder), str(folder.parents[1])]),
         "OPENBLAS_NUM_THREADS": "1",
     }
     return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""The stand-in for CuPy refuses what CuPy refuses, and leaves no trace."""
+"""The stand-in for CuPy refuses what CuPy refuses, and can be uninstalled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def loaded() -> dict[str, Any]:
     return {name: module for name, module in sys.modules.items() if name.startswith(("cupy", "minigrad.kernels.gpu"))}
 
 
-def test_it_comes_and_goes() -> None:
+def test_it_is_installed_and_uninstalled() -> None:
     before = loaded()
     with fake_cupy.installed() as cupy:
         assert backend.why_no_gpu() is None
@@ -55,7 +55,7 @@ def test_what_cupy_lacks_is_missing(cupy: Any) -> None:
         cupy.where(True, cupy.ones(2), 0)
 
 
-def test_results_are_as_cupy_gives_them(cupy: Any) -> None:
+def test_results_have_cupys_types_and_layouts(cupy: Any) -> None:
     x = cupy.ones((2, 3), np.float32)
     assert isinstance(x.sum(), cupy.ndarray)
     assert isinstance(x[0, 0], cupy.ndarray)
@@ -79,7 +79,7 @@ WAITS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 @pytest.mark.parametrize("use", WAITS.values(), ids=WAITS)
-def test_capture_refuses_what_waits(cupy: Any, use: Callable[[Any, Any], Any]) -> None:
+def test_capture_refuses_what_waits_for_the_gpu(cupy: Any, use: Callable[[Any, Any], Any]) -> None:
     x = cupy.ones((1, 1))
     with cupy.cuda.Stream(non_blocking=True) as stream:
         stream.begin_capture()
@@ -91,7 +91,7 @@ def test_capture_refuses_what_waits(cupy: Any, use: Callable[[Any, Any], Any]) -
     use(cupy, x)
 
 
-def test_a_graph_makes_what_was_captured_on_the_memory_of_then_and_not_before(cupy: Any) -> None:
+def test_a_graph_runs_the_captured_work_on_the_captured_memory_when_launched(cupy: Any) -> None:
     x, y = cupy.full(3, 2.0), cupy.zeros(3)
     with cupy.cuda.Stream(non_blocking=True) as stream:
         stream.begin_capture()
@@ -110,7 +110,7 @@ def test_a_graph_makes_what_was_captured_on_the_memory_of_then_and_not_before(cu
     assert y.get().tolist() == [7, 9, 9]
 
 
-def test_memory_that_is_free_is_overwritten_and_used_again_on_its_stream_by_its_pool(cupy: Any) -> None:
+def test_freed_memory_is_overwritten_and_reused_by_its_pool_on_its_stream(cupy: Any) -> None:
     pool, stream = cupy.cuda.MemoryPool(), cupy.cuda.Stream(non_blocking=True)
     with stream, cupy.cuda.using_allocator(pool.malloc):
         x = cupy.ones(1000)
@@ -127,7 +127,7 @@ def test_memory_that_is_free_is_overwritten_and_used_again_on_its_stream_by_its_
         assert cupy.empty(1000).data.ptr != address, "this is another stream"
 
 
-def test_only_a_stream_of_its_own_can_be_captured_and_nothing_beside_it(cupy: Any) -> None:
+def test_the_default_stream_cannot_be_captured_and_no_other_stream_may_work_meanwhile(cupy: Any) -> None:
     with pytest.raises(RuntimeError, match="default"):
         cupy.cuda.Stream(null=True).begin_capture()
     x, stream = cupy.ones(3), cupy.cuda.Stream(non_blocking=True)

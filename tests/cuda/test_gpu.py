@@ -1,6 +1,6 @@
-"""The tests of kernels, engine and captured steps once more, with the real CuPy on a real GPU, and some in full size.
+"""The tests of kernels, engine and captured steps again, with the real CuPy on a GPU, and some in full size.
 
-Skipped, saying why, where there is none.
+Skipped, with the reason, on machines without a GPU.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def order() -> str:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_captured_steps_of_full_size_are_steps_to_the_bit(cupy: Any, name: str) -> None:
-    eager, captured = (capture_report.train(CASES[name], way) for way in (False, True))
+def test_captured_steps_of_full_size_are_bit_identical_to_eager_steps(cupy: Any, name: str) -> None:
+    eager, captured = (capture_report.train(CASES[name], captured) for captured in (False, True))
     assert not captured.refusal
     assert not capture_report.differences(eager, captured)
 
@@ -74,11 +74,14 @@ def curve(case: Case, name: str, dtype: Any) -> np.ndarray:
 
 
 @pytest.mark.parametrize("which", CURVES)
-def test_the_first_fifty_losses_are_those_of_the_cpu_within_what_float32_makes_of_them(cupy: Any, which: str) -> None:
-    """Training makes small differences grow: how much shows on the CPU beside float64. The GPU may be off ten times that."""
+def test_the_first_fifty_losses_differ_from_the_cpu_by_no_more_than_float32_explains(cupy: Any, which: str) -> None:
+    """Training amplifies rounding.
+
+    The CPU in float32 against float64 shows by how much; the GPU may differ ten times that.
+    """
     ways = (("numpy", np.float64), ("numpy", np.float32), ("cupy", np.float32))
-    exact, here, there = (curve(CURVES[which], *way) for way in ways)
+    exact, on_cpu, on_gpu = (curve(CURVES[which], *way) for way in ways)
     scale = np.abs(exact).max()
     for steps in (5, 20, 50):
-        rounding = np.abs(here - exact)[:steps].max() + 1e-6 * scale
-        assert np.abs(there - exact)[:steps].max() < 10 * rounding, f"in the first {steps} steps"
+        rounding = np.abs(on_cpu - exact)[:steps].max() + 1e-6 * scale
+        assert np.abs(on_gpu - exact)[:steps].max() < 10 * rounding, f"in the first {steps} steps"

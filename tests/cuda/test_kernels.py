@@ -1,4 +1,4 @@
-"""Every CUDA kernel, launched through `minigrad.kernels.gpu`, against `minigrad.kernels.reference`."""
+"""The CUDA kernels of `minigrad.kernels.gpu` equal `minigrad.kernels.reference`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from minigrad.arrays import backend
 from minigrad.arrays.layout import axes_in_memory
 from minigrad.kernels import reference
+from minigrad.kernels.interface import AdamNumbers, RMSpropNumbers, SGDNumbers
 
 quick = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 dtypes = st.sampled_from([np.float32, np.float64])
-# Sizes around the ends of a warp, a block of 256 threads and a chunk of 4096 elements.
+# Sizes around a warp, a block of 256 threads and a chunk of 4096 elements.
 sizes = st.sampled_from([0, 1, 2, 31, 33, 255, 256, 257, 1023, 4095, 4096, 4097, 8193])
 seeds = st.integers(0, 2**32 - 1)
 
@@ -31,7 +32,7 @@ def normal(seed: int, shape: Any, dtype: Any) -> np.ndarray:
 
 
 def assert_close(actual: Any, expected: np.ndarray, roundings: float = 16) -> None:
-    """Equal but for a few roundings, in type too, and made on the GPU."""
+    """On the GPU, of the same dtype, and equal up to a few roundings."""
     assert backend.is_gpu(actual)
     assert actual.dtype == expected.dtype
     tolerance = roundings * np.finfo(expected.dtype).eps
@@ -61,12 +62,16 @@ def test_more_elements_than_threads(cupy: Any, gpu: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr(gpu.launch, "MOST_BLOCKS", 2)
     x = normal(0, 5000, np.float32)
     assert_close(gpu.leaky_relu(cupy.asarray(x), 0.2), reference.leaky_relu(x, 0.2))
-    np.testing.assert_array_equal(gpu.philox(1, 2, 5000).get(), reference.philox(1, 2, 5000))
+    np.testing.assert_array_equal(gpu.philox(lambda: (1, 2), 5000).get(), reference.philox(lambda: (1, 2), 5000))
     p, g, v = (normal(i, 20_000, np.float64) for i in range(3))
     on_gpu = [[cupy.asarray(a)] for a in (p, g, v)]
-    reference.sgd([p], [g], [v], 0.1, 0.9, [0])
-    gpu.sgd(*on_gpu, 0.1, 0.9, none_bad(cupy))
+    reference.sgd([p], [g], [v], sgd_numbers, [0])
+    gpu.sgd(*on_gpu, sgd_numbers, none_bad(cupy))
     assert_close(on_gpu[0][0], p)
+
+
+def sgd_numbers() -> SGDNumbers:
+    return SGDNumbers(lr=0.1, momentum=0.9)
 
 
 def none_bad(cupy: Any, parameters: int = 1) -> Any:
@@ -121,21 +126,21 @@ def test_shapes_are_broadcast(cupy: Any, gpu: Any, shapes: tuple) -> None:
     assert_close(actual, expected)
 
 
-def test_types_are_mixed_as_on_the_cpu(cupy: Any, gpu: Any) -> None:
+def test_dtypes_are_promoted_as_on_the_cpu(cupy: Any, gpu: Any) -> None:
     g, y = normal(0, 5, np.float32), normal(1, 5, np.float64)
     assert_close(gpu.tanh_backward(cupy.asarray(g), cupy.asarray(y)), reference.tanh_backward(g, y))
     assert gpu.leaky_relu(cupy.asarray(np.arange(3)), 0.5).dtype == np.float64
 
 
 def test_arrays_on_the_cpu_are_refused(cupy: Any, gpu: Any) -> None:
-    here, there = np.ones(3, np.float32), cupy.ones(3, np.float32)
-    for arguments in [(here, there), (there, here)]:
+    on_cpu, on_gpu = np.ones(3, np.float32), cupy.ones(3, np.float32)
+    for arguments in [(on_cpu, on_gpu), (on_gpu, on_cpu)]:
         with pytest.raises(TypeError, match="GPU"):
             gpu.tanh_backward(*arguments)
     with pytest.raises(TypeError, match="gradient is not"):
-        gpu.sgd([there], [here], [there.copy()], 0.1, 0.9, none_bad(cupy))
+        gpu.sgd([on_gpu], [on_cpu], [on_gpu.copy()], sgd_numbers, none_bad(cupy))
     with pytest.raises(TypeError, match="GPU"):
-        gpu.sgd([there], [there], [here], 0.1, 0.9, none_bad(cupy))
+        gpu.sgd([on_gpu], [on_gpu], [on_cpu], sgd_numbers, none_bad(cupy))
 
 
 def test_matmul(cupy: Any, gpu: Any) -> None:
@@ -148,15 +153,15 @@ def test_matmul(cupy: Any, gpu: Any) -> None:
 @example(seed=2**64 - 1, counter=2**32 - 2, count=17)  # the lower half of the counter overflows
 @example(seed=0, counter=2**64 - 2, count=17)
 def test_philox_bit_for_bit(gpu: Any, order: str, seed: int, counter: int, count: int) -> None:
-    out = gpu.philox(seed, counter, count)
+    out = gpu.philox(lambda: (seed, counter), count)
     assert out.dtype == np.uint32
-    np.testing.assert_array_equal(out.get(), reference.philox(seed, counter, count))
+    np.testing.assert_array_equal(out.get(), reference.philox(lambda: (seed, counter), count))
 
 
 OPTIMIZERS = {  # name -> how many arrays of state, the numbers
-    "sgd": (1, (0.1, 0.9)),
-    "adam": (2, (0.1, 0.9, 0.999, 1e-8, 3)),
-    "rmsprop": (1, (0.1, 0.99, 1e-8)),
+    "sgd": (1, SGDNumbers(lr=0.1, momentum=0.9)),
+    "adam": (2, AdamNumbers(lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8, step=3)),
+    "rmsprop": (1, RMSpropNumbers(lr=0.1, alpha=0.99, eps=1e-8)),
 }
 
 
@@ -170,7 +175,7 @@ OPTIMIZERS = {  # name -> how many arrays of state, the numbers
 def test_optimizers(
     cupy: Any, gpu: Any, order: str, name: str, parameters: list[tuple[int, Any]], seed: int, bad_share: float
 ) -> None:
-    """Several parameters of both types; elements with a bad gradient stay as they were and are counted."""
+    """Several parameters of both dtypes; elements with a bad gradient are not changed, but counted."""
     states, numbers = OPTIMIZERS[name]
     rng = np.random.default_rng(seed)
     params, grads, *state = ([normal(seed + j, n, dtype) for n, dtype in parameters] for j in range(2 + states))
@@ -182,33 +187,33 @@ def test_optimizers(
     on_gpu = [[cupy.asarray(a) for a in arrays] for arrays in lists]
 
     counts, expected_counts = none_bad(cupy, len(params)), [0] * len(params)
-    getattr(gpu, name)(*on_gpu, *numbers, counts)
-    getattr(reference, name)(*lists, *numbers, expected_counts)
+    getattr(gpu, name)(*on_gpu, lambda: numbers, counts)
+    getattr(reference, name)(*lists, lambda: numbers, expected_counts)
 
     assert counts.get().tolist() == expected_counts
     for actual, expected in zip(itertools.chain(*on_gpu), itertools.chain(*lists), strict=True):
-        assert_close(actual, expected, roundings=500)  # a step over the root of a small square is large
+        assert_close(actual, expected, roundings=500)  # dividing by the root of a small square amplifies rounding
 
 
-def test_optimizers_take_gradients_of_any_layout_and_type(cupy: Any, gpu: Any) -> None:
+def test_optimizers_accept_gradients_of_any_layout_and_dtype(cupy: Any, gpu: Any) -> None:
     p, v, g = normal(0, (3, 4), np.float32), np.zeros((3, 4), np.float32), normal(1, (4, 3), np.float64).T
     on_gpu = [cupy.asarray(p)], [cupy.asarray(np.ascontiguousarray(g.T)).T], [cupy.asarray(v)]
-    gpu.sgd(*on_gpu, 0.1, 0.9, none_bad(cupy))
-    reference.sgd([p], [g.astype(np.float32)], [v], 0.1, 0.9, [0])
+    gpu.sgd(*on_gpu, sgd_numbers, none_bad(cupy))
+    reference.sgd([p], [g.astype(np.float32)], [v], sgd_numbers, [0])
     assert_close(on_gpu[0][0], p)
 
 
-def test_the_tables_of_addresses_are_kept_while_they_are_the_same(cupy: Any, gpu: Any) -> None:
+def test_a_table_of_addresses_is_cached_until_the_addresses_change(cupy: Any, gpu: Any) -> None:
     arrays, bad = [[cupy.ones(5, np.float32)] for _ in range(3)], none_bad(cupy)
     gpu.numbers._cached.cache_clear()
-    gpu.sgd(*arrays, 0.1, 0.9, bad)
-    gpu.sgd(*arrays, 0.1, 0.9, bad)
+    gpu.sgd(*arrays, sgd_numbers, bad)
+    gpu.sgd(*arrays, sgd_numbers, bad)
     assert gpu.numbers._cached.cache_info().misses == 1
-    gpu.sgd(arrays[0], [cupy.ones(5, np.float32)], arrays[2], 0.1, 0.9, bad)
+    gpu.sgd(arrays[0], [cupy.ones(5, np.float32)], arrays[2], sgd_numbers, bad)
     assert gpu.numbers._cached.cache_info().misses == 2
 
 
-def test_both_sides_agree_on_the_size_of_a_chunk_and_of_what_a_launch_carries(gpu: Any) -> None:
+def test_python_and_cuda_agree_on_the_constants_of_optimizer_and_numbers(gpu: Any) -> None:
     assert f"const int CHUNK = {gpu.optimizer._CHUNK};" in gpu.launch.source("optimizer")
     assert f"const int WORDS = {gpu.numbers._WORDS};" in gpu.launch.source("numbers")
 

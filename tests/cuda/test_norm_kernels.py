@@ -1,4 +1,4 @@
-"""The CUDA kernels of normalisation against the reference, at sizes around the ends of tiles, lanes and blocks of rows."""
+"""The CUDA kernels of normalisation equal the reference, at sizes around tiles, lanes and blocks of rows."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_normalization_of_data_far_from_zero(cupy: Any, gpu: Any) -> None:
     np.testing.assert_allclose(y.get(), reference.normalize(exact, None, None, 1e-5)[0], atol=6e-5)
 
 
-def test_normalization_gives_the_same_bits_each_time(cupy: Any, gpu: Any, order: str) -> None:
+def test_normalization_is_bit_identical_in_any_thread_order(cupy: Any, gpu: Any, order: str) -> None:
     """No sum depends on the order in which threads and blocks run."""
     x, g = (normal(i, 2, 300, 40) for i in range(2))
     y, mean, var = gpu.normalize(cupy.asarray(x), None, None, 1e-5)
@@ -87,14 +87,14 @@ def test_normalization_gives_the_same_bits_each_time(cupy: Any, gpu: Any, order:
 _first_bits: dict[str, list[bytes]] = {}
 
 
-def test_normalization_of_arrays_with_gaps_and_of_two_types(cupy: Any, gpu: Any) -> None:
+def test_normalization_of_strided_arrays_and_of_two_dtypes(cupy: Any, gpu: Any) -> None:
     x, weight = np.repeat(normal(0, 1, 30, 4), 2, axis=2), normal(1, 4, dtype=np.float64)
     y, _, _ = gpu.normalize(cupy.asarray(x)[..., ::2], cupy.asarray(weight), None, 1e-5)
     expected, _, _ = reference.normalize(x[..., ::2].astype(np.float64), weight, None, 1e-5)
     assert_close(y, expected, 30)
 
 
-def test_both_sides_agree_on_the_sizes_of_normalization(gpu: Any) -> None:
+def test_python_and_cuda_agree_on_the_constants_of_normalization(gpu: Any) -> None:
     text = gpu.launch.source("norm")
     assert f"const int TILE = {gpu.norm._TILE}, LANES = {gpu.norm._LANES};" in text
     assert f"const int BLOCK = {gpu.norm._BLOCK};" in text

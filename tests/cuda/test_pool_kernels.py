@@ -1,4 +1,4 @@
-"""The CUDA kernels of max-pooling, launched through `minigrad.kernels.gpu`: bit for bit what the reference says."""
+"""The CUDA kernels of max-pooling are bit-identical to the reference."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def test_more_images_and_pixels_than_threads(
     compare(cupy, gpu, geometry, n=5, channels=40, dtype=np.float32, ties=False, seed=0)
 
 
-def test_images_in_c_order_are_taken_too(cupy: Any, gpu: Any) -> None:
+def test_c_contiguous_images(cupy: Any, gpu: Any) -> None:
     x = np.ascontiguousarray(images(2, 3, HALVES.image, np.float32))
     assert_same(gpu.max_pool_pick(cupy.asarray(x), cupy.asarray(x), HALVES), reference.max_pool_pick(x, x, HALVES))
 
 
 @pytest.mark.parametrize("types", [(np.float32, np.float64), (np.float64, np.float32), (np.int64, np.int64)])
-def test_the_result_has_the_type_of_what_is_moved(cupy: Any, gpu: Any, types: tuple[Any, Any]) -> None:
+def test_the_result_has_the_dtype_of_the_moved_values(cupy: Any, gpu: Any, types: tuple[Any, Any]) -> None:
     h, x = ((10 * images(1, 2, HALVES.image, np.float64, i)).astype(dtype) for i, dtype in enumerate(types))
     assert_same(gpu.max_pool_pick(on_gpu(cupy, h), on_gpu(cupy, x), HALVES), reference.max_pool_pick(h, x, HALVES))
 

@@ -1,13 +1,13 @@
-"""The kernels on the CPU: numba. `reference` says what each one computes.
+"""The kernels on the CPU, compiled by numba. README.md explains products, convolutions and threads.
 
-Loops over elements run on flat memory, in whatever order the arrays lie there. Matrix products are in `gemm`. All threads are
-numba's, in one pool; what is too small for them stays on one.
+`reference` has the same functions, written to be read. Elementwise loops run over flat memory,
+whatever the order of the axes in it. Small work stays on one thread.
 """
 
 from minigrad.arrays.hooks import from_host
-from minigrad.kernels.cpu.cache import kept_by_version
+from minigrad.kernels.cpu.cache import cached_by_version
 
-with kept_by_version():
+with cached_by_version():
     from minigrad.kernels.cpu.conv import conv2d, conv2d_weight, conv_transpose2d
     from minigrad.kernels.cpu.elementwise import leaky_relu, leaky_relu_backward, tanh_backward
     from minigrad.kernels.cpu.linear import linear, matmul
@@ -19,7 +19,6 @@ with kept_by_version():
 
 __all__ = [
     "adam", "affine", "conv2d", "conv2d_weight", "conv_transpose2d", "from_host", "leaky_relu", "leaky_relu_backward",
-    "linear", "matmul",
-    "max_pool_pick", "max_pool_place", "normalize", "normalize_backward", "normalize_sums", "philox", "rmsprop", "sgd",
-    "sum_rows", "tanh_backward",
+    "linear", "matmul", "max_pool_pick", "max_pool_place", "normalize", "normalize_backward", "normalize_sums", "philox",
+    "rmsprop", "sgd", "sum_rows", "tanh_backward",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
-"""Where numba keeps the compiled kernels: in one folder for each version of all their sources.
+"""Where numba caches the compiled kernels: in one folder for each version of all their sources.
 
-By itself numba compiles a function anew when the text of its own file has changed, but not when a function of another file has
-that it calls: after an update it would run half of the old kernels.
+By itself, numba recompiles a function when its own file has changed, but not when the file of a
+function that it calls has: after an update, old and new kernels would be mixed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SOURCES = Path(__file__).parent
 
 
 def version_of(sources: Path) -> str:
-    """A name for what all files of a folder say now."""
+    """A hash of the contents of all Python files of a folder."""
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources.glob("*.py")))).hexdigest()[:16]
 
 
@@ -26,11 +26,11 @@ FOLDER = Path(numba.config.CACHE_DIR or SOURCES / "__pycache__") / f"minigrad-{v
 
 
 @contextmanager
-def kept_by_version() -> Iterator[None]:
-    """Functions that are defined meanwhile are kept in FOLDER; where that cannot be written, in the place of numba's choice."""
+def cached_by_version() -> Iterator[None]:
+    """Cache the functions defined in this context in FOLDER; where numba chooses, if it is read-only."""
     before = numba.config.CACHE_DIR
     if not before and not FOLDER.exists():
-        for old in set(FOLDER.parent.glob("minigrad-*")) - {FOLDER}:  # which another process may just have made
+        for old in set(FOLDER.parent.glob("minigrad-*")) - {FOLDER}:  # another process may have just created it
             shutil.rmtree(old, ignore_errors=True)
     numba.config.CACHE_DIR = str(FOLDER)
     try:
@@ -40,5 +40,5 @@ def kept_by_version() -> Iterator[None]:
 
 
 def is_filled() -> bool:
-    """Whether there are compiled kernels on disk, so that the first step will not take some seconds longer."""
+    """Whether compiled kernels are on disk; otherwise the first step takes some seconds longer."""
     return any(FOLDER.rglob("gemm.*.nbi"))

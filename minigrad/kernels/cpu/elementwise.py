@@ -1,4 +1,4 @@
-"""Elementwise kernels on the CPU, in whatever order the arrays lie in memory."""
+"""Elementwise kernels on the CPU. They run over flat memory, whatever the order of the axes in it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ def tanh_backward(g: Array, y: Array) -> Array:
 
 
 def _elementwise(loop: Loop, inputs: Sequence[Array], numbers: Sequence[float] = ()) -> Array:
-    """Run a loop whose last array is the output, in the first input's memory order: channels-last stays channels-last."""
+    """Run a loop whose last array is the output.
+
+    The output has the first input's memory order, such as channels-last.
+    """
     out = np.empty_like(inputs[0])
     to, *sources = flat((out, *inputs))
     loop([*sources, to], numbers)

@@ -1,14 +1,15 @@
-"""Matrix products on the CPU, nearly as fast as the processor can multiply.
+"""Matrix products on the CPU, near the processor's peak. README.md has a drawing.
 
-A product of (m, k) and (k, n) matrices takes m n k multiplications but has only m k + k n + m n numbers, so the art is to fetch
-each number once and use it often. The result is cut into tiles, ROWS high and a few vectors wide, small enough to be summed up
-in the processor's vector registers: for each p, ROWS elements of column p of the left matrix meet a tile's width of row p of
-the right one. Before that the right matrix is copied into panels of that width, as many as the cache holds, so that a tile
-reads them from front to back.
+A product of (m, k) and (k, n) matrices takes m n k multiplications but has only m k + k n + m n
+numbers, so the aim is to fetch each number once and use it many times. The result is cut into
+tiles, ROWS rows high and VECTORS vector registers wide, small enough to be summed in registers: for
+each p, the micro-kernel multiplies ROWS elements of column p of the left matrix by a tile's width
+of row p of the right one. The right matrix is packed into panels of that width first, as many as
+the cache holds, so that the micro-kernel reads them from front to back.
 
-Why not the BLAS inside NumPy: its threads and numba's get in each other's way at every step, and on matrices as small as a
-layer's it is seldom faster. And here every element is summed in the same order whatever the number of threads, so results are
-the same to the bit.
+Why not NumPy's BLAS: its thread pool and numba's delay each other at every step, and for matrices
+as small as a layer's it is seldom faster. Besides, here each element is summed in the same order
+for any number of threads, so results are bit-identical.
 
 Source: Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34 (2008).
 """
@@ -26,14 +27,13 @@ from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, copy_ro
 
 Array = Any
 
-
-BLOCK = 1024  # of k: so long is a panel of the right matrix at most
-CACHE = 1 << 17  # numbers: half a megabyte of float32 stays in the second-level cache
-PARALLEL_FROM = 1 << 20  # multiplications from which a product is shared out among threads: to wake one takes as long
+BLOCK = 1024  # rows of a panel at most: k is cut into blocks
+CACHE = 1 << 17  # numbers in a group of panels: half a megabyte of float32 stays in the second-level cache
+PARALLEL_FROM = 1 << 20  # multiplications from which threads share a product; waking a thread costs about as much
 
 
 def product(a: Array, b: Array, bias: Array | None = None) -> Array:
-    """a @ b, plus `bias` in each row: (m, k), (k, n), (n,) of one dtype, float32 or float64, to a new C-contiguous (m, n)."""
+    """a @ b + bias, C-contiguous: (m, k), (k, n) and (n,) of one dtype, float32 or float64, to (m, n)."""
     (m, k), n = a.shape, b.shape[1]
     c = np.empty((m, n), a.dtype, like=a)
     row = np.zeros(n, a.dtype, like=a) if bias is None else in_c_order(bias)
@@ -46,7 +46,10 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array:
 
 
 def _flat(x: Array) -> tuple[Array, bool]:
-    """The matrix as flat memory, and whether it is stored by columns; one that is neither by rows nor by columns is copied."""
+    """The matrix as flat memory, and whether it is stored by columns.
+
+    A non-contiguous matrix is copied.
+    """
     if x.flags.c_contiguous:
         return x.reshape(-1), False
     if x.flags.f_contiguous:
@@ -56,10 +59,10 @@ def _flat(x: Array) -> tuple[Array, bool]:
 
 @numba.njit(cache=True)
 def _columns_of_grid(threads: int, across: int, down: int, a_by_columns: bool) -> int:
-    """In how many columns of rectangles to cut a result of across x down tiles, one rectangle a thread.
+    """How many columns of rectangles to cut a result of across x down tiles into, one rectangle a thread.
 
-    The best cut gives the largest rectangle the least work: its tiles, and about as much again as a tile for each panel, and
-    each strip of a matrix stored by columns, that has to be copied.
+    The best cut minimises the work of the largest rectangle. Packing a panel, or a strip of a
+    matrix stored by columns, counts about as much as a tile.
     """
     best, least = 1, -1
     for columns in range(1, threads + 1):
@@ -84,7 +87,10 @@ def _whole(a: Array, a_by_columns: bool, b: Array, b_by_columns: bool, bias: Arr
 def _product(
     a: Array, a_by_columns: bool, b: Array, b_by_columns: bool, bias: Array, c: Array, m: int, n: int, k: int, threads: int
 ) -> None:
-    """c = bias + a b on the flat memory of the matrices; `bias` is a row, added to each of c's."""
+    """c = bias + a b on the flat memory of the matrices; `bias` is added to each row.
+
+    Each thread has one rectangle.
+    """
     width = TILE_BYTES // a.itemsize
     across, down = (n + width - 1) // width, (m + ROWS - 1) // ROWS
     columns = _columns_of_grid(threads, across, down, a_by_columns)
@@ -101,7 +107,7 @@ def _rectangle(
     a: Array, a_by_columns: bool, b: Array, b_by_columns: bool, bias: Array, c: Array, m: int, n: int, k: int,
     top: int, bottom: int, left: int, right: int,
 ) -> None:  # fmt: skip
-    """The tiles of c in rows top .. bottom - 1 and columns left .. right - 1, counted in tiles: one thread's work."""
+    """One thread's work: rows top .. bottom - 1 and columns left .. right - 1 of tiles of c."""
     width = TILE_BYTES // a.itemsize
     a_col = ROWS if a_by_columns else 1
     a_rows, c_rows = np.arange(ROWS) * (1 if a_by_columns else k), np.arange(ROWS) * n
@@ -109,13 +115,13 @@ def _rectangle(
     strips = np.empty((bottom - top if a_by_columns else 0, k, ROWS), a.dtype)
     if a_by_columns:
         pack_rows(a, m, top, strips)
-    group = max(1, min(right - left, CACHE // (max(1, min(BLOCK, k)) * width)))  # panels that are packed at once
-    room = np.empty(group * min(BLOCK, k) * width, a.dtype)
+    group = max(1, min(right - left, CACHE // (max(1, min(BLOCK, k)) * width)))  # panels that are packed together
+    buffer = np.empty(group * min(BLOCK, k) * width, a.dtype)
     for p in range(0, max(k, 1), BLOCK):
         depth = min(BLOCK, k - p)
         for first in range(left, right, group):
             count = min(group, right - first)
-            panels = room[: count * depth * width].reshape(count, depth, width)
+            panels = buffer[: count * depth * width].reshape(count, depth, width)
             if b_by_columns:
                 for j in range(count):
                     start = (first + j) * width
@@ -136,7 +142,10 @@ def _rectangle(
 
 @numba.njit(cache=True)
 def pack_rows(x: Array, n: int, first: int, panels: Array) -> None:
-    """Copy x, stored by rows of n, into panels of some columns each, from number `first`; zeros beyond the last column."""
+    """Pack x, stored by rows of n, into panels (count, k, width), from panel number `first` on.
+
+    Zeros fill the last panel beyond column n.
+    """
     count, k, width = panels.shape
     to = panels.reshape(-1)
     for p in range(k):
@@ -147,7 +156,7 @@ def pack_rows(x: Array, n: int, first: int, panels: Array) -> None:
 
 @numba.njit(cache=True)
 def pack_columns(x: Array, k: int, columns: int, panel: Array) -> None:
-    """Copy columns of x, stored k apart, into one panel, which says how many rows; zeros beyond the last column."""
+    """Pack columns of x, stored k apart, into one panel (depth, width); zeros beyond the last column."""
     depth, width = panel.shape
     lanes = VECTOR_BYTES // x.itemsize
     squares, whole = depth // lanes * lanes, columns // lanes * lanes

@@ -1,4 +1,4 @@
-"""Products on the CPU: large matrices by `gemm`, the rest by NumPy."""
+"""Matrix products on the CPU: large ones by `gemm`, the others by NumPy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minigrad.kernels.cpu.loops import REAL
 
 Array = Any
 
-PRODUCT_FROM = 1 << 13  # multiplications from which NumPy's BLAS would wake threads of its own
+PRODUCT_FROM = 1 << 13  # multiplications from which NumPy's BLAS would wake its own threads
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -28,5 +28,5 @@ def linear(x: Array, weight: Array, bias: Array | None) -> Array:
 
 
 def _is_large(a: Array, b: Array) -> bool:
-    """Whether a product is one for `gemm`: of two matrices of one type, and not tiny."""
+    """Whether `gemm` computes the product: of two matrices of one dtype, and not tiny."""
     return a.ndim == b.ndim == 2 and a.dtype == b.dtype and a.dtype in REAL and a.size * b.shape[1] >= PRODUCT_FROM

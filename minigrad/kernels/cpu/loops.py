@@ -14,32 +14,35 @@ from minigrad.arrays.hooks import launch
 Array = Any
 
 REAL = (np.dtype(np.float32), np.dtype(np.float64))
-PARALLEL_FROM = 1 << 15  # elements from which a loop is shared out among threads
+PARALLEL_FROM = 1 << 15  # elements from which threads share a loop
 
 
 class Loop:
-    """A loop over the elements of 1-D arrays, compiled for one thread and for all."""
+    """A loop over arrays, compiled twice: for one thread and for all."""
 
     def __init__(self, body: Any) -> None:
         self.serial = numba.njit(cache=True, error_model="numpy")(body)
         twin = types.FunctionType(body.__code__, body.__globals__, body.__name__)
-        twin.__qualname__ = body.__qualname__ + "_parallel"  # under one name, numba's cache takes one for the other
+        twin.__qualname__ = body.__qualname__ + "_parallel"  # with one name, numba's cache would confuse the two
         self.parallel = numba.njit(cache=True, error_model="numpy", parallel=True)(twin)
 
     def __call__(self, arrays: Sequence[Array], numbers: Sequence[float] = ()) -> None:
-        """Run it; the numbers in the arrays' own precision, so that float32 stays float32."""
+        """Run the loop, with the numbers cast to the arrays' dtype, so that float32 stays float32."""
         real = arrays[0].dtype.type
         exact = [real(number) for number in numbers]
         launch(self.serial if arrays[0].size < PARALLEL_FROM else self.parallel, *arrays, *exact)
 
 
 def in_c_order(x: Array) -> Array:
-    """The array itself if it lies in C order, else a copy. (`np.ascontiguousarray` forgets what is being recorded.)"""
+    """The array itself if it is C-contiguous, else a copy.
+
+    (`np.ascontiguousarray` would lose a captured array's type.)
+    """
     return x if x.flags.c_contiguous else x.copy()
 
 
 def flat(arrays: Sequence[Array]) -> list[Array]:
-    """Arrays of one shape as flat memory in the order of the first: views, but of those that lie otherwise copies."""
+    """Arrays of one shape as flat memory in the first one's order: views, or copies if strides differ."""
     first = arrays[0]
     return [(a if a.strides == first.strides else _like(first, a)).ravel("K") for a in arrays]
 

@@ -1,7 +1,7 @@
 """Normalisation on the CPU.
 
-The rows of a group are cut into blocks, each summed by one thread and then added up in order. The cut depends on the shape
-alone, so the results are the same to the bit whatever the number of threads.
+The rows of a group are cut into blocks. One thread sums a block, and the blocks' sums are added in
+order. The cut depends on the shape alone, so results are bit-identical for any number of threads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from minigrad.kernels.cpu.loops import REAL, Loop, in_c_order
 
 Array = Any
 
-BLOCK = 64  # rows; few enough for sums in float32, and for a block's data to stay near the processor
+BLOCK = 64  # rows; few enough to sum in float32, and for a block to stay in the cache
 
 
 def normalize(x: Array, weight: Array | None, bias: Array | None, eps: float) -> tuple[Array, Array, Array]:
@@ -60,7 +60,7 @@ def affine(x: Array, scale: Array, shift: Array) -> Array:
 
 
 def _are_alike(*arrays: Array | None) -> bool:
-    """Whether all arrays that are there have one type, and the loops know it."""
+    """Whether all arrays that are not None have one dtype, float32 or float64."""
     dtypes = {a.dtype for a in arrays if a is not None}
     return len(dtypes) == 1 and dtypes <= set(REAL)
 
@@ -91,7 +91,8 @@ def _affine(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
 def _moments(x: Array) -> tuple[Array, Array]:
     """Mean and biased variance of the rows, (groups, channels).
 
-    Each block sums the distances from its first row, and their squares: small numbers, however far from zero the data lie.
+    Each block sums the distances from its first row, and their squares: small numbers even if the
+    data are far from zero.
     """
     groups, _, channels = x.shape
     sums = np.zeros((2, *_blocks(x)), x.dtype, like=x)
@@ -103,10 +104,10 @@ def _moments(x: Array) -> tuple[Array, Array]:
 
 @numba.njit(cache=True, error_model="numpy")
 def _merge(x: Array, total: Array, squares: Array, mean: Array, var: Array) -> None:
-    """Add mean and variance, in float64, of all blocks to mean and var, from the sums that `_sum_distances` found.
+    """Merge the blocks' sums from `_sum_distances` into mean and var, in float64, which begin at zero.
 
-    Blocks of n rows with means m and summed squared distances s from them have together the mean sum(n m) / sum(n) and the
-    variance sum(s + n (m - mean)^2) / sum(n).
+    Blocks of n rows with means m and summed squared distances s from them have together the mean
+    sum(n m) / sum(n) and the variance sum(s + n (m - mean)^2) / sum(n).
     Source: Chan, Golub and LeVeque, "Algorithms for computing the sample variance", Am. Stat. 37 (1983).
     """
     groups, rows, channels = x.shape
@@ -125,7 +126,7 @@ def _merge(x: Array, total: Array, squares: Array, mean: Array, var: Array) -> N
 
 @Loop
 def _sum_distances(x: Array, total: Array, squares: Array) -> None:
-    """total and squares (groups, blocks, channels): sums over each block of d and d^2, d the distance from its first row."""
+    """total, squares (groups, blocks, channels) += sums of d and d^2, d the distance from the block's first row."""
     groups, rows, channels = x.shape
     blocks = total.shape[1]
     for i in numba.prange(groups * blocks):
@@ -140,7 +141,7 @@ def _sum_distances(x: Array, total: Array, squares: Array) -> None:
 
 @Loop
 def _sum_products(g: Array, x: Array, mean: Array, total: Array, products: Array) -> None:
-    """total and products (groups, blocks, channels): sums over each block of g and of g (x - mean)."""
+    """total, products (groups, blocks, channels) += each block's sums of g and of g (x - mean)."""
     groups, rows, channels = x.shape
     blocks = total.shape[1]
     for i in numba.prange(groups * blocks):
@@ -162,7 +163,7 @@ def _scale(x: Array, mean: Array, scale: Array, shift: Array, y: Array) -> None:
 
 @Loop
 def _combine(g: Array, x: Array, mean: Array, scale: Array, mean_g: Array, slope: Array, dx: Array) -> None:
-    """dx = scale (g - mean_g - (x - mean) slope), the numbers of a channel (groups, channels)."""
+    """dx = scale (g - mean_g - (x - mean) slope); all but g, x and dx are (groups, channels)."""
     groups, rows, channels = x.shape
     for i in numba.prange(groups * rows):
         n, r = i // rows, i % rows

@@ -1,4 +1,7 @@
-"""Max-pooling on the CPU. Threads share out the images; the inner loops run over the channels, neighbours in memory."""
+"""Max-pooling on the CPU.
+
+Threads share the images; the inner loops run over the channels, contiguous in memory.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ def max_pool_place(g: Array, x: Array, geometry: Geometry) -> Array:
 
 @numba.njit(cache=True, error_model="numpy", parallel=True)
 def _maximum(x: Array, y: Array, kernel: Pair, stride: Pair, padding: Pair) -> None:
-    """The largest x of each window: what `_pick` does with h = x, without asking where it was."""
+    """`_pick` with h = x: the largest x of each window, without keeping track of its place."""
     for n in numba.prange(len(x)):
         for i in range(y.shape[1]):
             top, bottom = _span(i, kernel[0], stride[0], padding[0], x.shape[1])
@@ -67,7 +70,7 @@ def _pick(h: Array, x: Array, y: Array, kernel: Pair, stride: Pair, padding: Pai
 
 @numba.njit(cache=True, error_model="numpy", parallel=True)
 def _place(g: Array, x: Array, y: Array, kernel: Pair, stride: Pair, padding: Pair) -> None:
-    """Image by image, so that the zeros are still in the cache when numbers are added to them."""
+    """Image by image, so that the zeros are still in the cache when numbers are added."""
     channels = x.shape[3]
     for n in numba.prange(len(x)):
         best, place = np.empty(channels, x.dtype), np.empty(channels, np.int32)
@@ -84,7 +87,7 @@ def _place(g: Array, x: Array, y: Array, kernel: Pair, stride: Pair, padding: Pa
 
 @numba.njit(cache=True, error_model="numpy")
 def _find(x: Array, top: int, bottom: int, left: int, right: int, best: Array, place: Array) -> None:
-    """For each channel of one image the largest value of a window and its place, row * width + column."""
+    """For each channel of one image, the largest value in a window and its place, row * width + column."""
     width = x.shape[1]
     best[:] = x[top, left]
     place[:] = top * width + left
@@ -95,12 +98,13 @@ def _find(x: Array, top: int, bottom: int, left: int, right: int, best: Array, p
 
 @numba.njit(cache=True, error_model="numpy")
 def _span(position: int, kernel: int, stride: int, padding: int, size: int) -> Pair:
-    """The first pixel of a window along one axis, and the one after the last."""
+    """The first pixel of a window along one axis, and the pixel after its last."""
     start = position * stride - padding
     return max(start, 0), min(start + kernel, size)
 
 
-# The loops over channels. Both values are loaded before one is chosen, so that the compiler makes vector instructions of them.
+# The loops over channels. They load both values before they choose one, so that the compiler can
+# vectorise them.
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -111,23 +115,23 @@ def _raise(best: Array, x: Array) -> None:
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _raise_and_note(best: Array, x: Array, place: Array, here: Any) -> None:
+def _raise_and_note(best: Array, x: Array, place: Array, pixel: Any) -> None:
     for c in range(len(best)):
         new, old, before = x[c], best[c], place[c]
         wins = (new > old) | (new != new)
         best[c] = new if wins else old
-        place[c] = here if wins else before
+        place[c] = pixel if wins else before
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _copy_where(place: Array, here: Any, h: Array, y: Array) -> None:
+def _copy_where(place: Array, pixel: Any, h: Array, y: Array) -> None:
     for c in range(len(place)):
         new, old = h[c], y[c]
-        y[c] = new if place[c] == here else old
+        y[c] = new if place[c] == pixel else old
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _add_where(place: Array, here: Any, g: Array, y: Array) -> None:
+def _add_where(place: Array, pixel: Any, g: Array, y: Array) -> None:
     for c in range(len(place)):
         new, old = g[c], y[c]
-        y[c] = old + new if place[c] == here else old
+        y[c] = old + new if place[c] == pixel else old

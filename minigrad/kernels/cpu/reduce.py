@@ -12,7 +12,7 @@ from minigrad.kernels.cpu.loops import PARALLEL_FROM, REAL, in_c_order
 
 Array = Any
 
-ROWS = 256  # of a block: blocks are summed side by side, and their sums one after another, whatever the number of threads
+ROWS = 256  # of a block; threads sum blocks, and the blocks' sums are added in order, for any number of threads
 
 
 def sum_rows(x: Array) -> Array:

@@ -1,11 +1,12 @@
-"""Which taps of a convolution's kernel meet which pixels, found once for each `Geometry` and number of images.
+"""Which taps of the kernel see which pixels, for `implicit_gemm`: planned once for each `Geometry` and number of images.
 
-A convolution gathers: each number of its result, the target, is a sum over the taps of the kernel that meet a pixel of its
-source. Inside the image these are all of them, at its borders fewer; in a transposed convolution with a stride, neighbours
-meet different ones. Targets that the same taps meet are a class here, and lie on a grid:
+A convolution reads a source image and writes a target image. Each target pixel is a sum over the
+taps that see a source pixel: all of them inside the image, fewer at its borders. In a transposed
+convolution with a stride, neighbouring targets have different taps. Targets with the same taps form
+a class; they lie on a grid. With positions and pixels counted along one axis:
 
     conv2d            target i, tap t: source pixel i stride - padding + t dilation
-    conv_transpose2d  target y, tap t: source pixel (y + padding - t dilation) / stride, where that is a whole number
+    conv_transpose2d  target y, tap t: source pixel (y + padding - t dilation) / stride, if that is an integer
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ Array = Any
 
 
 class Stretch(NamedTuple):
-    """Targets along one axis that the same taps meet."""
+    """Targets along one axis that have the same taps."""
 
     first: int
     size: int
-    taps: tuple[tuple[int, int], ...]  # of the first target: tap, source pixel, counted from the margin's first
+    taps: tuple[tuple[int, int], ...]  # of the first target: (tap, source pixel); pixel 0 is the first of the margin
 
 
 class Axis(NamedTuple):
@@ -42,14 +43,16 @@ CLASS = np.dtype([(name, np.int64) for name in _FIELDS.split()])
 
 
 class Plan(NamedTuple):
-    """What a convolution sums. All distances are in pixels, row by row; those in the source count its margins.
+    """Which sums a convolution consists of. Distances count pixels, row by row, in the source including its margins.
 
-    A class: its `first` target; how many there are `down` and `across`; how far apart they are in the target, and how far
-    apart what they see in the source; its first `run`, how many `runs` it has, and of how many pixels each (`length`). A run
-    begins at a pixel and a tap, and the next taps see the next pixels; the pixel is the first target's, in its image.
+    A class has the fields of CLASS: its `first` target, the number of targets `down` and `across`,
+    the distances between targets (`target_*`) and between the pixels they see (`source_*`), the
+    number of its first `run`, its number of `runs`, and the pixels in each run (`length`). A run is
+    a pixel and a tap, for the first target of the class; the next taps of the run see the next
+    pixels.
     """
 
-    margins: tuple[int, int]  # rows and columns of zeros that the source has around it
+    margins: tuple[int, int]  # rows and columns of zeros to put around the source
     classes: Array  # of dtype CLASS
     runs: Array  # int64 (runs, 2): pixel, tap
 
@@ -58,9 +61,10 @@ class Plan(NamedTuple):
 def plan(geometry: Geometry, transposed: bool, n: int) -> Plan:
     """The plan with the least work for n images.
 
-    With zeros around the source, all taps of a grid meet a pixel, and there are few classes: that is better for one small
-    image, in which no tile of targets at the border would be full. (Zeros times a weight that is not finite are NaN; else what
-    lies outside of the source is left out.)
+    With margins of zeros, every tap sees a pixel everywhere, and there are few classes. That is
+    faster for few small images, where the classes at the borders would not fill a tile. (A weight
+    that is not finite times the margin's zeros is NaN; without margins, taps outside the source are
+    skipped.)
     """
     most = _margins(geometry, transposed)
     ways = [[_axis(geometry, axis, transposed, margin) for margin in (0, most[axis])] for axis in (0, 1)]
@@ -93,45 +97,48 @@ def _plan(geometry: Geometry, transposed: bool, down: Axis, across: Axis) -> Pla
 
 
 def _margins(geometry: Geometry, transposed: bool) -> tuple[int, int]:
-    """How far outside of the source taps see, along the height and the width."""
+    """How far beyond the source the taps reach, along the height and the width."""
 
     def margin(axis: int) -> int:
         targets, pixels = _sizes(geometry, axis, transposed)
-        seen = [x for target in range(targets) for _, x in _met(geometry, axis, transposed, target)]
+        seen = [x for target in range(targets) for _, x in _seen(geometry, axis, transposed, target)]
         return max(0, -min(seen, default=0), max(seen, default=0) - pixels + 1)
 
     return margin(0), margin(1)
 
 
 def _sizes(geometry: Geometry, axis: int, transposed: bool) -> tuple[int, int]:
-    """How many targets and how many pixels of the source there are along an axis."""
+    """The number of targets and of source pixels along an axis."""
     positions, image = geometry.positions[axis], geometry.image[axis]
     return (image, positions) if transposed else (positions, image)
 
 
 def _axis(geometry: Geometry, axis: int, transposed: bool, margin: int) -> Axis:
-    """The targets along one axis; those that a stride separates are on different grids."""
+    """The targets along one axis.
+
+    In a transposed convolution, each remainder modulo the stride is a grid of its own.
+    """
     targets, pixels = _sizes(geometry, axis, transposed)
     step = geometry.stride[axis] if transposed else 1
     stretches: list[Stretch] = []
     for grid in range(min(step, targets)):
         before: list[int] | None = None
         for target in range(grid, targets, step):
-            met = [(t, x + margin) for t, x in _met(geometry, axis, transposed, target) if -margin <= x < pixels + margin]
-            numbers = [t for t, _ in met]
+            seen = [(t, x + margin) for t, x in _seen(geometry, axis, transposed, target) if -margin <= x < pixels + margin]
+            numbers = [t for t, _ in seen]
             if numbers == before:
                 stretches[-1] = stretches[-1]._replace(size=stretches[-1].size + 1)
             else:
-                stretches.append(Stretch(target, 1, tuple(met)))
+                stretches.append(Stretch(target, 1, tuple(seen)))
             before = numbers
     return Axis(margin, stretches)
 
 
-def _met(geometry: Geometry, axis: int, transposed: bool, target: int) -> list[tuple[int, int]]:
-    """Each tap that meets a target, and the source pixel it sees, which may lie outside."""
+def _seen(geometry: Geometry, axis: int, transposed: bool, target: int) -> list[tuple[int, int]]:
+    """The taps of a target, and the source pixel that each sees, which may be outside the source."""
     stride, padding, dilation = geometry.stride[axis], geometry.padding[axis], geometry.dilation[axis]
     taps = range(geometry.kernel[axis])
     if not transposed:
         return [(t, target * stride - padding + t * dilation) for t in taps]
-    places = [(t, target + padding - t * dilation) for t in taps]
-    return [(t, place // stride) for t, place in places if place % stride == 0]
+    numerators = [(t, target + padding - t * dilation) for t in taps]
+    return [(t, x // stride) for t, x in numerators if x % stride == 0]

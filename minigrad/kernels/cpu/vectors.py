@@ -1,7 +1,7 @@
-"""Operations on vector registers, for the products: numba has no word for a register, so they are written in LLVM's.
+"""The micro-kernel and other operations on vector registers. numba cannot name a register, so they are LLVM instructions.
 
-LLVM's vector types exist on every processor: where they are wider than its registers, it uses several. A masked load or store
-touches only the lanes that are part of the matrix.
+LLVM's vector types exist on every processor: if they are wider than its registers, it uses several.
+A masked load or store touches only the lanes that are part of the matrix.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from numba.extending import intrinsic
 _AVX512 = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
 VECTOR_BYTES = 64 if _AVX512 else 32
 VECTORS = 2  # in a row of a tile
-TILE_BYTES = VECTORS * VECTOR_BYTES  # of such a row
-ROWS = 13 if _AVX512 else 6  # of a tile: they leave registers for the operands, and fill the last tile of 64, 128 or 256 rows
+TILE_BYTES = VECTORS * VECTOR_BYTES  # in a row of a tile
+ROWS = 13 if _AVX512 else 6  # of a tile: leaves registers for the operands, and fills the last tile of 64, 128 or 256 rows well
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 _pointer, _integer = types.voidptr, types.intp
 
 
 class _Vectors:
-    """Builds LLVM instructions on vectors of a dtype. Addresses are bytes, offsets elements."""
+    """Builds LLVM instructions on vectors of a dtype. Addresses count bytes, offsets elements."""
 
     def __init__(self, builder: Any, dtype: Any) -> None:
         self.builder = builder
@@ -37,7 +37,7 @@ class _Vectors:
         self.zero = ir.Constant(self.type, [0.0] * self.lanes)
 
     def at(self, base: Any, offset: Any, vector: int = 0) -> Any:
-        """The address of vector number `vector` behind an offset."""
+        """The address of vector number `vector` after an offset."""
         start = self.builder.bitcast(base, self.real.as_pointer())
         place = self.builder.gep(start, [self.builder.add(offset, _I64(vector * self.lanes))])
         return self.builder.bitcast(place, self.type.as_pointer())
@@ -58,7 +58,7 @@ class _Vectors:
         return self.builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(_I32, self.lanes), [0] * self.lanes))
 
     def below(self, limit: Any, vector: int) -> Any:
-        """The mask of the lanes of vector number `vector` of a row that come before element number `limit`."""
+        """A mask: which lanes of vector number `vector` of a row come before element number `limit`."""
         numbers = ir.VectorType(_I64, self.lanes)
         places = ir.Constant(numbers, [vector * self.lanes + i for i in range(self.lanes)])
         return self.builder.icmp_signed("<", places, self.spread(limit, numbers))
@@ -78,7 +78,7 @@ class _Vectors:
         self.builder.call(call, [vector, address, _I32(self.bytes), mask])
 
     def multiply_add(self, x: Any, y: Any, z: Any) -> Any:
-        """x y + z, in one instruction where the processor has it."""
+        """x y + z, in one instruction if the processor has it."""
         return self.builder.call(self._intrinsic("fmuladd", self.type, "", *[self.type] * 3), [x, y, z])
 
     def _intrinsic(self, name: str, result: Any, suffix: str, *parameters: Any) -> Any:
@@ -91,12 +91,13 @@ def multiply_tile(
     typingctx: Any, like: Any, a: Any, a_rows: Any, a_col: Any, b: Any, b_row: Any, runs: Any, count: Any, k: Any,
     init: Any, init_rows: Any, c: Any, c_rows: Any, rows: Any, cols: Any,
 ) -> Any:  # fmt: skip
-    """c[i, j] = init[i, j] + sum over `count` runs and p < k of a[i, p] b[p, j], for i < rows and j < cols, in one tile.
+    """The micro-kernel: c[i, j] = init[i, j] + sum over runs and p < k of a[i, p] b[p, j], for i < rows and j < cols.
 
-    `like` is any array of the dtype. `a`, `b`, `init` and `c` are addresses; offsets from there are counted in elements. Row i
-    of a, init and c begins at a_rows[i], init_rows[i] and c_rows[i]; the next column of a and row of b are a_col and b_row
-    further. A run adds its pair of offsets to those of a and b. `runs` and the rows are addresses of int64. Of `b` whole
-    vectors are read, also beyond cols.
+    `like` is any array of the dtype. `a`, `b`, `init` and `c` are addresses; offsets count
+    elements. Row i of a, init and c begins at the offset a_rows[i], init_rows[i], c_rows[i].
+    Columns of a are a_col apart, rows of b are b_row apart. Each of the `count` runs is a pair of
+    offsets, added to those of a and b. `runs`, `a_rows`, `init_rows` and `c_rows` are addresses of
+    int64. From b whole vectors are read, beyond cols as well.
     """
     left, right, start, result = (
         (_pointer, _pointer, _integer),
@@ -114,11 +115,11 @@ def multiply_tile(
             is_row = builder.icmp_signed("<", _I64(i), rows)
             width = builder.select(is_row, cols, _I64(0))
             inside.append([v.below(width, j) for j in range(VECTORS)])
-            row = builder.select(is_row, _I64(i), _I64(0))  # beyond the last row read the first one, and store nothing
+            row = builder.select(is_row, _I64(i), _I64(0))  # rows beyond the last read row 0, and store nothing
             a_start.append(v.number(a_rows, row))
             c_start.append(v.number(c_rows, row))
             starts = [v.load(v.at(init, v.number(init_rows, row), j), inside[i][j]) for j in range(VECTORS)]
-            sums.append([cgutils.alloca_once_value(builder, start) for start in starts])  # LLVM makes registers of these
+            sums.append([cgutils.alloca_once_value(builder, start) for start in starts])  # LLVM turns these into registers
         with cgutils.for_range(builder, count) as run:
             pair = builder.mul(run.index, _I64(2))
             a_run, b_run = v.number(runs, pair), v.number(runs, builder.add(pair, _I64(1)))
@@ -140,7 +141,10 @@ def multiply_tile(
 
 @intrinsic
 def copy_row(typingctx: Any, like: Any, source: Any, start: Any, count: Any, target: Any, place: Any, width: Any) -> Any:
-    """target[place : place + width] = source[start : start + count], then zeros; at most VECTORS * lanes elements."""
+    """target[place : place + width] = source[start : start + count], then zeros.
+
+    width is at most VECTORS * lanes.
+    """
     signature = types.void(like, _pointer, _integer, _integer, _pointer, _integer, _integer)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -156,7 +160,7 @@ def copy_row(typingctx: Any, like: Any, source: Any, start: Any, count: Any, tar
 
 @intrinsic
 def add_row(typingctx: Any, like: Any, source: Any, start: Any, target: Any, place: Any, count: Any) -> Any:
-    """target[place : place + count] += source[start : start + count], at most VECTORS * lanes elements."""
+    """target[place : place + count] += source[start : start + count]; count is at most VECTORS * lanes."""
     signature = types.void(like, _pointer, _integer, _pointer, _integer, _integer)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -175,8 +179,8 @@ def add_row(typingctx: Any, like: Any, source: Any, start: Any, target: Any, pla
 def transpose_square(typingctx: Any, like: Any, source: Any, source_row: Any, target: Any, target_row: Any) -> Any:
     """target[j, i] = source[i, j] for lanes x lanes elements.
 
-    Rows i and i + 1 exchange their odd and even elements, then rows i and i + 2 their odd and even pairs, and so on: after
-    log2(lanes) rounds each vector holds a column.
+    Rows i and i + 1 exchange their odd and even elements, then rows i and i + 2 their odd and even
+    pairs, and so on: after log2(lanes) rounds each vector holds a column.
     """
     signature = types.void(like, _pointer, _integer, _pointer, _integer)
 

@@ -1,4 +1,7 @@
-"""The kernels on the GPU: CUDA C++ from `cuda/*.cu` and cuBLAS. `reference` says what each one computes."""
+"""The kernels on the GPU: CUDA C++ (the .cu files here) and cuBLAS.
+
+`reference` has the same functions, to be read.
+"""
 
 from minigrad.kernels.gpu.conv import conv2d, conv2d_weight, conv_transpose2d
 from minigrad.kernels.gpu.elementwise import leaky_relu, leaky_relu_backward, tanh_backward
@@ -12,7 +15,6 @@ from minigrad.kernels.gpu.reduce import sum_rows
 
 __all__ = [
     "adam", "affine", "conv2d", "conv2d_weight", "conv_transpose2d", "from_host", "leaky_relu", "leaky_relu_backward",
-    "linear", "matmul",
-    "max_pool_pick", "max_pool_place", "normalize", "normalize_backward", "normalize_sums", "philox", "rmsprop", "sgd",
-    "sum_rows", "tanh_backward",
+    "linear", "matmul", "max_pool_pick", "max_pool_place", "normalize", "normalize_backward", "normalize_sums", "philox",
+    "rmsprop", "sgd", "sum_rows", "tanh_backward",
 ]  # fmt: skip

@@ -1,11 +1,12 @@
 """Matrix products by cuBLAS, called through ctypes.
 
-CuPy has wrappers for cuBLAS, but they refuse to run while a stream captures a CUDA graph. cuBLAS itself can be captured, if it
-was given its stream and its workspace before. So here each stream has a handle and a workspace of its own, made when it first
-multiplies: whoever captures a step runs it once before on the same stream.
+CuPy has wrappers for cuBLAS, but they refuse to run while a stream captures a CUDA graph. cuBLAS
+itself can be captured if its stream and workspace were set before. So each stream has its own
+handle and workspace, made at its first product: a step must run once on a stream before it is
+captured there.
 
-cuBLAS takes matrices by columns. What is stored by rows is to it the transposed matrix, so for C = A B it is asked for
-C^T = B^T A^T, and nothing is copied.
+cuBLAS reads matrices by columns. To it, a matrix stored by rows is the transposed matrix, so
+C = A B is computed as C^T = B^T A^T, and nothing is copied.
 
 Source: NVIDIA, cuBLAS library documentation: cublasGemmEx, cublasGemmStridedBatchedEx, cublasSetWorkspace.
 """
@@ -28,7 +29,7 @@ _WORKSPACE_BYTES = 32 << 20  # what NVIDIA recommends for its large GPUs
 
 
 class _Type(NamedTuple):
-    """What cuBLAS has to know of a dtype."""
+    """How cuBLAS names a dtype."""
 
     scalar: Any
     storage: int  # cudaDataType
@@ -41,7 +42,7 @@ _AS_STORED, _TRANSPOSED = 0, 1  # cublasOperation_t
 _ALGORITHM = -1  # the default: cuBLAS chooses
 
 _START = [c_void_p, *[c_int] * 5, c_void_p]  # handle, two operations, three sizes, alpha
-_MATRIX = [c_void_p, c_int, c_int]  # address, type, leading dimension; in a stack also the step to the next matrix
+_MATRIX = [c_void_p, c_int, c_int]  # address, dtype, leading dimension; in a stack also the stride between matrices
 _STACK = [*_MATRIX, c_longlong]
 _PARAMETERS = {
     "cublasCreate_v2": [POINTER(c_void_p)],
@@ -53,14 +54,15 @@ _PARAMETERS = {
 
 
 class CublasError(RuntimeError):
-    """cuBLAS refused; the message has its function and its name of the error."""
+    """cuBLAS returned an error; the message names the function and the error."""
 
 
 def gemm(a: Array, b: Array, out: Array, add: bool = False) -> None:
-    """out = a b, or out += a b: matrices (m, k), (k, n) and (m, n), or stacks of as many each, (count, m, k) and so on.
+    """out = a b, or out += a b: matrices (m, k), (k, n) and (m, n), or stacks (count, m, k) and so on, of equal counts.
 
-    All three are float32, or all float64; `out` is C-contiguous. Transposed matrices, those cut from a larger one, and one that
-    is repeated along the stack are read as they lie; any others are copied first.
+    All three have one dtype, float32 or float64; `out` is C-contiguous. Transposed matrices, slices
+    of larger ones, and a matrix broadcast along the stack are read in place; others are copied
+    first.
     """
     (m, n), k = out.shape[-2:], a.shape[-1]
     if not out.size or not k:
@@ -82,15 +84,18 @@ def gemm(a: Array, b: Array, out: Array, add: bool = False) -> None:
 
 
 class _Operand(NamedTuple):
-    """A matrix as cuBLAS reads it, or a stack of them."""
+    """A matrix, or a stack of them, as cuBLAS reads it."""
 
     array: Array
     operation: int
-    leading: int  # distance in memory between two rows, or, if it is stored by columns, between two columns
+    leading: int  # leading dimension: elements from one row to the next, or, if stored by columns, from one column to the next
 
 
 def _operand(x: Array) -> _Operand:
-    """x as it lies, if by rows or by columns, else a copy. Along an axis of length 1, steps in memory mean nothing."""
+    """x itself if stored by rows or by columns, else a copy.
+
+    The stride of an axis of length 1 does not matter.
+    """
     rows, columns = x.shape[-2:]
     down, across = (step // x.itemsize for step in x.strides[-2:])
     if (columns == 1 or across == 1) and (rows == 1 or down >= columns):
@@ -102,19 +107,20 @@ def _operand(x: Array) -> _Operand:
 
 @functools.cache
 def _handle(device: int, stream: int) -> tuple[c_void_p, Array]:
-    """A cuBLAS handle that works on this stream, and its workspace, which lives as long as the handle: as the process.
+    """A cuBLAS handle for this stream, and its workspace. Both are kept until the process ends.
 
-    Streams run at the same time, and a captured graph remembers the workspace's address: so no two streams share one.
+    Streams run concurrently, and a captured graph contains the workspace's address, so no two
+    streams share one.
     """
     handle, workspace = c_void_p(), cupy.empty(_WORKSPACE_BYTES, np.uint8)
     _call("cublasCreate_v2", byref(handle))
-    _call("cublasSetStream_v2", handle, stream)  # takes the handle's workspace away, so that comes after it
+    _call("cublasSetStream_v2", handle, stream)  # this resets the workspace, so set that afterwards
     _call("cublasSetWorkspace_v2", handle, workspace.data.ptr, workspace.nbytes)
     return handle, workspace
 
 
 def _call(name: str, *arguments: Any) -> None:
-    """Call a function of cuBLAS; CublasError if it returns an error."""
+    """Call a function of cuBLAS; CublasError if it fails."""
     status = getattr(_library(), name)(*arguments)
     if status:
         raise CublasError(f"{name}: {_library().cublasGetStatusName(status).decode()} (error {status} of cuBLAS)")
@@ -122,7 +128,7 @@ def _call(name: str, *arguments: Any) -> None:
 
 @functools.cache
 def _library() -> Any:
-    """The cuBLAS that CuPy has loaded, or would load."""
+    """The cuBLAS library that CuPy loads as well."""
     from cuda.pathfinder import load_nvidia_dynamic_lib
 
     library = ctypes.CDLL(load_nvidia_dynamic_lib("cublas").abs_path)

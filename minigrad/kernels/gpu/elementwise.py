@@ -26,7 +26,10 @@ def tanh_backward(g: Array, y: Array) -> Array:
 
 
 def _elementwise(name: str, arrays: Sequence[Array], *numbers: float) -> Array:
-    """Run an elementwise kernel: broadcast the arrays, walk them as flat memory. The result has their layout."""
+    """Broadcast the arrays and run an elementwise kernel over them as flat memory.
+
+    The result has their layout.
+    """
     arrays = in_one_layout(of_one_type(arrays))
     out = cupy.empty_like(arrays[0])
     if out.size:

@@ -51,7 +51,7 @@ def affine(x: Array, scale: Array, shift: Array) -> Array:
 
 
 def _prepared(*arrays: Array) -> list[Array]:
-    """The arrays in one type and in C order."""
+    """The arrays in one dtype, C-contiguous."""
     return [cupy.ascontiguousarray(a) for a in of_one_type(arrays)]
 
 
@@ -65,7 +65,7 @@ def _per_channel(x: Array) -> Array:
 
 
 def _blocks(x: Array) -> int:
-    """How many blocks the rows of all groups make."""
+    """The number of blocks of rows in all groups."""
     groups, rows, _ = x.shape
     return groups * -(-rows // _BLOCK)
 

@@ -23,7 +23,7 @@ def max_pool_place(g: Array, x: Array, geometry: Geometry) -> Array:
 
 
 def _pool(name: str, values: Array, x: Array, geometry: Geometry, size: Size) -> Array:
-    """Run a kernel that makes images of this size, of the values' type."""
+    """Run a kernel that writes images of this size, of the values' dtype."""
     arrays = [channels_last(a) for a in of_one_type([values, x])]
     n, channels = x.shape[:2]
     y = cupy.empty((n, *size, channels), arrays[0].dtype)

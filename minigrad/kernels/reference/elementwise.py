@@ -1,4 +1,4 @@
-"""Activations and their backward."""
+"""Activations and their gradients."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ Array = Any
 
 
 def leaky_relu(x: Array, slope: float) -> Array:
-    """slope * x where x <= 0 (for slope 0 that is 0, also for -inf), else x (NaN stays NaN)."""
+    """slope * x where x <= 0, else x. With slope 0 that is 0 even for -inf; NaN stays NaN."""
     return np.where(x <= 0, x * slope if slope else 0, x)
 
 
 def leaky_relu_backward(g: Array, y: Array, slope: float) -> Array:
-    """g where the output y > 0, else slope * g (for slope 0 that is 0, also for infinite g)."""
+    """The gradient of x, from the output y: g where y > 0, else slope * g.
+
+    With slope 0 that is 0 even for infinite g.
+    """
     return np.where(y > 0, g, g * slope if slope else 0)
 
 
 def tanh_backward(g: Array, y: Array) -> Array:
-    """g (1 - y^2) for y = tanh(x)."""
+    """The gradient of x for y = tanh(x): g (1 - y^2)."""
     return g * (1 - y * y)

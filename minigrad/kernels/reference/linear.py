@@ -10,11 +10,11 @@ Array = Any
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """a @ b for stacks of matrices."""
+    """a @ b for matrices or stacks of matrices, whose leading axes are broadcast."""
     return np.einsum("...ik,...kj->...ij", a, b)
 
 
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
-    """x W^T, plus the bias in each row: (n, in), (out, in), (out,) to (n, out)."""
+    """x weight^T + bias: (n, in), (out, in) and (out,) to (n, out)."""
     y = np.einsum("ni,oi->no", x, weight)
     return y if bias is None else y + bias

@@ -1,7 +1,8 @@
 """Normalisation over the rows of a (groups, rows, channels) array.
 
-Batch norm has one group of N * H * W rows, instance norm N groups of H * W rows. The kernels of the backward are given x, the
-cotangent g of y, and what the forward found: mean and biased variance, (groups, channels).
+Batch norm has one group of N * H * W rows, instance norm N groups of H * W rows. The gradient
+kernels take x, the cotangent g of y, and the forward's mean and biased variance, both (groups,
+channels).
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ Array = Any
 
 
 def normalize(x: Array, weight: Array | None, bias: Array | None, eps: float) -> tuple[Array, Array, Array]:
-    """y = xhat * weight + bias with xhat = (x - mean) / sqrt(var + eps); then mean and var. No weight is 1, no bias 0."""
+    """y = xhat * weight + bias with xhat = (x - mean) / sqrt(var + eps).
+
+    Returns y, mean, var; None is weight 1, bias 0.
+    """
     mean, var = x.mean(axis=1), x.var(axis=1)
     y = standardized(x, mean, var, eps)
     y = y if weight is None else y * weight
@@ -22,19 +26,19 @@ def normalize(x: Array, weight: Array | None, bias: Array | None, eps: float) ->
 
 
 def standardized(x: Array, mean: Array, var: Array, eps: float) -> Array:
-    """xhat"""
+    """xhat, see `normalize`."""
     return (x - mean[:, None]) / np.sqrt(var[:, None] + eps)
 
 
 def normalize_sums(g: Array, x: Array, mean: Array, var: Array, eps: float) -> tuple[Array, Array]:
-    """The sums over the rows of g and of g * xhat, (groups, channels): the parts of the cotangents of bias and weight."""
+    """The sums over the rows of g and g * xhat, (groups, channels): the gradients of bias and weight."""
     return g.sum(axis=1), (g * standardized(x, mean, var, eps)).sum(axis=1)
 
 
 def normalize_backward(
     g: Array, x: Array, weight: Array | None, mean: Array, var: Array, eps: float, sum_g: Array, sum_g_xhat: Array
 ) -> Array:
-    """The cotangent of x: weight / std (g - mean(g) - xhat mean(g xhat)), the means over the rows; their sums are given."""
+    """The gradient of x: weight / std (g - mean(g) - xhat mean(g xhat)), means over the rows."""
     rows = x.shape[1]
     xhat = standardized(x, mean, var, eps)
     dx = (g - sum_g[:, None] / rows - xhat * sum_g_xhat[:, None] / rows) / np.sqrt(var[:, None] + eps)
@@ -42,5 +46,5 @@ def normalize_backward(
 
 
 def affine(x: Array, scale: Array, shift: Array) -> Array:
-    """x * scale + shift for each channel, scale and shift (channels,): normalisation with statistics that are given."""
+    """x * scale + shift, both (channels,): normalisation by running statistics."""
     return x * scale + shift

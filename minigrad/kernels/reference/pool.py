@@ -1,8 +1,10 @@
-"""Max-pooling as two linear functions: `max_pool_pick` takes numbers from the places of the maxima, `max_pool_place` puts them
-there.
+"""Max-pooling as two linear functions, given the image x whose maxima they use.
 
-A window's maximum is at the first of equal pixels, row by row, and at the last NaN if there is one, as in PyTorch. Padding
-has no value: it is never the maximum. (Windows with a dilation are not for pooling.)
+`max_pool_pick` reads another image at the places of the maxima of x; of x itself, that is
+max-pooling. `max_pool_place` adds numbers at these places: its transpose, and so the gradient.
+
+Of equal pixels the first is the maximum, row by row; if a window has a NaN, the last NaN is, as in
+PyTorch. Padding is never the maximum. There is no dilation.
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ import numpy as np
 from minigrad.kernels.geometry import Geometry
 
 Array = Any
-Place = tuple[int, int, int, int]  # image, channel, row, column
+Index = tuple[int, int, int, int]  # image, channel, row, column
 
 
 def max_pool_pick(h: Array, x: Array, geometry: Geometry) -> Array:
-    """h at the place of the largest x in each window: images h and x (n, channels, height, width) to one number a position."""
+    """h at the place of the largest x in each window: two images (n, c, h, w) to (n, c, rows, columns)."""
     y = np.empty((len(x), *geometry.positions, x.shape[1]), h.dtype).transpose(0, 3, 1, 2)
     for window, maximum in _maxima(x, geometry):
         y[window] = h[maximum]
@@ -27,15 +29,15 @@ def max_pool_pick(h: Array, x: Array, geometry: Geometry) -> Array:
 
 
 def max_pool_place(g: Array, x: Array, geometry: Geometry) -> Array:
-    """The transpose of `max_pool_pick`: each window's number of g is added to an image of zeros at the place of its maximum."""
+    """Zeros, plus each window's g at the place of its largest x: the transpose of `max_pool_pick`."""
     y = np.zeros((len(x), *geometry.image, x.shape[1]), g.dtype).transpose(0, 3, 1, 2)
     for window, maximum in _maxima(x, geometry):
         y[maximum] += g[window]
     return y
 
 
-def _maxima(x: Array, geometry: Geometry) -> Iterator[tuple[Place, Place]]:
-    """For each window its own place among the positions, and the place of its maximum in x."""
+def _maxima(x: Array, geometry: Geometry) -> Iterator[tuple[Index, Index]]:
+    """For each window its index among the positions, and the index of its maximum in x."""
     positions = geometry.positions
     for n, c, i, j in np.ndindex(len(x), x.shape[1], *positions):
         best = None

@@ -8,5 +8,5 @@ Array = Any
 
 
 def sum_rows(x: Array) -> Array:
-    """The sum of the rows of a matrix: (rows, columns) to (columns,)."""
+    """The sum over the rows of a matrix: (rows, columns) to (columns,)."""
     return x.sum(axis=0)

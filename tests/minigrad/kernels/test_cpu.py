@@ -1,6 +1,6 @@
-"""The fast kernels on the CPU compute what the reference says, for any layout, size and precision.
+"""The CPU kernels equal the reference, for any layout, size and dtype.
 
-The optimizers' are in test_optim.py, the random numbers' in test_random.py.
+test_optim.py tests the optimizers, test_random.py the random numbers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DEPTHS = st.integers(0, 40) | st.integers(gemm.BLOCK - 1, gemm.BLOCK + 1) | st.j
 
 
 def gaps(a: np.ndarray) -> np.ndarray:
-    """The same values, each followed by a NaN that must not be read."""
+    """A view of the same values in memory where each is followed by a NaN, which must not be read."""
     wide = np.full((a.shape[0], 2 * a.shape[1]), np.nan, a.dtype)
     wide[:, ::2] = a
     return wide[:, ::2]
@@ -67,7 +67,7 @@ def test_products_of_any_size_and_layout(dtype: Any, m: int, k: int, n: int, lay
 
 
 def product_shared_from(multiplications: float, *arrays: Any) -> np.ndarray:
-    """A product that threads share if it has so many multiplications."""
+    """A product that threads share if it has at least this many multiplications."""
     with mock.patch.object(gemm, "PARALLEL_FROM", multiplications):
         return gemm.product(*arrays)
 
@@ -90,18 +90,18 @@ def test_matmul_of_a_column_and_a_row_and_of_stacks() -> None:
         np.testing.assert_allclose(cpu.matmul(a, b), reference.matmul(a, b), rtol=1e-12, atol=1e-13)
 
 
-def test_one_nan_spoils_its_row_and_column_and_nothing_else() -> None:
+def test_nan_and_infinity_reach_their_row_or_column_and_nothing_else() -> None:
     a, b = matrix(40, 50, np.float32), matrix(50, 60, np.float32)
     a[3, 7] = np.nan
     b[9, 11] = np.inf
-    spoiled = ~np.isfinite(gemm.product(a, b))
+    reached = ~np.isfinite(gemm.product(a, b))
     expected = np.zeros((40, 60), bool)
     expected[3] = expected[:, 11] = True
-    np.testing.assert_array_equal(spoiled, expected)
+    np.testing.assert_array_equal(reached, expected)
 
 
 @DTYPES
-def test_a_bias_of_another_precision_is_added_as_its_value(dtype: Any) -> None:
+def test_a_bias_of_another_dtype_is_added(dtype: Any) -> None:
     other = np.float64 if dtype == np.float32 else np.float32
     for rows in (1, 200):
         x, weight, bias = matrix(rows, 40, dtype), matrix(30, 40, dtype, 1), np.linspace(-3, 3, 30).astype(other)
@@ -109,7 +109,7 @@ def test_a_bias_of_another_precision_is_added_as_its_value(dtype: Any) -> None:
         np.testing.assert_allclose(out.data, x @ weight.T + bias, rtol=1e-4, atol=1e-4)
 
 
-def test_operands_of_two_precisions_and_of_integers() -> None:
+def test_operands_of_two_dtypes_of_integers_and_of_swapped_bytes() -> None:
     a, b = matrix(60, 50, np.float32), matrix(50, 40, np.float64)
     np.testing.assert_allclose(cpu.matmul(a, b), a @ b, rtol=1e-12)
     integers = np.arange(40 * 50).reshape(40, 50)
@@ -118,7 +118,7 @@ def test_operands_of_two_precisions_and_of_integers() -> None:
     np.testing.assert_allclose(cpu.matmul(swapped, swapped.T), a @ a.T, rtol=1e-4, atol=1e-4)
 
 
-def test_results_are_the_same_to_the_bit_on_one_thread_and_on_all() -> None:
+def test_products_are_bit_identical_on_one_thread_and_on_all() -> None:
     a, b = matrix(90, 1500, np.float32), matrix(1500, 110, np.float32)
     on_all = gemm.product(a, b)
     threads = numba.get_num_threads()
@@ -130,7 +130,7 @@ def test_results_are_the_same_to_the_bit_on_one_thread_and_on_all() -> None:
     np.testing.assert_array_equal(on_all, on_one)
 
 
-def test_python_threads_may_multiply_at_once() -> None:
+def test_several_python_threads_can_multiply_at_the_same_time() -> None:
     a, b = matrix(128, 128, np.float64), matrix(128, 128, np.float64, 1)
     assert a.size * len(b) >= gemm.PARALLEL_FROM
     expected = gemm.product(a, b)
@@ -154,7 +154,7 @@ def test_elementwise_kernels_equal_the_reference_on_special_values(dtype: Any) -
 
 
 @DTYPES
-def test_elementwise_kernels_keep_memory_order_and_precision(dtype: Any) -> None:
+def test_elementwise_kernels_keep_memory_order_and_dtype(dtype: Any) -> None:
     """Images stay channels-last through activations."""
     x = np.ones((2, 4, 4, 3), dtype).transpose(0, 3, 1, 2)
     for out in (cpu.leaky_relu(x, 0.2), cpu.leaky_relu_backward(x, x, 0.2), cpu.tanh_backward(x, x)):

@@ -1,4 +1,4 @@
-"""The convolutions on the CPU compute what the reference says, at every size around the ends of vectors and blocks."""
+"""The convolutions on the CPU equal the reference, also at sizes around those of vectors and blocks."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def check(geometry: Geometry, n: int, channels: int, out: int, dtype: Any = np.f
 
 
 def assert_close(actual: np.ndarray, expected: np.ndarray, name: str = "") -> None:
-    """Equal but for the roundings of sums in another order; channels-last."""
+    """Equal up to the rounding of sums in another order, and channels-last."""
     assert actual.shape == expected.shape, name
     assert actual.dtype == expected.dtype, name
     assert actual.transpose(0, 2, 3, 1).flags.c_contiguous, name
@@ -77,8 +77,8 @@ def test_channels_around_the_width_of_a_vector(dtype: Any, channels: int, out: i
 
 @DTYPES
 @pytest.mark.parametrize("channels", [BLOCK // 16, BLOCK // 16 + 1, BLOCK // 4, BLOCK // 4 + 1, BLOCK + 1])
-def test_patches_around_the_length_of_a_block(dtype: Any, channels: int) -> None:
-    """A patch of 16 taps is as long as a block at BLOCK / 16 channels, a row of the kernel at BLOCK / 4."""
+def test_rows_of_im2col_around_the_length_of_a_block(dtype: Any, channels: int) -> None:
+    """16 taps are as long as a block at BLOCK / 16 channels, a row of the kernel at BLOCK / 4."""
     check(DCGAN, 1, channels, 2, dtype)
 
 
@@ -91,10 +91,10 @@ def test_output_channels_around_the_length_of_a_block(dtype: Any, out: int) -> N
 @DTYPES
 @pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 40, 200])
 def test_few_and_many_images(dtype: Any, n: int) -> None:
-    """Few images get zeros around them; of many, the targets at the borders are classes of their own."""
+    """Few images are padded with zeros; with many, the targets at the borders form their own classes."""
     for channels, out in ((64, 2), (128, 20), (96, 17), (5, 2)):
         check(Geometry(Size(3, 4), (2, 3), (2, 1), (1, 1)), n, channels, out, dtype)
-    check(Geometry(Size(4, 4), (4, 4)), n, 3, 5, dtype)  # one position: as in a generator's first layer
+    check(Geometry(Size(4, 4), (4, 4)), n, 3, 5, dtype)  # a single position, as in a generator's first layer
 
 
 @DTYPES
@@ -102,12 +102,12 @@ def test_more_positions_than_a_block_has(dtype: Any) -> None:
     check(Geometry(Size(70, 40), (3, 3), (1, 1), (1, 1)), 2, 2, 3, dtype)
 
 
-MANY = {  # sizes of work that is done in more than one of these
+MANY = {  # sizes at which the work is split into several of these
     "groups of panels of weights": (Geometry(Size(3, 3), (3, 3), (1, 1), (1, 1)), 1, 128, 320),
     "blocks of lines, cut within an image": (Geometry(Size(90, 70), (2, 2), (1, 1), (1, 1)), 1, 32, 20),
-    "blocks of patches": (Geometry(Size(20, 30), (3, 3), (2, 1), (1, 1)), 3, 40, 14),
+    "blocks of positions": (Geometry(Size(20, 30), (3, 3), (2, 1), (1, 1)), 3, 40, 14),
     "shares of positions, and pieces of these": (Geometry(Size(20, 30), (3, 3), (2, 1), (1, 1)), 4, 40, 14),
-    "blocks of columns of patches": (Geometry(Size(24, 30), (4, 4), (2, 1), (1, 1)), 2, 40, 14),
+    "blocks of columns of im2col": (Geometry(Size(24, 30), (4, 4), (2, 1), (1, 1)), 2, 40, 14),
 }
 
 
@@ -118,7 +118,7 @@ def test_work_in_several_pieces(dtype: Any, sizes: tuple[Geometry, int, int, int
 
 
 @pytest.mark.parametrize("sizes", [(0, 3, 2), (2, 0, 3), (2, 3, 0), (0, 0, 0)])
-def test_no_images_and_no_channels(sizes: tuple[int, int, int]) -> None:
+def test_empty_arrays(sizes: tuple[int, int, int]) -> None:
     for geometry in (DCGAN, DILATED):
         check(geometry, *sizes)
 
@@ -141,20 +141,20 @@ def test_arrays_in_any_layout(layout: Callable[[np.ndarray], np.ndarray]) -> Non
         assert_close(function(cpu), expected[name](reference), name)
 
 
-def test_a_bias_in_steps() -> None:
+def test_a_bias_that_is_not_contiguous() -> None:
     x, w, bias = normal(0, 2, 3, 6, 4), normal(1, 5, 3, 4, 4), normal(2, 10)[::2]
     assert_close(cpu.conv2d(x, w, bias, DCGAN), reference.conv2d(x, w, bias, DCGAN))
 
 
 def mixed(*dtypes: Any) -> dict[str, Function]:
-    """The convolutions of images, weights, cotangents and the two biases of these types."""
+    """The convolutions of images, weights, cotangents and two biases of these dtypes."""
     shapes = (2, 3, 6, 4), (5, 3, 4, 4), (2, 5, 3, 2), (5,), (3,)
     arrays = [(4 * normal(i, *shape)).astype(dtype) for i, (shape, dtype) in enumerate(zip(shapes, dtypes, strict=True))]
     return of_arrays(*arrays, DCGAN)
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.longdouble, np.float16])
-def test_other_types_are_left_to_the_reference(dtype: Any) -> None:
+def test_other_dtypes_are_left_to_the_reference(dtype: Any) -> None:
     for name, function in mixed(*[dtype] * 5).items():
         actual, expected = function(cpu), function(reference)
         assert actual.dtype == expected.dtype, name
@@ -162,14 +162,14 @@ def test_other_types_are_left_to_the_reference(dtype: Any) -> None:
         np.testing.assert_array_equal(actual, expected, err_msg=name)
 
 
-def test_swapped_bytes_are_put_right() -> None:
+def test_arrays_of_swapped_byte_order() -> None:
     swapped, plain = mixed(*[">f4"] * 5), mixed(*["f4"] * 5)
     for name in plain:
         np.testing.assert_array_equal(swapped[name](cpu), plain[name](cpu), err_msg=name)
 
 
 @pytest.mark.parametrize("doubles", [(0,), (1,), (2,), (1, 2), (3, 4), (0, 1, 2)])
-def test_types_are_mixed_as_in_the_reference(doubles: tuple[int, ...]) -> None:
+def test_dtypes_are_promoted_as_in_the_reference(doubles: tuple[int, ...]) -> None:
     for name, function in mixed(*[np.float64 if i in doubles else np.float32 for i in range(5)]).items():
         expected = function(reference)
         actual = function(cpu)
@@ -181,12 +181,12 @@ def test_types_are_mixed_as_in_the_reference(doubles: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("sizes", [(3, 5, 7), (3, 40, 34), (60, 5, 7), (60, 32, 34)])
 @pytest.mark.parametrize("place", range(3), ids=["images", "weights", "cotangents"])
-def test_one_bad_number_spoils_what_it_meets_and_nothing_else(
+def test_nan_and_infinity_reach_what_depends_on_them_and_nothing_else(
     dtype: Any, bad: float, sizes: tuple[int, int, int], place: int
 ) -> None:
-    """Vectors reach beyond the last channel, and blocks beyond the last position: what lies there must not count.
+    """Vectors extend beyond the last channel, and blocks beyond the last position: those values must not count.
 
-    Where it meets padding either may come out, 0 or 0 * inf: some loops skip the padding.
+    A product of padding and infinity may be 0 or NaN, because some loops skip the padding.
     """
     n, channels, out = sizes
     shapes = (n, channels, 6, 4), (out, channels, 4, 4), (n, out, 3, 2)
@@ -196,13 +196,13 @@ def test_one_bad_number_spoils_what_it_meets_and_nothing_else(
     ones[place][1, 2, 1, 0] = 1
     functions, of_ones, of_zeros = (of_arrays(*three, None, None, DCGAN) for three in (arrays, ones, zeros))
     for name, operands in {"conv2d": (0, 1), "conv_transpose2d": (1, 2), "conv2d_weight": (0, 2)}.items():
-        meets = (of_ones if place in operands else of_zeros)[name](reference) != 0
-        spoiled, may_be = (~np.isfinite(functions[name](kernels)) for kernels in (cpu, reference))
-        if (name, place) == ("conv_transpose2d", 1):  # the reference does not compute what a weight gives outside of the image
-            may_be[:, 2] = True
-        assert meets.any() == (place in operands)
-        assert spoiled[meets].all(), name
-        assert not spoiled[~may_be].any(), name
+        depends = (of_ones if place in operands else of_zeros)[name](reference) != 0
+        reached, may_be_reached = (~np.isfinite(functions[name](kernels)) for kernels in (cpu, reference))
+        if (name, place) == ("conv_transpose2d", 1):  # the reference skips the products outside the image
+            may_be_reached[:, 2] = True
+        assert depends.any() == (place in operands)
+        assert reached[depends].all(), name
+        assert not reached[~may_be_reached].any(), name
 
 
 @pytest.fixture
@@ -214,9 +214,11 @@ def threads() -> Iterator[Callable[[int], None]]:
 
 @DTYPES
 @pytest.mark.parametrize("sizes", [(1, 64, 3), (3, 5, 40), (9, 33, 70), (2, 128, 1), (30, 64, 20)])
-def test_the_number_of_threads_changes_no_bit(dtype: Any, sizes: tuple[int, int, int], threads: Callable[[int], None]) -> None:
+def test_any_number_of_threads_is_bit_identical(
+    dtype: Any, sizes: tuple[int, int, int], threads: Callable[[int], None]
+) -> None:
     if numba.config.NUMBA_NUM_THREADS < 2:
-        pytest.skip("there is one thread only")
+        pytest.skip("numba has only one thread")
     for geometry in (DCGAN, DILATED):
         for name, function in functions(geometry, *sizes, dtype).items():
             threads(1)
@@ -225,8 +227,8 @@ def test_the_number_of_threads_changes_no_bit(dtype: Any, sizes: tuple[int, int,
             np.testing.assert_array_equal(function(cpu), alone, err_msg=name)
 
 
-def test_python_threads_may_convolve_at_once() -> None:
-    """They take turns in numba's pool."""
+def test_several_python_threads_can_convolve_at_the_same_time() -> None:
+    """They take turns in numba's thread pool."""
     work = list(functions(DCGAN, 3, 20, 9).values())
     expected = [function(cpu) for function in work]
     with ThreadPoolExecutor(4) as pool:

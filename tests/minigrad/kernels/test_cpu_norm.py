@@ -1,4 +1,4 @@
-"""The normalisation kernels on the CPU compute what the reference says, and the same bits on any number of threads."""
+"""The normalisation kernels on the CPU equal the reference, and are bit-identical for any number of threads."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def test_any_size_equals_the_reference(
     weight = normal(channels, seed=2, dtype=dtype) if with_weight else None
     bias = normal(channels, seed=3, dtype=dtype) if with_bias else None
     exact = [a if a is None else a.astype(np.float64) for a in (x, g, weight, bias)]
-    steep = 1 / np.sqrt(x.astype(np.float64).var(axis=1).min(initial=1) + 1e-5)  # magnifies the roundings
+    steep = 1 / np.sqrt(x.astype(np.float64).var(axis=1).min(initial=1) + 1e-5)  # magnifies rounding errors
     for actual, expected in zip(run(cpu, x, g, weight, bias), run(reference, *exact), strict=True):
         assert_close(actual, expected.astype(dtype), 30 * steep**2)
 
 
 @DTYPES
 @pytest.mark.parametrize("shape", [(1, 1000, 70), (5, 300, 64), (1, 40, 2000)])
-def test_the_same_bits_on_one_thread_and_on_all(shape: tuple[int, ...], dtype: Any) -> None:
+def test_results_are_bit_identical_on_one_thread_and_on_all(shape: tuple[int, ...], dtype: Any) -> None:
     arrays = normal(*shape, dtype=dtype), normal(*shape, seed=1, dtype=dtype), *normal(2, shape[2], seed=2, dtype=dtype)
     assert arrays[0].size > PARALLEL_FROM
     on_all = run(cpu, *arrays)
@@ -69,8 +69,8 @@ def test_the_same_bits_on_one_thread_and_on_all(shape: tuple[int, ...], dtype: A
 
 
 @pytest.mark.parametrize(("first", "allowed"), [(0.0, 1e-6), (1e4, 1e-4), (-1e6, 1e-4)])
-def test_mean_and_variance_far_from_zero_and_behind_an_outlier(first: float, allowed: float) -> None:
-    """Distances are taken from a block's first row, which may itself be far from the rest: that costs digits, not all."""
+def test_mean_and_variance_far_from_zero_and_after_an_outlier(first: float, allowed: float) -> None:
+    """Distances are taken from a block's first row. An outlier there costs some digits, but not all."""
     x = 1000 + normal(1, 500, 3, dtype=np.float32)
     x[0, 0] += first
     _, mean, var = cpu.normalize(x, None, None, 1e-5)
@@ -79,7 +79,7 @@ def test_mean_and_variance_far_from_zero_and_behind_an_outlier(first: float, all
     np.testing.assert_allclose(var, exact.var(axis=1), rtol=allowed)
 
 
-def test_arrays_with_gaps_and_of_other_types_are_taken() -> None:
+def test_strided_arrays_and_mixed_dtypes() -> None:
     x, g = (np.repeat(normal(2, 30, 4, seed=i), 2, axis=2)[..., ::2] for i in range(2))
     weight, bias = normal(4, seed=2), normal(4, seed=3)
     for arrays in ((x, g, weight, bias), (x.astype(np.float32), g, weight, bias), (x, g, weight.astype(np.float32), bias)):
@@ -88,12 +88,12 @@ def test_arrays_with_gaps_and_of_other_types_are_taken() -> None:
             np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_nan_spoils_its_channel_and_nothing_else() -> None:
+def test_a_nan_reaches_its_channel_and_nothing_else() -> None:
     x = normal(2, 200, 5, dtype=np.float32)
     x[1, 77, 3] = np.nan
     y, mean, _ = cpu.normalize(x, None, None, 1e-5)
-    spoiled = np.zeros((2, 5), bool)
-    spoiled[1, 3] = True
-    np.testing.assert_array_equal(np.isnan(mean), spoiled)
-    np.testing.assert_array_equal(np.isnan(y).all(axis=1), spoiled)
-    np.testing.assert_array_equal(np.isnan(y).any(axis=1), spoiled)
+    reached = np.zeros((2, 5), bool)
+    reached[1, 3] = True
+    np.testing.assert_array_equal(np.isnan(mean), reached)
+    np.testing.assert_array_equal(np.isnan(y).all(axis=1), reached)
+    np.testing.assert_array_equal(np.isnan(y).any(axis=1), reached)

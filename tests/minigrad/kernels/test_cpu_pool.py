@@ -1,4 +1,4 @@
-"""Max-pooling on the CPU: bit for bit what the reference says, and the reference's two functions are each other's transpose."""
+"""Max-pooling on the CPU is bit-identical to the reference, whose two functions are each other's transpose."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OVERLAPPING = Geometry(Size(8, 6), (3, 3), (2, 1), (1, 1))
 
 
 def assert_same(ours: np.ndarray, expected: np.ndarray) -> None:
-    """Equal to the bit, NaN and the sign of zero included, and channels-last."""
+    """Bit-identical, including NaN and the sign of zero, and channels-last."""
     assert ours.dtype == expected.dtype
     assert ours.tobytes() == expected.tobytes()
     assert ours.transpose(0, 2, 3, 1).flags.c_contiguous
@@ -50,7 +50,7 @@ def test_place_is_the_transpose_of_pick(geometry: Geometry, ties: bool, seed: in
 
 
 @pytest.mark.parametrize("geometry", [HALVES, OVERLAPPING], ids=["halves", "overlapping"])
-def test_the_same_on_one_thread_and_on_all(geometry: Geometry) -> None:
+def test_results_are_bit_identical_on_one_thread_and_on_all(geometry: Geometry) -> None:
     x, g = images(9, 5, geometry.image, np.float32), images(9, 5, geometry.positions, np.float32, 1)
     on_all = cpu.max_pool_pick(x, x, geometry), cpu.max_pool_place(g, x, geometry)
     threads = numba.get_num_threads()
@@ -63,7 +63,7 @@ def test_the_same_on_one_thread_and_on_all(geometry: Geometry) -> None:
         assert_same(ours, expected)
 
 
-def test_python_threads_may_pool_at_once() -> None:
+def test_several_python_threads_can_pool_at_the_same_time() -> None:
     x, g = images(4, 5, HALVES.image, np.float32), images(4, 5, HALVES.positions, np.float32, 1)
     expected = cpu.max_pool_place(g, x, HALVES)
     with ThreadPoolExecutor(4) as pool:
@@ -80,7 +80,7 @@ def test_images_in_any_memory_order(place: Any) -> None:
 
 
 @pytest.mark.parametrize("types", [(np.float32, np.float64), (np.float64, np.float32), (np.int64, np.int64), (np.float16,) * 2])
-def test_the_result_has_the_type_of_what_is_moved(types: tuple[Any, Any]) -> None:
+def test_the_result_has_the_dtype_of_the_moved_values(types: tuple[Any, Any]) -> None:
     h, x = (10 * images(1, 2, HALVES.image, np.float64, i) for i in range(2))
     h, x = h.astype(types[0]), x.astype(types[1])
     g = h[:, :, :4, :3]

@@ -1,4 +1,4 @@
-"""Sums over rows: right for every size and layout, and the same on any number of threads."""
+"""Sums over rows: correct for every size and layout, and bit-identical for any number of threads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def normal(*shape: int) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_sum_rows_is_the_sum_in_float64(shape: tuple[int, int], dtype: Any) -> None:
+def test_sum_rows_equals_the_sum_in_float64(shape: tuple[int, int], dtype: Any) -> None:
     x = normal(*shape).astype(dtype)
     ours = cpu.sum_rows(x)
     assert ours.dtype == dtype
@@ -37,7 +37,7 @@ def test_images_of_any_layout_are_summed_over_any_three_axes(axes: tuple[int, ..
         np.testing.assert_allclose(F.sum(Tensor(image), axes).data, image.astype(float).sum(axes), atol=1e-3)
 
 
-def test_the_bits_do_not_depend_on_the_number_of_threads() -> None:
+def test_sums_are_bit_identical_for_any_number_of_threads() -> None:
     x = normal(5 * ROWS + 3, 70).astype(np.float32)
     on_all = cpu.sum_rows(x)
     threads = numba.get_num_threads()

@@ -1,4 +1,4 @@
-"""A plan of a convolution reaches every target once, and lets it meet the taps and pixels that the formula names."""
+"""A plan has every target once, with the taps and pixels that the definition of a convolution says."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from minigrad.kernels.cpu.taps import Plan, plan
 from minigrad.kernels.cpu.vectors import ROWS
 from minigrad.kernels.geometry import Geometry, Size
 
-Meeting = tuple[int, int, int]  # target, tap, source pixel
+Term = tuple[int, int, int]  # of a convolution's sum: target, tap, source pixel
 DIRECTIONS = pytest.mark.parametrize("transposed", [False, True], ids=["conv2d", "conv_transpose2d"])
 
 
-def meetings(geometry: Geometry, transposed: bool) -> set[Meeting]:
-    """By the definition of a convolution, tap by tap; what lies in the padding is left out."""
+def terms(geometry: Geometry, transposed: bool) -> set[Term]:
+    """By the definition of a convolution, tap by tap, without those in the padding."""
     g = geometry
     found = set()
     for i, j in np.ndindex(*g.positions):
@@ -33,11 +33,11 @@ def meetings(geometry: Geometry, transposed: bool) -> set[Meeting]:
     return found
 
 
-def planned(found: Plan, source: Size) -> tuple[list[int], list[Meeting]]:
-    """All targets of a plan, and what they meet; what they meet in the margins is left out."""
+def planned(found: Plan, source: Size) -> tuple[list[int], list[Term]]:
+    """All targets of a plan, and its terms, without those in the margins."""
     down, across = found.margins
     width = source.width + 2 * across
-    targets, met = [], []
+    targets, found_terms = [], []
     for one in found.classes:
         for i, j in np.ndindex(one["down"], one["across"]):
             target = one["first"] + i * one["target_down"] + j * one["target_across"]
@@ -47,23 +47,23 @@ def planned(found: Plan, source: Size) -> tuple[list[int], list[Meeting]]:
                     place = pixel + step + i * one["source_down"] + j * one["source_across"]
                     y, x = place // width - down, place % width - across
                     if 0 <= y < source.height and 0 <= x < source.width:
-                        met.append((int(target), int(tap) + step, int(y * source.width + x)))
-    return targets, met
+                        found_terms.append((int(target), int(tap) + step, int(y * source.width + x)))
+    return targets, found_terms
 
 
 @DIRECTIONS
 @given(geometry=geometries(leave_some_out=True), n=st.sampled_from([1, ROWS, 20 * ROWS]))
-@example(geometry=Geometry(Size(9, 8), (1, 1), (3, 2)), n=1)  # most pixels meet no tap
-@example(geometry=Geometry(Size(1, 1), (3, 3), (1, 1), (4, 2), (2, 1)), n=1)  # and some positions none
+@example(geometry=Geometry(Size(9, 8), (1, 1), (3, 2)), n=1)  # most pixels have no tap
+@example(geometry=Geometry(Size(1, 1), (3, 3), (1, 1), (4, 2), (2, 1)), n=1)  # some positions have no tap
 @settings(max_examples=150, deadline=None)
-def test_every_target_meets_what_the_formula_says(transposed: bool, geometry: Geometry, n: int) -> None:
+def test_every_target_sums_the_terms_of_the_definition(transposed: bool, geometry: Geometry, n: int) -> None:
     target, source = geometry.positions, geometry.image
     if transposed:
         target, source = source, target
-    targets, met = planned(plan(geometry, transposed, n), source)
+    targets, found_terms = planned(plan(geometry, transposed, n), source)
     assert sorted(targets) == list(range(target.height * target.width))
-    assert len(set(met)) == len(met)
-    assert set(met) == meetings(geometry, transposed)
+    assert len(set(found_terms)) == len(found_terms)
+    assert set(found_terms) == terms(geometry, transposed)
 
 
 SMALL = Geometry(Size(6, 6), (3, 3), (1, 1), (1, 1))
@@ -75,11 +75,11 @@ SMALL = Geometry(Size(6, 6), (3, 3), (1, 1), (1, 1))
     [(1, lambda found: max(found.margins) == 1 and len(found.classes) < 9), (1000, lambda found: found.margins == (0, 0))],
     ids=["one image", "many images"],
 )
-def test_only_few_images_get_zeros_around_them(transposed: bool, n: int, good: Callable[[Plan], bool]) -> None:
+def test_only_few_images_are_padded_with_zeros(transposed: bool, n: int, good: Callable[[Plan], bool]) -> None:
     assert good(plan(SMALL, transposed, n))
 
 
 @DIRECTIONS
 def test_with_many_images_padding_costs_nothing(transposed: bool) -> None:
     classes = plan(SMALL, transposed, 1000).classes
-    assert (classes["down"] * classes["across"] * classes["runs"] * classes["length"]).sum() == len(meetings(SMALL, transposed))
+    assert (classes["down"] * classes["across"] * classes["runs"] * classes["length"]).sum() == len(terms(SMALL, transposed))

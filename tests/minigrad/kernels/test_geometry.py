@@ -1,4 +1,4 @@
-"""How a window slides over an image: the numbers of positions, and what is refused."""
+"""How a window slides over an image: the number of positions, and the errors for wrong numbers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_positions_at_the_end_may_be_left_out() -> None:
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0), (-1, 5)])
 def test_images_without_pixels_are_refused(size: tuple[int, int]) -> None:
-    """Padding alone would give the window room."""
+    """Even if the padding alone has room for the window."""
     with pytest.raises(ValueError, match=rf"images of \({size[0]}, {size[1]}\) have no pixels"):
         Geometry(Size(*size), (2, 2), padding=(3, 3))
 
@@ -69,8 +69,8 @@ def test_a_window_larger_than_the_image_is_refused() -> None:
             Geometry(size, **settings)
 
 
-def test_it_is_a_value() -> None:
-    """Equal, usable as a key, and unchangeable."""
+def test_a_geometry_is_a_value() -> None:
+    """Comparable, hashable and immutable."""
     assert Geometry(**AS_DRAWN) == Geometry(**AS_DRAWN)
     assert len({Geometry(**AS_DRAWN), Geometry(**AS_DRAWN), Geometry(Size(5, 6), (3, 2))}) == 2
     with pytest.raises(AttributeError):
@@ -91,7 +91,7 @@ def test_pairs() -> None:
 
 
 def test_whole_and_real_numbers() -> None:
-    """NumPy's count as well, and become Python's."""
+    """NumPy's numbers are converted to Python's."""
     assert type(whole(np.int64(3), "groups")) is int
     assert type(real(np.float32(0.5), "eps")) is float
     assert real(2, "eps") == 2 and real(0.0, "eps") == 0

@@ -1,20 +1,20 @@
 // Optimizer steps: all parameters of a network in one launch, each element read and written once.
 //
-// A network has many small parameters and a few large ones. All are cut into chunks of CHUNK elements, the last of each
-// parameter shorter; a block of threads takes a chunk, then the chunk that lies gridDim.x further, and so on.
-// An element whose gradient is NaN or infinite is left alone and counted.
+// A network has many small parameters and a few large ones. All are cut into chunks of CHUNK
+// elements, the last of each parameter shorter; a block of threads takes every gridDim.x-th chunk.
+// Elements whose gradient is NaN or infinite are not changed, but counted.
 
 const int CHUNK = 4096;  // optimizer.py has the same number
 
-// A parameter with what belongs to it: arrays of `size` elements. optimizer.py makes tables of these.
+// A parameter and its arrays of `size` elements. optimizer.py builds tables of these.
 template <typename Real>
 struct Parameter {
-    long long first_chunk;  // how many chunks the parameters before it have
+    long long first_chunk;  // number of chunks of the parameters before it
     long long size;
     Real* p;
     const Real* g;
-    Real *a, *b;  // what the optimizer keeps; it may need less
-    int* bad;     // how many elements of gradients were NaN or infinite so far
+    Real *a, *b;  // the optimizer's state; some need only one
+    int* bad;     // number of NaN or infinite gradient elements so far
 };
 
 // v = momentum v + g;  p = p - lr v.
@@ -32,7 +32,7 @@ struct SGD {
 };
 
 // m = beta1 m + (1 - beta1) g;  s = beta2 s + (1 - beta2) g^2;  p = p - lr m / (sqrt(s) scale + eps).
-// m and s start at zero and are too small at first: `lr` and `scale` come corrected for that.
+// `lr` and `scale` include the bias correction of m and s.
 template <typename Real>
 struct Adam {
     typedef Real Element;
@@ -63,7 +63,8 @@ struct RMSprop {
     }
 };
 
-// The last parameter whose first chunk is not behind this one; one without elements has no chunk of its own.
+// The parameter that a chunk belongs to: the last one whose first chunk is not after it. (A
+// parameter without elements has no chunk.)
 template <typename Real>
 __device__ Parameter<Real> owner(const Parameter<Real>* parameters, int count, long long chunk) {
     int low = 0, high = count - 1;
@@ -75,7 +76,7 @@ __device__ Parameter<Real> owner(const Parameter<Real>* parameters, int count, l
     return parameters[low];
 }
 
-// numbers: what the rule is made of, see there.
+// numbers: the arguments of the rule's constructor.
 template <typename Rule>
 __global__ void update(const Parameter<typename Rule::Element>* parameters, int count, long long chunks, const double* numbers) {
     const Rule rule(numbers);

@@ -1,13 +1,14 @@
 // Normalisation over the rows of x (groups, rows, channels).
 //
-// A block of threads has TILE neighbouring channels, which lie side by side in memory, and BLOCK rows of a group, of which each
-// of its LANES lanes takes every LANES-th. Sums over all rows take two launches: each block stores what it found, then one
-// block for each group and tile adds that up. The order of all sums is fixed, so that results can be repeated.
+// A block of threads takes TILE channels, contiguous in memory, and BLOCK rows of a group; each of
+// its LANES lanes takes every LANES-th row. Sums over all rows take two launches: each block stores
+// its partial sums, then one block for each group and tile adds them. The order of all sums is
+// fixed, so results are reproducible.
 
 const int TILE = 32, LANES = 8;  // threads of a block; norm.py has the same numbers
 const int BLOCK = 64;            // rows
 
-// Where a thread works. Threads beyond the last channel find no rows.
+// Where a thread works. Threads beyond the last channel have no rows.
 struct Place {
     long long group, channel, first, end;  // rows first, first + LANES, ... before end
     long long start;                       // of the group's elements of this channel
@@ -26,12 +27,12 @@ __device__ Place find_place(long long rows, long long channels) {
     return place;
 }
 
-// Count, mean and sum of the squared distances from it.
+// Count, mean, and sum of the squared distances from the mean.
 struct Moments {
     double count, mean, squares;
 };
 
-// The moments of two sets together.
+// The moments of the union of two sets.
 // Source: Chan, Golub and LeVeque, "Algorithms for computing the sample variance", Am. Stat. 37 (1983).
 __device__ Moments merge(Moments a, Moments b) {
     const double count = a.count + b.count;
@@ -46,7 +47,7 @@ struct Pair {
 
 __device__ Pair merge(Pair a, Pair b) { return {a.first + b.first, a.second + b.second}; }
 
-// What all lanes have of a channel, merged in their order; lane 0 gets it.
+// The parts of all lanes of a channel, merged in order. Lane 0 returns the result.
 template <typename Part>
 __device__ Part merge_lanes(Part mine) {
     __shared__ Part parts[LANES][TILE];
@@ -58,8 +59,8 @@ __device__ Part merge_lanes(Part mine) {
     return mine;
 }
 
-// parts (groups, blocks, channels): the moments of each block's rows. A thread sums distances from its first row: small
-// numbers, however far from zero the data lie.
+// parts (groups, blocks, channels): the moments of each block's rows. A thread sums distances from
+// its first row: small numbers even if the data are far from zero.
 template <typename Real>
 __global__ void block_moments(const Real* x, Moments* parts, long long rows, long long channels) {
     const Place at = find_place(rows, channels);
@@ -80,7 +81,7 @@ __global__ void block_moments(const Real* x, Moments* parts, long long rows, lon
     if (threadIdx.y == 0 && at.inside) parts[blockIdx.x * channels + at.channel] = mine;
 }
 
-// What `merge` makes of the parts of all blocks; in lane 0.
+// The parts of all blocks, merged. Lane 0 returns the result.
 template <typename Part>
 __device__ Part merge_blocks(const Part* parts, long long group, long long channel, long long rows, long long channels) {
     const long long blocks = (rows + BLOCK - 1) / BLOCK;

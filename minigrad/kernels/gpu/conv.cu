@@ -1,17 +1,20 @@
-// Cutting patches out of images, and its transpose, adding patches back up to images. Between the two a convolution is a
-// matrix product. Images lie channels-last, (n, height, width, channels); the patch at each position of each image holds
-// kernel height x kernel width x channels numbers.
+// im2col and its transpose, col2im. Between the two a convolution is a matrix product. Images are
+// channels-last, (n, height, width, channels). im2col writes, at each position of the window on
+// each image, the kernel height x kernel width x channels numbers that the window sees: a row of
+// the matrix.
 //
-// A block has blockDim.y rows of threads. The grid's y counts images, its x and the rows of a block count the positions (or
-// pixels) of one image, and along a row the threads go through the numbers of one patch (or pixel): neighbours read and write
-// neighbouring numbers. All three are "grid-stride loops" as in elementwise.cu. Positions, pixels and the numbers of a patch
-// fit into 32 bits, so that the divisions are fast; places in memory take 64.
+// A block has blockDim.y rows of threads. The grid's y counts images. Its x and the rows of a block
+// count the positions (or pixels) of one image. Along a row, the threads take the numbers of one
+// position (or pixel), so that neighbouring threads read and write neighbouring numbers. All three
+// are grid-stride loops, as in elementwise.cu. Indices within an image fit into 32 bits, which
+// keeps the divisions fast; offsets in memory take 64.
 
-// y (n, rows, columns, kernel_h, kernel_w, channels) = what the window sees of x at each position; 0 beyond the border.
+// y (n, rows, columns, kernel_h, kernel_w, channels) = what the window sees of x at each position;
+// 0 beyond the border.
 template <typename Real>
-__global__ void patches(const Real* x, Real* y, long long images, int channels, int height, int width, int rows, int columns,
-                        int kernel_h, int kernel_w, int stride_h, int stride_w, int padding_h, int padding_w, int dilation_h,
-                        int dilation_w) {
+__global__ void im2col(const Real* x, Real* y, long long images, int channels, int height, int width, int rows, int columns,
+                       int kernel_h, int kernel_w, int stride_h, int stride_w, int padding_h, int padding_w, int dilation_h,
+                       int dilation_w) {
     const int positions = rows * columns, size = kernel_h * kernel_w * channels;
     for (long long n = blockIdx.y; n < images; n += gridDim.y) {
         for (int p = blockIdx.x * blockDim.y + threadIdx.y; p < positions; p += gridDim.x * blockDim.y) {
@@ -27,19 +30,21 @@ __global__ void patches(const Real* x, Real* y, long long images, int channels, 
     }
 }
 
-// Along one axis, the first position whose window reaches as far as this pixel (a window spans `span` pixels).
+// Along one axis, the first position whose window, `span` pixels wide, reaches this pixel.
 __device__ int first_position(int pixel, int span, int stride) {
     return pixel < span ? 0 : (pixel - span) / stride + 1;
 }
 
-// x (n, height, width, channels) = the sum of what the patches in y hold of each pixel: the transpose of `patches`.
+// x (n, height, width, channels) = at each pixel, the sum of all numbers in y that belong to it:
+// the transpose of `im2col`.
 //
-// A thread makes one number: it goes through the positions whose windows reach its pixel, and adds what their patches say of
-// it. Nobody else writes to this number, so no atomics are needed, and the sum has a fixed order.
+// A thread computes one number: it loops over the positions whose windows contain its pixel, and
+// sums what y has there for this pixel. No other thread writes this number, so no atomics are
+// needed, and the order of the sum is fixed.
 template <typename Real>
-__global__ void fold(Real* x, const Real* y, long long images, int channels, int height, int width, int rows, int columns,
-                     int kernel_h, int kernel_w, int stride_h, int stride_w, int padding_h, int padding_w, int dilation_h,
-                     int dilation_w) {
+__global__ void col2im(Real* x, const Real* y, long long images, int channels, int height, int width, int rows, int columns,
+                       int kernel_h, int kernel_w, int stride_h, int stride_w, int padding_h, int padding_w, int dilation_h,
+                       int dilation_w) {
     const int pixels = height * width, size = kernel_h * kernel_w * channels;
     for (long long n = blockIdx.y; n < images; n += gridDim.y) {
         for (int p = blockIdx.x * blockDim.y + threadIdx.y; p < pixels; p += gridDim.x * blockDim.y) {

@@ -1,10 +1,10 @@
 // Random bits from a counter: Philox-4x32-10.
 //
-// Each block of four numbers is a fixed function of the seed and of the block's own number, so every thread can make its
-// block without knowing any other. `reference.philox` is the same in Python.
+// Each block of four numbers is a function of the seed and the block's number alone, so every
+// thread computes its blocks independently. `reference.philox` is the same in Python.
 // Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 
-// out[0 .. count - 1]: the words of the blocks counter, counter + 1, ...; place holds the seed and the counter.
+// out[0 .. count - 1]: the words of blocks counter, counter + 1, ...; place holds seed and counter.
 __global__ void philox(unsigned int* out, long long count, const unsigned long long* place) {
     const unsigned long long seed = place[0], counter = place[1];
     const long long thread = (long long)blockIdx.x * blockDim.x + threadIdx.x;
@@ -15,7 +15,7 @@ __global__ void philox(unsigned int* out, long long count, const unsigned long l
         unsigned int key[2] = {(unsigned int)seed, (unsigned int)(seed >> 32)};
 
         for (int round = 0; round < 10; round++) {
-            // Two words are multiplied by constants; the halves of the 64-bit products cross over.
+            // Multiply two words by constants, and exchange the halves of the 64-bit products.
             const unsigned int low0 = word[0] * 0xD2511F53u, high0 = __umulhi(word[0], 0xD2511F53u);
             const unsigned int low2 = word[2] * 0xCD9E8D57u, high2 = __umulhi(word[2], 0xCD9E8D57u);
             word[0] = high2 ^ word[1] ^ key[0];
@@ -26,7 +26,7 @@ __global__ void philox(unsigned int* out, long long count, const unsigned long l
             key[1] += 0xBB67AE85u;  // sqrt(3) - 1
         }
 
-        for (int i = 0; i < 4 && 4 * block + i < count; i++) {  // the last block may be wanted only in part
+        for (int i = 0; i < 4 && 4 * block + i < count; i++) {  // of the last block perhaps only a part
             out[4 * block + i] = word[i];
         }
     }

@@ -1,42 +1,45 @@
-// Max-pooling. Images lie channels-last, (n, height, width, channels), and the channel counts fastest in every index, so that
-// neighbouring threads read neighbouring numbers.
+// Max-pooling. Images are channels-last, (n, height, width, channels), and the channel is the
+// fastest index everywhere, so that neighbouring threads read neighbouring numbers.
 //
-// Both kernels make one output number a thread, in "grid-stride loops" as in elementwise.cu: the grid's y counts images, its x
-// the numbers of one image (fewer than 2^31, so that the divisions that find row and column take 32 bits, not slow 64).
+// In both kernels a thread computes one output number, in grid-stride loops as in elementwise.cu:
+// the grid's y counts images, its x the numbers of one image (fewer than 2^31, so that the
+// divisions for row and column take 32 bits, which are faster than 64).
 //
-// In `max_pool_place` windows may overlap: a thread asks each window that sees its pixel where its maximum is, and adds up the
-// numbers of those that say "here". Nobody else writes to this number, so no atomics are needed and the sum has a fixed order.
+// In `max_pool_place` windows may overlap: a thread looks for the maximum of each window that
+// contains its pixel, and sums the numbers of the windows whose maximum is this pixel. No other
+// thread writes this number, so no atomics are needed, and the order of the sum is fixed.
 
 // Pixels start .. stop - 1 along one axis.
 struct Span {
     int start, stop;
 };
 
-// What a window sees of the image, along one axis.
+// The pixels of the image in a window, along one axis.
 __device__ Span window(int position, int kernel, int stride, int padding, int size) {
     const int start = position * stride - padding;
     return {max(start, 0), min(start + kernel, size)};
 }
 
-// The windows that see a pixel, along one axis.
+// The windows that contain a pixel, along one axis.
 __device__ Span windows_at(int pixel, int kernel, int stride, int padding, int positions) {
-    const int end = pixel + padding;  // of the last window that can see it, and end - kernel + 1 is where the first may start
+    const int end = pixel + padding;  // the last window starts here or before, the first at end - kernel + 1 or after
     const int first = end < kernel ? 0 : (end - kernel) / stride + 1;
     return {first, min(end / stride + 1, positions)};
 }
 
-// The place, row * width + column, of the largest x: the first of equal ones, the last NaN. x is one channel of an image.
+// The place, row * width + column, of the largest x: the first of equal values, or the last NaN.
+// x is one channel of an image.
 template <typename Real>
 __device__ unsigned place_of_maximum(const Real* x, Span rows, Span columns, int width, int channels) {
     unsigned place = rows.start * width + columns.start;
     Real best = x[(long long)place * channels];
     for (int row = rows.start; row < rows.stop; row++) {
         for (int column = columns.start; column < columns.stop; column++) {
-            const unsigned here = row * width + column;
-            const Real value = x[(long long)here * channels];
+            const unsigned pixel = row * width + column;
+            const Real value = x[(long long)pixel * channels];
             if (value > best || value != value) {
                 best = value;
-                place = here;
+                place = pixel;
             }
         }
     }
@@ -54,7 +57,7 @@ __global__ void max_pool_pick(const Real* h, const Real* x, Real* y, long long i
             const unsigned position = i / channels;
             const Span down = window(position / columns, kernel_h, stride_h, padding_h, height);
             const Span across = window(position % columns, kernel_w, stride_w, padding_w, width);
-            const long long channel = n * height * width * channels + i % channels;  // where it starts
+            const long long channel = n * height * width * channels + i % channels;  // its offset
             const unsigned place = place_of_maximum(x + channel, down, across, width, channels);
             y[n * count + i] = h[channel + (long long)place * channels];
         }

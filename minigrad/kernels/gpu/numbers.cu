@@ -1,5 +1,5 @@
-// Numbers from the host, which come as the parameters of a launch: these are copied when it is asked for, so that the host may
-// go on at once and waits for nothing.
+// Numbers from the host, passed as kernel parameters: the driver copies these at the launch, so the
+// host does not have to wait.
 
 const int WORDS = 64;  // of 8 bytes; numbers.py has the same number
 

@@ -1,0 +1,227 @@
+"""Convolutions on the CPU by im2col and a matrix product, for layers whose channels do not fill a tile.
+
+im2col copies what the window sees at each of P positions into a row of K = kernel height x kernel
+width x channels numbers; col2im, its transpose, adds such rows back onto the image
+(`reference/conv.py` has both in a few lines). With O the channels of g:
+
+    conv_transpose    images = bias + col2im of (P, K) = g (P, O)  weights (O, K)
+    conv_weight       weights' gradient (O, K) = g^T (O, P)  im2col(x) (P, K)
+
+An image of one or three channels fills a small part of a tile of `gemm`, but its K numbers a
+position fill it well. The whole (P, K) matrix would be many times larger than the image, so it
+never exists: each thread makes a block of it that fits its cache, and uses it at once. One row of
+the kernel, kernel width x channels numbers, is contiguous in a channels-last image. Images are
+padded with zeros first, so that the same runs are copied at every position.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from minigrad.kernels.cpu.gemm import BLOCK, CACHE, pack_rows
+from minigrad.kernels.cpu.sizes import ConvSizes
+from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, add_row, copy_row, multiply_tile
+
+Array = Any
+
+SHARES = 16  # of the positions, at most, that the weights' gradient is summed over separately,
+SHARE = 512  # and the fewest positions in one
+
+
+@numba.njit(parallel=True, cache=True)
+def conv_transpose(g: Array, w: Array, bias: Array, x: Array, n: int, out: int, sizes: ConvSizes, threads: int) -> None:
+    """x = bias + col2im(g weights). Each thread takes some groups of images."""
+    width = TILE_BYTES // x.itemsize
+    positions, padded_size = sizes.rows * sizes.columns, _padded_size(sizes)
+    groups = min(n, max(1, n * positions // (8 * ROWS)))  # of images, so that a block has several strips of positions
+    k = sizes.kernel_h * sizes.kernel_w * sizes.channels
+    panels = (k + width - 1) // width
+    packed = np.empty((panels, out, width), g.dtype)
+    pack_rows(w, k, 0, packed)
+    block_panels = min(panels, BLOCK // width)
+    block_positions = ROWS * max(1, min(16, CACHE // (block_panels * width * ROWS)))
+    for t in numba.prange(threads):
+        block = np.empty(block_positions * block_panels * width, g.dtype)
+        padded = np.empty(((n + groups - 1) // groups) * padded_size, g.dtype)
+        for group in range(groups * t // threads, groups * (t + 1) // threads):
+            first, last = n * group // groups, n * (group + 1) // groups
+            padded[:] = 0
+            for p in range(0, (last - first) * positions, block_positions):
+                count = min(block_positions, (last - first) * positions - p)
+                for left in range(0, panels, block_panels):
+                    wide = min(block_panels, panels - left) * width
+                    _product(g, first * positions + p, packed[left : left + block_panels], block, wide, out, count)
+                    runs = _runs(sizes, left * width, min(left * width + wide, k), wide, block_positions, width)
+                    _col2im(block, sizes, p, count, runs, wide, padded)
+            for image in range(first, last):
+                _crop(padded[(image - first) * padded_size :], bias, x, image, sizes)
+
+
+@numba.njit(cache=True)
+def _product(g: Array, first: int, panels: Array, block: Array, wide: int, out: int, count: int) -> None:
+    """block (count, wide) = g (count, out), from row `first` on, times panels (panels, out, width)."""
+    width = panels.shape[2]
+    zeros, first_row, one_run = np.zeros(width, g.dtype), np.zeros(ROWS, np.int64), np.zeros(2, np.int64)
+    g_rows, rows = np.arange(ROWS) * out, np.arange(ROWS) * wide
+    for panel in range(len(panels)):
+        for i in range(0, count, ROWS):
+            place = block[i * wide + panel * width :].ctypes
+            for o in range(0, out, BLOCK):
+                init, init_rows = (zeros.ctypes, first_row) if o == 0 else (place, rows)
+                multiply_tile(
+                    g, g[(first + i) * out + o :].ctypes, g_rows.ctypes, 1, panels[panel, o:].ctypes, width,
+                    one_run.ctypes, 1, min(BLOCK, out - o),
+                    init, init_rows.ctypes, place, rows.ctypes, count - i, width,
+                )  # fmt: skip
+
+
+@numba.njit(parallel=True, cache=True)
+def conv_weight(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes, threads: int) -> None:
+    """w (O, K) = g^T im2col(x). Each thread takes some of the K columns or, if K is small, shares of the positions.
+
+    The sums of the shares are added in a fixed order. If there are few shares, each is cut further
+    into strips of g^T.
+    """
+    k, positions = sizes.kernel_h * sizes.kernel_w * sizes.channels, n * sizes.rows * sizes.columns
+    width = TILE_BYTES // x.itemsize
+    panels, strips = (k + width - 1) // width, (out + ROWS - 1) // ROWS
+    padded = pad(x, n, sizes.channels, sizes.image_h, sizes.image_w, sizes.padding_h, sizes.padding_w)
+    if panels >= SHARES:
+        for t in numba.prange(threads):
+            left, right = panels * t // threads, panels * (t + 1) // threads
+            if left < right:
+                _weight_part(padded, g, w, out, sizes, 0, positions, left, right, 0, strips)
+        return
+    shares = max(1, min(SHARES, positions // SHARE))
+    pieces = min(strips, (SHARES // 2 + shares - 1) // shares)  # of the strips
+    sums = np.empty((shares, out * k), x.dtype) if shares > 1 else w.reshape(1, out * k)
+    for piece in numba.prange(shares * pieces):
+        share, part = piece // pieces, piece % pieces
+        first, last = positions * share // shares, positions * (share + 1) // shares
+        top, bottom = strips * part // pieces, strips * (part + 1) // pieces
+        _weight_part(padded, g, sums[share], out, sizes, first, last, 0, panels, top, bottom)
+    if shares > 1:
+        w[:] = sums[0]
+        for share in range(1, shares):
+            w += sums[share]
+
+
+@numba.njit(cache=True)
+def _weight_part(
+    padded: Array, g: Array, w: Array, out: int, sizes: ConvSizes,
+    first: int, last: int, left_panel: int, right_panel: int, top: int, bottom: int,
+) -> None:  # fmt: skip
+    """Strips and panels of w = g^T im2col(x), summed over positions first .. last - 1."""
+    k, width, strips = sizes.kernel_h * sizes.kernel_w * sizes.channels, TILE_BYTES // g.itemsize, bottom - top
+    block_panels = min(right_panel - left_panel, max(1, BLOCK // width))
+    block_positions = min(last - first, CACHE // (block_panels * width))
+    block = np.zeros(block_panels * width * block_positions, g.dtype)  # zeros: no NaN or denormal slows the unused columns
+    buffer = np.empty(strips * block_positions * ROWS, g.dtype)
+    zeros, first_row, one_run = np.zeros(width, g.dtype), np.zeros(ROWS, np.int64), np.zeros(2, np.int64)
+    strip_rows, w_rows = np.arange(ROWS), np.arange(ROWS) * k
+    for left in range(left_panel, right_panel, block_panels):
+        right = min(left + block_panels, right_panel)
+        runs = _runs(sizes, left * width, min(right * width, k), width, block_positions, width)
+        for p in range(first, last, block_positions):
+            count = min(block_positions, last - p)
+            _im2col(padded, sizes, p, count, runs, width, block)
+            packed = buffer[: strips * count * ROWS].reshape(strips, count, ROWS)
+            pack_rows(g[p * out :], out, top, packed)
+            for i in range(top, bottom):
+                for panel in range(left, right):
+                    place = w[i * ROWS * k + panel * width :].ctypes
+                    init, init_rows = (zeros.ctypes, first_row) if p == first else (place, w_rows)
+                    columns = block[(panel - left) * block_positions * width :].ctypes
+                    multiply_tile(
+                        g, packed[i - top].ctypes, strip_rows.ctypes, ROWS, columns, width,
+                        one_run.ctypes, 1, count,
+                        init, init_rows.ctypes, place, w_rows.ctypes, out - i * ROWS, k - panel * width,
+                    )  # fmt: skip
+
+
+@numba.njit(parallel=True, cache=True)
+def pad(x: Array, n: int, channels: int, height: int, width: int, padding_h: int, padding_w: int) -> Array:
+    """Images with padding_h rows and padding_w columns of zeros on each side; x itself if both are 0."""
+    if padding_h == 0 and padding_w == 0:
+        return x
+    line, padded_line = width * channels, (width + 2 * padding_w) * channels
+    padded = np.empty(n * (height + 2 * padding_h) * padded_line, x.dtype)
+    for row in numba.prange(n * (height + 2 * padding_h)):
+        image, y = row // (height + 2 * padding_h), row % (height + 2 * padding_h) - padding_h
+        target = padded[row * padded_line : (row + 1) * padded_line]
+        target[:] = 0
+        if 0 <= y < height:
+            source = x[(image * height + y) * line : (image * height + y + 1) * line]
+            target[padding_w * channels : padding_w * channels + line] = source
+    return padded
+
+
+@numba.njit(cache=True)
+def _padded_size(sizes: ConvSizes) -> int:
+    """Numbers in one padded image."""
+    return (sizes.image_h + 2 * sizes.padding_h) * (sizes.image_w + 2 * sizes.padding_w) * sizes.channels
+
+
+@numba.njit(cache=True)
+def _crop(padded: Array, bias: Array, x: Array, image: int, sizes: ConvSizes) -> None:
+    """Write the inside of one padded image, plus the bias, to an image of x."""
+    for y in range(sizes.image_h):
+        for z in range(sizes.image_w):
+            pixel = (y + sizes.padding_h) * (sizes.image_w + 2 * sizes.padding_w) + z + sizes.padding_w
+            source = pixel * sizes.channels
+            target = ((image * sizes.image_h + y) * sizes.image_w + z) * sizes.channels
+            for c in range(sizes.channels):
+                x[target + c] = padded[source + c] + bias[c]
+
+
+@numba.njit(cache=True)
+def _runs(sizes: ConvSizes, left: int, right: int, width: int, rows: int, longest: int) -> Array:
+    """How to copy columns left .. right - 1 of im2col: (offset in the padded image, place in the block, count) each.
+
+    The block has panels of `width` columns for `rows` positions. No run is longer than `longest`.
+    """
+    channels = sizes.channels
+    span = sizes.kernel_w if sizes.dilation_w == 1 else 1  # taps whose pixels are neighbours in memory
+    stretch, stretches = span * channels, sizes.kernel_w // span
+    runs = np.empty((right - left, 3), np.int64)
+    count, column = 0, left
+    while column < right:
+        q, panel, within = column // stretch, (column - left) // width, (column - left) % width
+        end = min(right, (q + 1) * stretch, column + width - within, column + longest)
+        tap_row, tap_column = q // stretches * sizes.dilation_h, q % stretches * sizes.dilation_w
+        pixel = tap_row * (sizes.image_w + 2 * sizes.padding_w) + tap_column
+        runs[count, 0] = pixel * channels + column - q * stretch
+        runs[count, 1] = panel * rows * width + within
+        runs[count, 2] = end - column
+        count, column = count + 1, end
+    return runs[:count]
+
+
+@numba.njit(cache=True)
+def _im2col(x: Array, sizes: ConvSizes, first: int, count: int, runs: Array, width: int, block: Array) -> None:
+    """Copy what the window sees at positions first .. first + count - 1 to the rows of a block."""
+    for row in range(count):
+        start = _corner(sizes, first + row)
+        for r in range(len(runs)):
+            copy_row(x, x.ctypes, start + runs[r, 0], runs[r, 2], block.ctypes, row * width + runs[r, 1], runs[r, 2])
+
+
+@numba.njit(cache=True)
+def _col2im(block: Array, sizes: ConvSizes, first: int, count: int, runs: Array, width: int, x: Array) -> None:
+    """Add the rows of a block back to the padded images: the transpose of `_im2col`."""
+    for row in range(count):
+        start = _corner(sizes, first + row)
+        for r in range(len(runs)):
+            add_row(x, block.ctypes, row * width + runs[r, 1], x.ctypes, start + runs[r, 0], runs[r, 2])
+
+
+@numba.njit(cache=True)
+def _corner(sizes: ConvSizes, position: int) -> int:
+    """The offset in the padded images of the window's first number at a position."""
+    image, place = position // (sizes.rows * sizes.columns), position % (sizes.rows * sizes.columns)
+    i, j = place // sizes.columns, place % sizes.columns
+    line = image * (sizes.image_h + 2 * sizes.padding_h) + i * sizes.stride_h
+    return (line * (sizes.image_w + 2 * sizes.padding_w) + j * sizes.stride_w) * sizes.channels
