@@ -13,7 +13,7 @@ from gans.trainers import load_run
 from gans.training.cli import ending_in_a_sentence
 from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import grid, save_gif, save_png
-from gans.training.trainer import LatentTrainer
+from gans.training.latent import LatentTrainer
 from minigrad import backend
 
 MOST = 10_000  # images in one picture

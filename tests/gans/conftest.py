@@ -165,7 +165,7 @@ def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
 @pytest.fixture
 def plots_stubbed(monkeypatch: pytest.MonkeyPatch) -> None:
     """losses.png is not drawn, and grids are small: pictures take more time than tiny networks, and have their own tests."""
-    from gans.training import run_folder, trainer
+    from gans.training import latent, run_folder
 
-    monkeypatch.setattr(trainer, "SAMPLES", 4)
+    monkeypatch.setattr(latent, "SAMPLES", 4)
     monkeypatch.setattr(run_folder, "plot_curves", lambda path, *_: path.write_bytes(b"stub"))

@@ -10,7 +10,7 @@ import pytest
 
 import minigrad as mg
 from gans.cyclegan import CycleGAN
-from gans.cyclegan_config import Config
+from gans.cyclegan.config import Config
 from minigrad import nn
 from minigrad.layout import channels_last
 
@@ -109,7 +109,7 @@ def test_the_discriminators_descend_half_of_their_two_losses(kind: str, monkeypa
 
 
 def test_with_wgan_gp_each_picture_has_one_score_and_one_slope(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gans import cyclegan as module
+    from gans.cyclegan import trainer as module
 
     trainer = make(gan_loss="wgan-gp")
     net, fake_a, points = Seen(trainer), noise(3), []
@@ -121,7 +121,7 @@ def test_with_wgan_gp_each_picture_has_one_score_and_one_slope(monkeypatch: pyte
     monkeypatch.setattr(module, "gradient_penalty", penalty)
     assert net.D_A(A).shape == (2, 1)
     expected = net.D_A(fake_a).mean() - net.D_A(A).mean() + 10 * 0.25
-    assert trainer.judge(trainer.d_a, A, fake_a).item() == pytest.approx(expected, rel=1e-5)
+    assert trainer.discriminator_loss(trainer.d_a, A, fake_a).item() == pytest.approx(expected, rel=1e-5)
     (between,) = points
     alphas = []
     for x, real, fake in zip(between, A.numpy(), fake_a.numpy(), strict=True):
@@ -157,7 +157,9 @@ def test_the_discriminators_see_what_the_pools_give_and_the_pools_what_was_just_
         pool = getattr(trainer, name)
         monkeypatch.setattr(pool, "exchange", lambda images, name=name: came.update({name: images.numpy()}) or old[name])
     judged = []
-    monkeypatch.setattr(trainer, "judge", lambda D, real, fake: judged.append((D, real, fake)) or (D(fake) ** 2).mean())
+    monkeypatch.setattr(
+        trainer, "discriminator_loss", lambda D, real, fake: judged.append((D, real, fake)) or (D(fake) ** 2).mean()
+    )
     trainer.step(A, B)
     np.testing.assert_allclose(came["pool_a"], fake_a, atol=1e-5)
     np.testing.assert_allclose(came["pool_b"], fake_b, atol=1e-5)

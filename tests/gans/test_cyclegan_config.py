@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gans.cyclegan import CycleGAN
-from gans.cyclegan_config import Config, with_defaults
+from gans.cyclegan.config import Config, with_defaults
 from gans.training.config import ConfigError
 
 

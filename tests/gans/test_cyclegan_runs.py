@@ -38,7 +38,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_pictures_are_translated_in_evaluation_mode_in_parts_and_nothing_changes(
     norm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gans import cyclegan as module
+    from gans.cyclegan import trainer as module
 
     trainer = make(norm=norm)
     trainer.step(A, B)

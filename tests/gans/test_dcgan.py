@@ -176,7 +176,7 @@ class TestSamples:
         np.testing.assert_allclose(average.weight.data, network.weight.data, rtol=1e-6)
 
     def test_many_at_once_are_made_in_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from gans.training import trainer as module
+        from gans.training import latent as module
 
         trainer = make(arch="28")
         whole = trainer.generate(trainer.fixed_noise(5, 0))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from gans.image_pool import ImagePool
+from gans.cyclegan.image_pool import ImagePool
 from minigrad import random
 from minigrad.layout import channels_last
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from gans.training import latent as base
 from gans.training import loop
-from gans.training import trainer as base
 from gans.training.loop import Loop
 from tests.gans.conftest import Start, Train, checkpoint_step, files, state
 from tests.gans.training.conftest import POWER_CUT, at_step, cut_power, interrupt

@@ -15,9 +15,9 @@ import pytest
 
 import minigrad as mg
 from gans.mnist_gan import MnistGAN
-from gans.training import trainer as base
+from gans.training import latent as base
+from gans.training.latent import LatentTrainer
 from gans.training.loop import Loop
-from gans.training.trainer import LatentTrainer
 from tests.gans.conftest import TRAIN_IMAGES, Start, Train, checkpoint_step, files, state
 
 pytestmark = pytest.mark.usefixtures("plots_stubbed")
