@@ -34,7 +34,7 @@ class Config(RunConfig):
     no_mirror: bool = option(False, "do not mirror images at random")
     generator: str = option(
         None,
-        "resnet6 (default for images up to 128), resnet9 (above), unet; or retouch (preset fast): a U-Net that predicts a change",
+        "by default resnet6 for images up to 128, else resnet9; retouch (preset fast): a U-Net that predicts a change",
         choices=("resnet6", "resnet9", *UNETS),
     )
     width: int = option(None, "channels of the first convolutions; by preset 64 or 32", at_least=1)

@@ -58,7 +58,7 @@ class ImagePool:
         image[...] = backend.array_module(image).where(wanted, older, image)
 
     def _choose(self, count: int) -> list[int]:
-        """For each of the next images, the slot that stores it, and 1 if the slot's previous image is returned instead, else 0."""
+        """For each of the next images, its slot, and whether (1 or 0) the slot's previous image is returned instead."""
         choices: list[int] = []
         for number in range(self.seen, self.seen + count):
             rng = np.random.default_rng((*self.seed, number))

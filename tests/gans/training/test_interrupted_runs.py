@@ -53,7 +53,7 @@ def test_ctrl_c_finishes_the_step_and_the_command_it_prints_goes_on(
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     assert checkpoint_step(folder) == step
     last = ended.out.rstrip().splitlines()[-1]
-    assert last.startswith("Interrupted and saved. To go on: python -m gans.mnist_gan ")
+    assert last.startswith("Interrupted and saved. To resume: python -m gans.mnist_gan ")
     words = shlex.split(last.partition("gans.mnist_gan ")[2])
     assert train(*words).code == 0
     assert state(folder) == state(whole)

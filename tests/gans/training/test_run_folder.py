@@ -53,7 +53,7 @@ def test_a_folder_with_a_run_is_refused_unless_overwriting_is_asked_for(started:
 def test_a_folder_with_something_else_is_refused_even_for_overwriting(folder: RunFolder, overwrite: bool) -> None:
     folder.path.mkdir(parents=True)
     (folder.path / "thesis.txt").write_text("two years")
-    with pytest.raises(ConfigError, match=r"neither empty nor a run's folder.*--out"):
+    with pytest.raises(ConfigError, match=r"contains other files than a run's.*--out"):
         folder.check_free(overwrite)
 
 
