@@ -20,7 +20,7 @@ from gans.training.config import RunConfig
 from gans.training.metrics import ROW_EVERY
 from gans.training.reading import Reading
 from gans.training.run_folder import RunFolder
-from gans.training.trainer import Metrics, Trainer
+from gans.training.trainer import Metrics, Stateful, Trainer
 from minigrad import backend, random
 from minigrad.capture import Captured
 from minigrad.optim import CHECK_EVERY, BadGradient
@@ -145,7 +145,8 @@ class Loop:
         """TrainingError if anything that is about to be saved contains a NaN or an infinity."""
         self.read_pending()
         self.check_gradients()
-        for name, part in {**self.trainer.optimizers(), **self.trainer.networks()}.items():
+        parts: dict[str, Stateful] = {**self.trainer.optimizers(), **self.trainer.networks()}
+        for name, part in parts.items():
             for key, array in part.state_dict().items():
                 if not backend.all_finite(array):
                     raise self.error(self.step - 1, f"{name}.{key} has {backend.describe_bad_values(array)}")
