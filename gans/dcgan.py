@@ -2,25 +2,26 @@
 
     python -m gans.dcgan --data FOLDER
 
-The algorithm is that of `gans.mnist_gan`. New are the networks (see `gans.networks.dcgan`) and their settings: strided
-convolutions in place of dense layers and pooling, batch normalisation in both networks except at their ends, small initial
-weights, and Adam with beta1 = 0.5, which averages gradients over fewer steps:
+The algorithm is that of `gans.mnist_gan`. New are the networks (see `gans.networks.dcgan`) and
+their settings: strided convolutions in place of dense layers and pooling, batch normalisation in
+both networks except at their ends, small initial weights, and Adam with beta1 = 0.5, which averages
+gradients over fewer steps:
 
     for each batch of real images x:
         draw z ~ N(0, I)
         ascend  mean log D(x) + mean log(1 - D(G(z)))  with respect to D's weights
         ascend  mean log D(G(z))                       with respect to G's weights
 
-D gets real and generated images in two separate batches. In a joint batch, batch normalisation would mix their statistics,
-and D's output for an image would depend on which other images are in the batch.
+D gets real and generated images in two separate batches. In a joint batch, batch normalisation
+would mix their statistics, and D's output for an image would depend on which other images are in
+the batch.
 
-Source: Radford et al., "Unsupervised representation learning with deep convolutional generative adversarial networks",
-ICLR 2016.
+Source: Radford et al., "Unsupervised representation learning with deep convolutional generative
+adversarial networks", ICLR 2016.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +79,7 @@ class DCGAN(GAN):
     def make_discriminator(self) -> nn.Module:
         return self.architecture.make_discriminator(self.image_size)
 
-    def make_optimizer(self, parameters: Sequence[mg.Tensor]) -> optim.Optimizer:
+    def make_optimizer(self, parameters: list[nn.Parameter]) -> optim.Optimizer:
         lr = self.architecture.lr if self.config.lr is None else self.config.lr
         return optim.Adam(parameters, lr, betas=(0.5, 0.999))
 

@@ -1,6 +1,7 @@
-"""Adversarial losses that several algorithms share: scores (n, ...) of images, and whether they should count as real.
+"""Adversarial losses that several algorithms share. Each takes scores of images, and whether these should look real.
 
-The discriminator descends  loss(D(x), real=True) + loss(D(G(z)), real=False),  the generator  loss(D(G(z)), real=True).
+The discriminator descends  loss(D(x), real=True) + loss(D(G(z)), real=False),  the generator
+loss(D(G(z)), real=True).
 """
 
 from __future__ import annotations

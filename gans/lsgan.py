@@ -2,9 +2,10 @@
 
     python -m gans.lsgan --data FOLDER
 
-The sigmoid cross-entropy loss is flat where D is confident. A generated image that D takes for real gets almost no gradient,
-even if it is far from the real images. In an LSGAN, D returns a number without a sigmoid. Its target is 1 for real and 0 for
-generated images, and the loss is the squared distance from the target, which has a gradient wherever the target is missed:
+The sigmoid cross-entropy loss is flat where D is confident. A generated image that D takes for real
+gets almost no gradient, even if it is far from the real images. In an LSGAN, D returns a number
+without a sigmoid. Its target is 1 for real and 0 for generated images, and the loss is the squared
+distance from the target, which has a gradient wherever the target is missed:
 
     for each batch of real images x:
         draw z ~ N(0, I)

@@ -2,31 +2,32 @@
 
     python -m gans.mnist_gan
 
-Two networks compete. The discriminator D gets an image and estimates the probability that it is real. The generator G
-turns a latent vector z, which is random, into an image, and is trained to make D call it real:
+Two networks compete. The discriminator D gets an image and estimates the probability that it is
+real. The generator G turns a latent vector z, which is random, into an image, and is trained to
+make D call it real:
 
     for each batch of real images x:
         draw z ~ N(0, I)
         ascend  mean log D(x) + mean log(1 - D(G(z)))  with respect to D's weights
         ascend  mean log D(G(z))                       with respect to G's weights
 
-In the minimax game itself, G would descend mean log(1 - D(G(z))). But early in training D rejects G's images with confidence,
-and there this function is flat, so G would learn almost nothing. Ascending mean log D(G(z)) instead, as the paper recommends,
-leads to the same fixed point with strong gradients from the start.
+In the minimax game itself, G would descend mean log(1 - D(G(z))). But early in training D rejects
+G's images with confidence, and there this function is flat, so G would learn almost nothing.
+Ascending mean log D(G(z)) instead, as the paper recommends, leads to the same fixed point with
+strong gradients from the start.
 
 Two details:
 
-- The paper draws a new z for G's update. Like most implementations, this one lets the updated D judge the same images again.
-  That saves a forward pass through G.
-- D's last layer returns a logit, with D(x) = sigmoid(logit). The sigmoid is part of the loss, where log sigmoid can be
-  computed accurately for every logit.
+- The paper draws a new z for G's update. Like most implementations, this one lets the updated D
+  judge the same images again. That saves a forward pass through G.
+- D's last layer returns a logit, with D(x) = sigmoid(logit). The sigmoid is part of the loss, where
+  log sigmoid can be computed accurately for every logit.
 
 Source: Goodfellow et al., "Generative adversarial nets", NeurIPS 2014, algorithm 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,7 +84,7 @@ class MnistGAN(GAN):
             nn.Linear(256, 1),
         )
 
-    def make_optimizer(self, parameters: Sequence[mg.Tensor]) -> optim.Optimizer:
+    def make_optimizer(self, parameters: list[nn.Parameter]) -> optim.Optimizer:
         return optim.Adam(parameters, lr=self.config.lr)
 
     def load_images(self) -> tuple[np.ndarray, str]:

@@ -24,7 +24,8 @@ def trainer_named(name: str) -> type[Trainer]:
 def load_run(path: Path, backend_name: str) -> Trainer:
     """The trainer of a run, with the weights that the run saved last.
 
-    ConfigError if there is no run or it has no weights yet, FileError if its files are damaged or do not fit.
+    ConfigError if there is no run or it has no weights yet, FileError if its files are damaged or
+    do not fit.
     """
     folder = RunFolder(path)
     settings = folder.settings()

@@ -2,14 +2,16 @@
 
     python -m gans.wgan
 
-Once a discriminator separates real from generated images, its probabilities do not say how far apart they are. The
-Wasserstein distance does. It is the least average distance by which generated images must be moved to become distributed like
-the real ones, and equals (Kantorovich-Rubinstein duality)
+Once a discriminator separates real from generated images, its probabilities do not say how far
+apart they are. The Wasserstein distance does. It is the least average distance by which generated
+images must be moved to become distributed like the real ones, and equals (Kantorovich-Rubinstein
+duality)
 
     the maximum of  E f(x) - E f(G(z))  over all functions f with slope at most 1.
 
-So the discriminator becomes a critic f: it returns a score without a sigmoid. It is trained several steps for each step of G,
-to stay close to the maximum. Clipping its weights bounds its slope by some constant, which only scales the distance:
+So the discriminator becomes a critic f: it returns a score without a sigmoid. It is trained several
+steps for each step of G, to stay close to the maximum. Clipping its weights bounds its slope by
+some constant, which only scales the distance:
 
     critic_steps (5) times:
         take a batch of real images x, draw z ~ N(0, I)
@@ -18,15 +20,15 @@ to stay close to the maximum. Clipping its weights bounds its slope by some cons
     draw z ~ N(0, I)
     ascend  mean f(G(z))  with respect to G's weights
 
-The optimizer is RMSprop, because the critic's loss changes with every step of G, and the paper found training with momentum,
-and so with Adam, unstable.
+The optimizer is RMSprop, because the critic's loss changes with every step of G, and the paper
+found training with momentum, and so with Adam, unstable.
 
 Source: Arjovsky et al., "Wasserstein generative adversarial networks", ICML 2017, algorithm 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,7 +109,7 @@ class WGAN(CriticTrainer):
         "g_loss": "generator loss, - mean f(G(z)): its level means nothing, because any constant can be added to f",
     }
 
-    def make_optimizer(self, parameters: Sequence[mg.Tensor]) -> optim.Optimizer:
+    def make_optimizer(self, parameters: list[nn.Parameter]) -> optim.Optimizer:
         return optim.RMSprop(parameters, self.config.lr)
 
     def step(self, real: mg.Tensor) -> Metrics:

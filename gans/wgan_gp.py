@@ -2,9 +2,11 @@
 
     python -m gans.wgan_gp
 
-Clipping the critic's weights (`gans.wgan`) bounds its slope, but the critic becomes too simple a function: most weights end up
-at the bounds. Instead, the loss can ask for the slope directly. The best critic has a gradient of norm 1 at points between
-the real and the generated images that it matches, so a penalty asks for norm 1 at random points between the two:
+Clipping the critic's weights (`gans.wgan`) bounds its slope, but makes the critic too simple a
+function: most weights end up at the bounds. Instead, the loss can ask for the slope directly. The
+optimal critic has a gradient of norm 1 on the lines between real and generated images that belong
+together (the paper's proposition 1). Which images belong together is unknown, so the penalty asks
+for norm 1 at random points between random pairs:
 
     critic_steps (5) times:
         take a batch of real images x, draw z ~ N(0, I), draw alpha ~ U(0, 1), one number per image
@@ -13,9 +15,10 @@ the real and the generated images that it matches, so a penalty asks for norm 1 
     draw z ~ N(0, I)
     ascend  mean f(G(z))  with respect to G's weights
 
-The penalty contains a gradient, and descending it takes the gradient of that gradient. Here it is for a critic of two layers.
-Every array has one row per point, as in the engine: x is (n, d), W is (k, d), b is (k,), w is (1, k), c is (1,). 1 is a column
-of n ones, * multiplies elementwise, phi is the activation. The last column names the engine's op.
+The penalty contains a gradient, and descending it takes the gradient of that gradient. Here it is
+for a critic of two layers. Every array has one row per point, as in the engine: x is (n, d), W is
+(k, d), b is (k,), w is (1, k), c is (1,). 1 is a column of n ones, * multiplies elementwise, phi is
+the activation. The last column names the engine's op.
 
     forward           h = x W^T + b           Linear
                       y = phi(h) w^T + c      Tanh, Linear
@@ -25,8 +28,9 @@ of n ones, * multiplies elementwise, phi is the activation. The last column name
     penalty           r = |s|                 Norm              of each row
                       P = mean (r - 1)^2      Sub, Mul, Mean
 
-The first backward pass is a computation like any other, and W and w appear in it again. `mg.grad(..., create_graph=True)`
-adds it to the graph, and the gradient of P goes back through it op by op, from the last one to the first:
+The first backward pass is a computation like any other, and W and w appear in it again.
+`mg.grad(..., create_graph=True)` adds it to the graph, and the gradient of P goes back through it
+op by op, from the last one to the first:
 
     P = mean (r - 1)^2   dP/dr = 2 (r - 1) / n
     r = |s|              dP/ds = dP/dr * s / r       =: v    (P is steepest along s)
@@ -40,15 +44,15 @@ adds it to the graph, and the gradient of P goes back through it op by op, from 
 
     c appears nowhere, so dP/dc = 0. For LeakyReLU, phi' is a step function and phi'' is 0. Then p = 0 and dP/db = 0 too.
 
-No op contains code for second derivatives. Each op's backward is written in the engine's own ops (see `minigrad.engine`), so
-it can be differentiated in turn. `tests/gans/test_wgan_gp.py` evaluates these formulas and compares them with the engine.
+No op contains code for second derivatives. Each op's backward is written in the engine's own ops
+(see `minigrad.engine`), so it can be differentiated in turn. `tests/gans/test_wgan_gp.py` evaluates
+these formulas and compares them with the engine.
 
 Source: Gulrajani et al., "Improved training of Wasserstein GANs", NeurIPS 2017, algorithm 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import minigrad as mg
@@ -85,7 +89,7 @@ class WGANGP(wgan.CriticTrainer):
         "g_loss": "generator loss, - mean f(G(z)): its level means nothing, because any constant can be added to f",
     }
 
-    def make_optimizer(self, parameters: Sequence[mg.Tensor]) -> optim.Optimizer:
+    def make_optimizer(self, parameters: list[nn.Parameter]) -> optim.Optimizer:
         return optim.Adam(parameters, self.config.lr, betas=(0.5, 0.9))
 
     def step(self, real: mg.Tensor) -> Metrics:
@@ -117,7 +121,7 @@ class WGANGP(wgan.CriticTrainer):
 
 
 def gradient_penalty(critic: nn.Module, points: mg.Tensor, kind: str = "two-sided") -> mg.Tensor:
-    """The mean over the points of a function of the critic's slope r, the norm of its gradient there. Can be differentiated.
+    """The mean penalty on the critic's slope r, the norm of its gradient at each point. Differentiable.
 
     Parameters
     ----------

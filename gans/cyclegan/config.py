@@ -52,7 +52,7 @@ class Config(RunConfig):
 
 
 def with_defaults(config: Config) -> Config:
-    """The settings, with every None whose type does not allow None filled in. ConfigError if settings contradict each other."""
+    """Fill in every None that its type does not allow. ConfigError if settings contradict each other."""
     preset = {name: value for name, value in PRESETS[config.preset].items() if getattr(config, name) is None}
     config = dataclasses.replace(config, **preset)
     size = (64 if config.data is None else 256) if config.image_size is None else config.image_size

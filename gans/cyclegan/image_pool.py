@@ -1,7 +1,7 @@
-"""A pool of earlier generated images, so that a discriminator does not forget errors that the generator no longer makes.
+"""A pool of earlier generated images, so that a discriminator does not forget the generator's past errors.
 
-Source: Shrivastava et al., "Learning from simulated and unsupervised images through adversarial training", CVPR 2017,
-section 2.3.
+Source: Shrivastava et al., "Learning from simulated and unsupervised images through adversarial
+training", CVPR 2017, section 2.3.
 """
 
 from __future__ import annotations

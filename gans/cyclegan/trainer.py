@@ -1,9 +1,10 @@
 """CycleGAN: two generators that translate between two kinds of images, learned without pairs.
 
-There are photographs of horses and photographs of zebras, but no photograph shows a horse and the same animal as a zebra. A
-discriminator D_B that recognises images of kind B can teach a generator G to turn images of kind A into images that look like
-kind B. But G could ignore its input, and turn every horse into the same zebra. So a second generator F learns the opposite
-direction, and both cycles must lead back to the start: F(G(a)) = a and G(F(b)) = b. Then G must keep what F needs to
+There are photographs of horses and photographs of zebras, but no photograph shows a horse and the
+same animal as a zebra. A discriminator D_B that recognises images of kind B can teach a generator G
+to turn images of kind A into images that look like kind B. But G could ignore its input, and turn
+every horse into the same zebra. So a second generator F learns the opposite direction, and both
+cycles must lead back to the start: F(G(a)) = a and G(F(b)) = b. Then G must keep what F needs to
 reconstruct a.
 
     for each image a of kind A and image b of kind B:
@@ -16,12 +17,14 @@ reconstruct a.
 
 All terms are means; |.| is the mean absolute difference of all pixels. Details that matter:
 
-- Each output of a discriminator sees a patch of 70 x 70 pixels. It judges texture and colours. The cycles preserve the layout.
-- Half of the time the discriminators get an earlier translation from a pool, so that they do not forget past errors of the
-  generators. This damps oscillations.
+- Each output of a discriminator sees a patch of 70 x 70 pixels. It judges texture and colours. The
+  cycles preserve the layout.
+- Half of the time the discriminators get an earlier translation from a pool, so that they do not
+  forget past errors of the generators. This damps oscillations.
 - The learning rate is constant for the first half of training, then falls linearly to 0.
 
-Source: Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial networks", ICCV 2017, equation 3.
+Source: Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial
+networks", ICCV 2017, equation 3.
 """
 
 from __future__ import annotations

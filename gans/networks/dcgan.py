@@ -28,7 +28,8 @@ class Architecture(NamedTuple):
 def k4_generator(latent_size: int, image_size: int) -> nn.Sequential:
     """Latent vectors (n, latent_size) to colour images (n, 3, image_size, image_size) in (-1, 1).
 
-    The first transposed convolution turns each vector into 4 x 4 pixels. Each later one doubles height and width.
+    The first transposed convolution turns each vector into 4 x 4 pixels. Each later one doubles
+    height and width.
     """
     widths = _widths(64, image_size)[::-1]
     layers: list[nn.Module] = [nn.Reshape(latent_size, 1, 1)]

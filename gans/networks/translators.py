@@ -1,11 +1,13 @@
 """The networks of CycleGAN: generators from images to images, and a discriminator of image patches.
 
 A generator keeps the size of its input, (n, 3, height, width) in (-1, 1). Most convolutions are
-followed by a normalisation, over the pixels of each single image ("instance") or over the batch ("batch").
+followed by a normalisation, over the pixels of each single image ("instance") or over the batch
+("batch").
 
-Sources: Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial networks",
-ICCV 2017, section 7.2, with the padding and initial weights of its published code. U-Net: Isola et al.,
-"Image-to-image translation with conditional adversarial networks", CVPR 2017, section 6.1.
+Sources: Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial
+networks", ICCV 2017, section 7.2, with the padding and initial weights of its published code.
+U-Net: Isola et al., "Image-to-image translation with conditional adversarial networks", CVPR 2017,
+section 6.1.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ class UNetLevel(nn.Module):
 
 
 def unet_generator(halvings: int, width: int, norm: Norm, upsample: str) -> nn.Sequential:
-    """Convolutions that halve the image repeatedly, and layers that double it again, with skip connections between them.
+    """Convolutions that halve the image repeatedly, layers that double it again, and skip connections.
 
     Each layer on the way up also gets the features of the same size from the way down. Height and
     width must be multiples of 2 ** halvings.
@@ -83,9 +85,9 @@ def unet_generator(halvings: int, width: int, norm: Norm, upsample: str) -> nn.S
 class Retouching(nn.Module):
     """tanh(artanh(0.98 x) + change(x)): a generator that predicts a change of its input, not a whole new image.
 
-    With small initial weights it is close to the identity, so the cycles lead back from the first step
-    on, and only the differences between the kinds must be learned. This saves most of the training if
-    the kinds differ in colours and details, but not in shapes.
+    With small initial weights it is close to the identity, so the cycles lead back from the first
+    step on, and only the differences between the kinds must be learned. This saves most of the
+    training if the kinds differ in colours and details, but not in shapes.
     """
 
     def __init__(self, change: nn.Module) -> None:

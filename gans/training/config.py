@@ -30,9 +30,7 @@ class RunConfig:
 
     backend: str = option("auto", "CPU or GPU; auto uses the GPU if there is one", choices=("auto", "numpy", "cupy"))
     no_capture: bool = option(False, "run each step op by op, instead of capturing one and replaying it")
-    tf32: bool = option(
-        False, "multiply in TF32 on a GPU: faster, with three correct decimal digits instead of six"
-    )
+    tf32: bool = option(False, "multiply in TF32 on a GPU: faster, with three correct decimal digits instead of six")
     data: str | None = option(None, "folder with the training data; by default cached, downloaded or drawn data")
     epochs: int = option(40, "passes through the data", at_least=1)
     steps: int | None = option(None, "stop after this many steps, even within an epoch", at_least=1)

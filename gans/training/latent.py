@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,9 @@ FIXED_NOISE_COUNTER = 2**62  # start of the fixed noise in the seed's random str
 class LatentTrainer(Trainer):
     """Base class of algorithms with a generator of images from latent vectors.
 
-    A subclass defines `make_generator`, `make_optimizer` and `step`, and adds the networks that its generator trains against.
-    It may change the three settings below, before `super().__init__` if they depend on the config.
+    A subclass defines `make_generator`, `make_optimizer` and `step`, and adds the networks that its
+    generator trains against. It may change the three settings below, before `super().__init__` if
+    they depend on the config.
     """
 
     latent_size: int = 100
@@ -43,7 +44,7 @@ class LatentTrainer(Trainer):
         """The network from latent vectors (n, latent_size) to images (n, *image_shape) in [-1, 1]."""
         raise NotImplementedError
 
-    def make_optimizer(self, parameters: Sequence[mg.Tensor]) -> optim.Optimizer:
+    def make_optimizer(self, parameters: list[nn.Parameter]) -> optim.Optimizer:
         """The optimizer of one network."""
         raise NotImplementedError
 

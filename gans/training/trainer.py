@@ -27,8 +27,9 @@ class Stateful(Protocol):
 class Trainer:
     """Base class of all algorithms.
 
-    A subclass assigns its networks, optimizers and other stateful parts as attributes in `__init__`. Checkpoints contain every
-    attribute that has a `state_dict`, under the attribute's name.
+    A subclass assigns its networks, optimizers and other stateful parts as attributes in
+    `__init__`. Checkpoints contain every attribute that has a `state_dict`, under the attribute's
+    name.
 
     Parameters
     ----------
