@@ -1,7 +1,7 @@
-"""Adversarial losses that several algorithms share. Each takes scores of images, and whether these should look real.
+"""Adversarial losses that several algorithms share. Each takes scores, and whether they should say "real".
 
-The discriminator descends  loss(D(x), real=True) + loss(D(G(z)), real=False),  the generator
-loss(D(G(z)), real=True).
+the discriminator descends  loss(D(x), real=True) + loss(D(G(z)), real=False)
+the generator descends      loss(D(G(z)), real=True)
 """
 
 from __future__ import annotations

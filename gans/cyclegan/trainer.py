@@ -70,7 +70,7 @@ class CycleGAN(Trainer):
     name = "cyclegan"
     config_class = Config
     config: Config
-    samples_are = "held-out pictures, in rows: a, G(a), F(G(a)), b, F(b), G(F(b))"
+    samples_are = "held-out images, in rows: a, G(a), F(G(a)), b, F(b), G(F(b))"
     captions = {
         "d_loss_a": "loss of D_A; with least squares, (D_A(a) - 1)^2 / 2 + D_A(F(b))^2 / 2: 0.25 if it only guesses",
         "d_loss_b": "loss of D_B, the same for b and G(a)",

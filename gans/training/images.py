@@ -44,10 +44,10 @@ def save_gif(path: Path, frames: Sequence[np.ndarray], milliseconds: int = 150, 
     """Write an endless animation of frames of one size, each shown for `milliseconds`, the last one for `last`."""
     from PIL import Image
 
-    pictures = [Image.fromarray(frame).quantize(64) for frame in frames]
+    images = [Image.fromarray(frame).quantize(64) for frame in frames]
     durations = [milliseconds] * (len(frames) - 1) + [last]
     buffer = io.BytesIO()
-    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
     write_atomically(path, buffer.getvalue())
 
 
@@ -56,8 +56,8 @@ def read_png(path: Path, most: int | None = None) -> np.ndarray:
     from PIL import Image
 
     try:
-        with Image.open(path) as picture:
-            colours = picture.convert("RGB")
+        with Image.open(path) as image:
+            colours = image.convert("RGB")
             if most is not None:
                 colours.thumbnail((most, most))
             return np.asarray(colours)

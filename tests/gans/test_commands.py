@@ -27,7 +27,7 @@ def modules() -> list[str]:
 
 
 def defines_trainer(module: str) -> bool:
-    """Whether a Trainer with a `name` of its own is defined in the module, or in a file of its folder."""
+    """Whether the module, or a file of its folder, defines a Trainer with a `name`."""
     return any(
         isinstance(value, type)
         and issubclass(value, Trainer)

@@ -1,4 +1,4 @@
-"""The gradient penalty: its value, and its gradient by hand, by PyTorch and by finite differences."""
+"""The gradient penalty: its value, and its gradient by formulas, by PyTorch and by finite differences."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def penalty_and_gradients(critic: nn.Module, points: mg.Tensor, kind: str) -> tu
     return penalty.item(), [g.data for g in mg.grad(penalty, critic.parameters())]
 
 
-class TestTheDocstring:
+class TestDocstring:
     """The formulas in the docstring of gans/wgan_gp.py, evaluated in their order and under their names."""
 
     @pytest.mark.parametrize("activation", ["tanh", "leaky_relu"])
@@ -117,7 +117,7 @@ class TestTheDocstring:
         by_hand = [dW, db, dw, np.zeros(1)]
         for name, found, expected in zip(critic.named_parameters(), gradients, by_hand, strict=True):
             np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14, err_msg=name)
-        assert (np.abs(by_hand[1]).max() > 1e-3) == (activation == "tanh")  # the second derivative matters, or is not there
+        assert (np.abs(by_hand[1]).max() > 1e-3) == (activation == "tanh")  # the second derivative matters, or is zero
 
     @pytest.mark.parametrize(
         "formula",
@@ -197,14 +197,14 @@ class TestPenalty:
         assert gradient_penalty(critic, points, kind).item() == pytest.approx(expected, rel=1e-9)
 
     @CRITICS
-    def test_each_image_counts_by_itself(self, layers: Callable[[Any], list[Any]], kind: str) -> None:
+    def test_each_image_contributes_independently_of_the_others(self, layers: Callable[[Any], list[Any]], kind: str) -> None:
         critic, points = make_critic(layers), images()
         alone = [gradient_penalty(critic, points[i : i + 1], kind).item() for i in range(len(points))]
         assert gradient_penalty(critic, points, kind).item() == pytest.approx(np.mean(alone), rel=1e-12)
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
     @CRITICS
-    def test_at_a_gradient_of_zero_everything_is_finite(
+    def test_penalty_and_gradients_are_finite_at_a_gradient_of_zero(
         self, layers: Callable[[Any], list[Any]], kind: str, dtype: Any
     ) -> None:
         critic = make_critic(layers).to(dtype=dtype)
@@ -217,7 +217,7 @@ class TestPenalty:
 
 
 def by_torch(torch: ModuleType, critic: Any, points: Array, kind: str) -> tuple[float, list[Array]]:
-    """The penalty and its gradients as PyTorch's users write them, with our small number under the root."""
+    """The penalty and its gradients as usually written in PyTorch, with our EPS under the root."""
     x = torch.from_numpy(points.copy()).requires_grad_()
     (g,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
     squares = g.flatten(1).square().sum(1)
@@ -238,7 +238,7 @@ class TestKinds:
         found = slopes(make_critic(layers), images())
         assert found.max() > 1.05 and (found.min() < 0.98 or layers is linear)  # a linear critic has one slope
 
-    def test_one_sided_lets_small_slopes_be(self) -> None:
+    def test_one_sided_does_not_penalise_small_slopes(self) -> None:
         critic = make_critic(linear)
         critic.parameters()[0].assign(0.1)
         penalty, gradients = penalty_and_gradients(critic, images(), "one-sided")

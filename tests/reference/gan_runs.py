@@ -112,7 +112,7 @@ def run_minigrad(run: Run, steps: int) -> Arrays:
     replay_randomness(ours, mg.Tensor)
     batches = islice(run.batches(ours.batch_shapes), steps)
     metrics = [[value.item() for value in ours.step(*map(mg.Tensor, batch)).values()] for batch in batches]
-    return {"metrics": np.array(metrics), **_telling(network_state(ours), ours)}
+    return {"metrics": np.array(metrics), **_compared(network_state(ours), ours)}
 
 
 @contextmanager
@@ -137,10 +137,10 @@ def run_torch(run: Run, steps: int, variant: str = "eager") -> Arrays:
     twin: Any = run.case.twin(network_state(ours), learning_rate(ours), variant)
     replay_randomness(twin, torch.from_numpy)
     metrics = [twin.step(*map(twin.images, batch)) for batch in islice(run.batches(ours.batch_shapes), steps)]
-    return {"metrics": np.array(metrics), **_telling(twin.state(), ours)}
+    return {"metrics": np.array(metrics), **_compared(twin.state(), ours)}
 
 
-def _telling(state: Arrays, trainer: Trainer) -> Arrays:
+def _compared(state: Arrays, trainer: Trainer) -> Arrays:
     """The arrays that the losses depend on."""
     return {name: array for name, array in state.items() if name not in without_effect(trainer)}
 
