@@ -210,7 +210,7 @@ class TestData:
     @pytest.mark.parametrize(
         ("arguments", "complaint"),
         [
-            (("--arch", "28", "--image-size", 64), "--arch 28 is for images of 28 x 28"),
+            (("--arch", "28", "--image-size", 64), "--arch 28 is for 28 x 28 images"),
             (("--data", "nowhere"), "nowhere"),
             (("--arch", "28", "--batch-size", 1), "--batch-size 1 is too small"),
             (("--data", "digits"), "For MNIST's files take --arch 28"),

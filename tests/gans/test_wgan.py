@@ -262,7 +262,7 @@ class TestRefusals:
     def test_dense_networks_for_large_images(self, trainer_class: type[WGAN], command: Callable[..., Ended]) -> None:
         with pytest.raises(ConfigError, match="take --arch conv for --image-size 64"):
             make(trainer_class, arch="mlp", image_size=64)
-        assert "--arch mlp is for images of 28 x 28" in command(trainer_class, "--image-size", 64).complaint
+        assert "--arch mlp is for 28 x 28 images" in command(trainer_class, "--image-size", 64).complaint
 
     def test_fewer_images_than_a_step_needs(
         self, trainer_class: type[WGAN], command: Callable[..., Ended], digits: Path
