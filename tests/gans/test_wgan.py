@@ -260,7 +260,7 @@ class TestData:
 @TRAINERS
 class TestRefusals:
     def test_dense_networks_for_large_images(self, trainer_class: type[WGAN], command: Callable[..., Ended]) -> None:
-        with pytest.raises(ConfigError, match="take --arch conv for --image-size 64"):
+        with pytest.raises(ConfigError, match="use --arch conv with --image-size 64"):
             make(trainer_class, arch="mlp", image_size=64)
         assert "--arch mlp is for 28 x 28 images" in command(trainer_class, "--image-size", 64).complaint
 
