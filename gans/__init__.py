@@ -1,1 +1,3 @@
-"""GAN trainers on the minigrad engine, one module each: `python -m gans.mnist_gan`."""
+"""GANs trained with minigrad, one algorithm a file: `python -m gans` lists them."""
+
+import minigrad  # noqa: F401  before anything imports NumPy, whose threads `minigrad.tuning` sets up

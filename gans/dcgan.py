@@ -1,24 +1,27 @@
-"""DCGAN, the GAN of convolutions: `python -m gans.dcgan --data FOLDER`.
+"""DCGAN: convolutional networks and settings that made GANs work for colour images.
 
-The game is that of `gans.mnist_gan`; what is new are the networks (in `gans.networks.dcgan`) and their settings, which made
-it work for colour images: strided convolutions instead of dense layers, batch normalisation in both networks but at their ends,
-small initial weights, and Adam with a shorter memory (beta1 0.5).
+    python -m gans.dcgan --data FOLDER
+
+The algorithm is that of `gans.mnist_gan`. New are the networks (see `gans.networks.dcgan`) and
+their settings: strided convolutions in place of dense layers and pooling, batch normalisation in
+both networks except at their ends, small initial weights, and Adam with beta1 = 0.5, which averages
+gradients over fewer steps:
 
     for each batch of real images x:
-        draw z ~ N(0, 1)
-        ascend  log D(x) + log(1 - D(G(z)))  by D's weights
-        ascend  log D(G(z))                  by G's weights
+        draw z ~ N(0, I)
+        ascend  mean log D(x) + mean log(1 - D(G(z)))  with respect to D's weights
+        ascend  mean log D(G(z))                       with respect to G's weights
 
-D sees real and generated images in two batches, not in one: batch normalisation would let each image see which others are
-with it, and tell D which kind they are.
+D gets real and generated images in two separate batches. In a joint batch, batch normalisation
+would mix their statistics, and D's output for an image would depend on which other images are in
+the batch.
 
-Source: Radford et al., "Unsupervised representation learning with deep convolutional generative adversarial networks",
-ICLR 2016.
+Source: Radford et al., "Unsupervised representation learning with deep convolutional generative
+adversarial networks", ICLR 2016.
 """
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,78 +29,75 @@ import numpy as np
 
 import minigrad as mg
 import minigrad.functional as F
-from gans.data.pictures import load_pictures
-from gans.losses import CAPTIONS
+from gans.losses import BCE_CAPTIONS, bce
 from gans.networks.dcgan import ARCHITECTURES
-from gans.training.average import follow
 from gans.training.cli import main
 from gans.training.config import ConfigError, RunConfig, option
-from gans.training.trainer import LatentTrainer, Metrics
+from gans.training.latent import GAN
+from gans.training.trainer import Metrics
 from minigrad import nn, optim
 
 
 @dataclass(frozen=True)
 class Config(RunConfig):
-    """Train a DCGAN on a folder of pictures, on cartoon faces drawn by the program, or on MNIST."""
+    """Train a DCGAN on a folder of images, on cartoon faces that the program draws, or on MNIST."""
 
     data: str | None = option(
-        None, "folder of pictures, or of MNIST's IDX files with --arch 28; without it: drawn faces, or MNIST"
+        None, "folder of images, or with --arch 28 of MNIST's IDX files; by default drawn faces, or MNIST"
     )
-    arch: str = option("k4", "k4: the paper's; k5: kernels of 5 x 5; 28: small, for grey 28 x 28", choices=("k4", "k5", "28"))
-    image_size: int | None = option(None, "height and width of the pictures; 64, or 28 with --arch 28", choices=(32, 64, 128))
+    arch: str = option(
+        "k4", "k4: the paper's; k5: 5 x 5 kernels; 28: small, for grey 28 x 28 images", choices=("k4", "k5", "28")
+    )
+    image_size: int | None = option(None, "height and width of the images; 64, or 28 with --arch 28", choices=(32, 64, 128))
     lr: float | None = option(None, "learning rate of both optimizers; by default 2e-4 (k4), 1e-4 (k5), 1e-3 (28)")
     ema: float = option(
-        0.0, "samples are made by a running average of G's weights that keeps this share a step", at_most=0.99999
+        0.0, "make samples with an exponential moving average of G's weights that has this decay", at_most=0.99999
     )
 
 
-class DCGAN(LatentTrainer):
-    """The two networks, and the step that trains them."""
+class DCGAN(GAN):
+    """The two networks, their optimizers, and the training step."""
 
     name = "dcgan"
     config_class = Config
-    captions = CAPTIONS
+    config: Config
+    captions = BCE_CAPTIONS
 
     def __init__(self, config: Config, dtype: Any = np.float32) -> None:
-        super().__init__(config, dtype)
         if config.arch == "28" and config.image_size is not None:
-            raise ConfigError(
-                f"--arch 28 is for images of 28 x 28: leave --image-size {config.image_size} out, or take --arch k4"
-            )
-        architecture = ARCHITECTURES[config.arch]
-        self.latent_size = architecture.latent_size
+            raise ConfigError(f"--arch 28 is for 28 x 28 images: omit --image-size {config.image_size}, or use --arch k4")
+        self.architecture = ARCHITECTURES[config.arch]
+        self.latent_size = self.architecture.latent_size
         self.image_size = 28 if config.arch == "28" else config.image_size or 64
         self.image_shape = (1 if config.arch == "28" else 3, self.image_size, self.image_size)
-        self.generator: nn.Module = architecture.make_generator(self.latent_size, self.image_size).to(config.backend, dtype)
-        self.discriminator: nn.Module = architecture.make_discriminator(self.image_size).to(config.backend, dtype)
-        lr = architecture.lr if config.lr is None else config.lr
-        self.g_optimizer = optim.Adam(self.generator.parameters(), lr, betas=(0.5, 0.999))
-        self.d_optimizer = optim.Adam(self.discriminator.parameters(), lr, betas=(0.5, 0.999))
-        self.average = copy.deepcopy(self.generator) if config.ema else None
+        self.ema = config.ema
+        super().__init__(config, dtype)
 
-    def load_images(self) -> tuple[np.ndarray, str]:
-        return load_pictures(self.config.data, self.image_size)
+    def make_generator(self) -> nn.Module:
+        return self.architecture.make_generator(self.latent_size, self.image_size)
 
-    def follow_generator(self) -> None:
-        """With --ema, move the running average that makes the samples on by a step."""
-        if self.average is not None:
-            follow(self.average, self.generator, self.config.ema)
+    def make_discriminator(self) -> nn.Module:
+        return self.architecture.make_discriminator(self.image_size)
+
+    def make_optimizer(self, parameters: list[nn.Parameter]) -> optim.Optimizer:
+        lr = self.architecture.lr if self.config.lr is None else self.config.lr
+        return optim.Adam(parameters, lr, betas=(0.5, 0.999))
 
     def step(self, real: mg.Tensor) -> Metrics:
         D, G = self.discriminator, self.generator
         fake = G(self.noise(len(real)))
 
-        real_logits, fake_logits = D(real), D(fake.detach())  # detached: D's loss does not reach into G
-        d_loss = F.binary_cross_entropy_with_logits(real_logits, 1.0) + F.binary_cross_entropy_with_logits(fake_logits, 0.0)
+        real_logits, fake_logits = D(real), D(fake.detach())  # detached: D's loss sends no gradient to G
+        d_loss = bce(real_logits, real=True) + bce(fake_logits, real=False)
         self.d_optimizer.step(mg.grad(d_loss, D.parameters()))
 
-        g_loss = F.binary_cross_entropy_with_logits(D(fake), 1.0)
+        g_loss = bce(D(fake), real=True)
         self.g_optimizer.step(mg.grad(g_loss, G.parameters()))  # through D, but only to G's weights
-        self.follow_generator()
+        self.update_average()
 
         with mg.no_grad():
             d_real, d_fake = F.sigmoid(real_logits).mean(), F.sigmoid(fake_logits).mean()
-        return {"d_loss": d_loss, "g_loss": g_loss, "D(x)": d_real, "D(G(z))": d_fake}
+            return {"d_loss": d_loss, "g_loss": g_loss, "D(x)": d_real, "D(G(z))": d_fake}
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ import numpy as np
 
 import minigrad as mg
 from gans.trainers import load_run
-from gans.training.cli import ending_in_a_sentence
+from gans.training.cli import one_line_errors
 from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import grid, save_gif, save_png
-from gans.training.trainer import LatentTrainer
+from gans.training.latent import LatentTrainer
 from minigrad.arrays import backend
 
 MOST = 10_000  # images in one picture
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--interpolate", action="store_true", help="a GIF: each image walks between points of the latent space")
     parser.add_argument("--backend", choices=("auto", "numpy", "cupy"), default="numpy", help="what computes (default: numpy)")
     arguments = parser.parse_args(argv)
-    with ending_in_a_sentence(parser.prog):
+    with one_line_errors(parser.prog):
         print(_run(arguments))
 
 

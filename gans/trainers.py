@@ -1,4 +1,4 @@
-"""The algorithms by name, and the trainer of a run found again from its folder."""
+"""The list of trainers, and the way from a name or a run folder to a trainer."""
 
 from __future__ import annotations
 
@@ -10,37 +10,33 @@ from gans.training.config import ConfigError, check_saved
 from gans.training.run_folder import RunFolder
 from gans.training.trainer import Trainer
 
-TRAINERS = {
-    "mnist_gan": "MnistGAN",
-    "dcgan": "DCGAN",
-    "lsgan": "LSGAN",
-    "wgan": "WGAN",
-    "wgan_gp": "WGANGP",
-    "cyclegan": "CycleGAN",
-}  # module in gans -> its class
+TRAINERS = ("mnist_gan", "dcgan", "lsgan", "wgan", "wgan_gp", "cyclegan")  # modules of gans
 
 
 def trainer_named(name: str) -> type[Trainer]:
-    """The class of an algorithm."""
-    trainer_class: type[Trainer] = getattr(importlib.import_module(f"gans.{name}"), TRAINERS[name])
-    return trainer_class
+    """The trainer class in the module of this name: the one that says `name = "..."`."""
+    for value in vars(importlib.import_module(f"gans.{name}")).values():
+        if isinstance(value, type) and issubclass(value, Trainer) and vars(value).get("name") == name:
+            return value
+    raise LookupError(f'gans.{name} has no trainer class with name = "{name}"')
 
 
 def load_run(path: Path, backend_name: str) -> Trainer:
-    """The trainer of a run, with the last saved weights of what it has learned.
+    """The trainer of a run, with the weights that the run saved last.
 
-    ConfigError if there is no such run or no weights yet, FileError if its files are damaged or another network's.
+    ConfigError if there is no run or it has no weights yet, FileError if its files are damaged or
+    do not fit.
     """
     folder = RunFolder(path)
     settings = folder.settings()
     name = settings["trainer"]
     if name not in TRAINERS:
-        raise ConfigError(f"{path} is a run of {name!r}, which this program does not know")
+        raise ConfigError(f"{path} is a run of {name!r}, which is not a trainer of this version")
     trainer_class = trainer_named(name)
     saved = check_saved(trainer_class.config_class, settings["config"])
     trainer = trainer_class(trainer_class.config_class(**{**saved, "backend": backend_name}))
     if not folder.generator.exists():
-        raise ConfigError(f"{path} has no {folder.generator.name} yet; it appears with the first checkpoint")
+        raise ConfigError(f"{path} has no {folder.generator.name} yet; it is written with the first checkpoint")
     try:
         trainer.load_weights(mg.load(folder.generator))
     except (ValueError, TypeError) as error:

@@ -17,7 +17,7 @@ import numpy as np
 from gans.cyclegan import CycleGAN
 from gans.data.folder import image_files, read_image, reason, warn_of, without_warnings
 from gans.trainers import load_run
-from gans.training.cli import ending_in_a_sentence
+from gans.training.cli import one_line_errors
 from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import save_png
 from minigrad.arrays import backend
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace translations that are there already")
     parser.add_argument("--backend", choices=("auto", "numpy", "cupy"), default="numpy", help="what computes (default: numpy)")
     arguments = parser.parse_args(argv)
-    with ending_in_a_sentence(parser.prog):
+    with one_line_errors(parser.prog):
         print(_run(arguments))
 
 

@@ -77,3 +77,14 @@ def rand(shape: Shape, backend: str = "numpy", dtype: Any = np.float32) -> Tenso
 def randn(shape: Shape, backend: str = "numpy", dtype: Any = np.float32) -> Tensor:
     """Normal numbers, mean 0 and variance 1, from the default stream."""
     return default_generator.randn(shape, backend, dtype)
+
+
+def get_rng_state() -> tuple[int, int]:
+    """Seed and counter of the default stream."""
+    return default_generator.seed, default_generator.counter
+
+
+def set_rng_state(state: tuple[int, int]) -> None:
+    """Continue the default stream from a state that `get_rng_state` returned."""
+    manual_seed(state[0])
+    default_generator.counter = state[1]

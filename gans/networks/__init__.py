@@ -1,1 +1,1 @@
-"""The networks of the algorithms: small functions that put layers together."""
+"""Networks that several algorithms use: small functions that build a `Sequential`."""

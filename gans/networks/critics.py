@@ -1,7 +1,7 @@
-"""The generators and critics of the Wasserstein GANs. A critic scores each image with any number: (n, 1).
+"""The generators and critics of the Wasserstein GANs. A critic maps images to unbounded scores, (n, 1).
 
-No critic has batch normalisation: with it the score of an image would depend on the others beside it, and the gradient penalty
-asks for the critic's slope at each image by itself.
+No critic has batch normalisation. With it, the score of an image would depend on the other images of
+the batch, but the gradient penalty needs the gradient of each score at its own image.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from minigrad import nn
 
 
 class Pair(NamedTuple):
-    """A generator for latent vectors of 100 numbers, and a critic of what it makes."""
+    """A generator, and a critic of its images."""
 
     make_generator: Callable[[], nn.Sequential]
     make_critic: Callable[[], nn.Sequential]
@@ -25,7 +25,7 @@ LATENT_SIZE = 100
 
 
 def dense_generator() -> nn.Sequential:
-    """Latent vectors to grey images (n, 1, 28, 28) in (-1, 1)."""
+    """Latent vectors (n, 100) to grey images (n, 1, 28, 28) in (-1, 1)."""
     return nn.Sequential(
         nn.Linear(LATENT_SIZE, 128), nn.ReLU(), nn.Linear(128, 256), nn.ReLU(),
         nn.Linear(256, 784), nn.Tanh(), nn.Reshape(1, 28, 28),
@@ -33,14 +33,14 @@ def dense_generator() -> nn.Sequential:
 
 
 def dense_critic() -> nn.Sequential:
-    """Grey images of 28 x 28 to scores."""
+    """Grey images (n, 1, 28, 28) to scores (n, 1)."""
     return nn.Sequential(
         nn.Flatten(), nn.Linear(784, 256), nn.LeakyReLU(0.2), nn.Linear(256, 128), nn.LeakyReLU(0.2), nn.Linear(128, 1)
     )  # fmt: skip
 
 
 def conv_generator() -> nn.Sequential:
-    """Latent vectors to grey images (n, 1, 28, 28) in (-1, 1)."""
+    """Latent vectors (n, 100) to grey images (n, 1, 28, 28) in (-1, 1)."""
     return nn.Sequential(
         nn.Linear(LATENT_SIZE, 128 * 7 * 7, bias=False), nn.BatchNorm1d(128 * 7 * 7), nn.ReLU(), nn.Reshape(128, 7, 7),
         nn.ConvTranspose2d(128, 64, 4, 2, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU(),
@@ -49,7 +49,7 @@ def conv_generator() -> nn.Sequential:
 
 
 def conv_critic() -> nn.Sequential:
-    """Grey images of 28 x 28 to scores."""
+    """Grey images (n, 1, 28, 28) to scores (n, 1)."""
     return nn.Sequential(
         nn.Conv2d(1, 64, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(64, 128, 4, 2, 1), nn.LeakyReLU(0.2),
         nn.Flatten(), nn.Linear(128 * 7 * 7, 1),
@@ -57,7 +57,7 @@ def conv_critic() -> nn.Sequential:
 
 
 def large_critic() -> nn.Sequential:
-    """Colour images of 64 x 64 to scores: DCGAN's discriminator without its normalisation."""
+    """Colour images (n, 3, 64, 64) to scores (n, 1): DCGAN's discriminator without batch normalisation."""
     layers: list[nn.Module] = []
     for before, after in pairwise([3, 64, 128, 256, 512]):
         layers += [nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.2)]

@@ -1,7 +1,7 @@
-"""The generators and discriminators of DCGAN, which other algorithms use as well. All discriminators end in a logit, (n, 1).
+"""The generators and discriminators of DCGAN, also used by other algorithms. Discriminators return logits (n, 1).
 
-Source of the first pair: Radford et al., "Unsupervised representation learning with deep convolutional generative adversarial
-networks", ICLR 2016, with the settings of its published code.
+Source of k4: Radford et al., "Unsupervised representation learning with deep convolutional
+generative adversarial networks", ICLR 2016, with the settings of its published code.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from minigrad import nn
 
 
 class Architecture(NamedTuple):
-    """A pair of networks and what they are trained with."""
+    """A pair of networks, and its default settings."""
 
     make_generator: Callable[[int, int], nn.Sequential]  # (latent size, image size)
     make_discriminator: Callable[[int], nn.Sequential]  # (image size)
@@ -26,9 +26,10 @@ class Architecture(NamedTuple):
 
 
 def k4_generator(latent_size: int, image_size: int) -> nn.Sequential:
-    """Latent vectors (n, latent_size) to colour images in (-1, 1).
+    """Latent vectors (n, latent_size) to colour images (n, 3, image_size, image_size) in (-1, 1).
 
-    The first transposed convolution unfolds each vector to 4 x 4 pixels, and each one after it doubles height and width.
+    The first transposed convolution turns each vector into 4 x 4 pixels. Each later one doubles
+    height and width.
     """
     widths = _widths(64, image_size)[::-1]
     layers: list[nn.Module] = [nn.Reshape(latent_size, 1, 1)]
@@ -39,7 +40,7 @@ def k4_generator(latent_size: int, image_size: int) -> nn.Sequential:
 
 
 def k4_discriminator(image_size: int) -> nn.Sequential:
-    """Colour images to logits. Each convolution halves height and width, the last one sees all that is left."""
+    """Colour images to logits. Each convolution halves height and width; the last one covers the remaining 4 x 4 pixels."""
     widths = _widths(64, image_size)
     layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
     for before, after in pairwise(widths):
@@ -48,7 +49,7 @@ def k4_discriminator(image_size: int) -> nn.Sequential:
 
 
 def k5_generator(latent_size: int, image_size: int) -> nn.Sequential:
-    """As `k4_generator`, with a dense first layer, kernels of 5 x 5 and twice the channels."""
+    """Like `k4_generator`, with a dense first layer, 5 x 5 kernels and twice the channels."""
     widths = _widths(128, image_size)[::-1]
     layers: list[nn.Module] = [nn.Linear(latent_size, 16 * widths[0], bias=False), nn.BatchNorm1d(16 * widths[0])]
     layers += [nn.LeakyReLU(0.2), nn.Reshape(widths[0], 4, 4)]
@@ -58,7 +59,7 @@ def k5_generator(latent_size: int, image_size: int) -> nn.Sequential:
 
 
 def k5_discriminator(image_size: int) -> nn.Sequential:
-    """As `k4_discriminator`, with kernels of 5 x 5, twice the channels, and dropout in place of batch normalisation."""
+    """Like `k4_discriminator`, with 5 x 5 kernels, twice the channels, and dropout in place of batch normalisation."""
     widths = _widths(128, image_size)
     layers: list[nn.Module] = []
     for before, after in zip([3, *widths], widths, strict=False):
@@ -67,7 +68,7 @@ def k5_discriminator(image_size: int) -> nn.Sequential:
 
 
 def small_generator(latent_size: int, image_size: int = 28) -> nn.Sequential:
-    """Latent vectors to grey images of 28 x 28 in (-1, 1): two dense layers, then two transposed convolutions."""
+    """Latent vectors to grey 28 x 28 images in (-1, 1): two dense layers, then two transposed convolutions."""
     return nn.Sequential(
         nn.Linear(latent_size, 1024), nn.ReLU(), nn.BatchNorm1d(1024),
         nn.Linear(1024, 128 * 7 * 7), nn.ReLU(), nn.BatchNorm1d(128 * 7 * 7),
@@ -78,7 +79,7 @@ def small_generator(latent_size: int, image_size: int = 28) -> nn.Sequential:
 
 
 def small_discriminator(image_size: int = 28) -> nn.Sequential:
-    """Grey images of 28 x 28 to logits: two convolutions, each followed by max-pooling, then two dense layers."""
+    """Grey 28 x 28 images to logits: two convolutions, each followed by max-pooling, then two dense layers."""
     return nn.Sequential(
         nn.Conv2d(1, 32, 5), nn.LeakyReLU(0.01), nn.MaxPool2d(2),
         nn.Conv2d(32, 64, 5), nn.LeakyReLU(0.01), nn.MaxPool2d(2),
@@ -96,14 +97,14 @@ ARCHITECTURES = {
 
 
 def _widths(first: int, image_size: int) -> list[int]:
-    """Channels after each halving of an image, down to 4 x 4 pixels: they double."""
+    """The channels after each halving of an image, down to 4 x 4 pixels. They double each time."""
     if image_size < 8 or image_size & (image_size - 1):
-        raise ValueError(f"image_size is {image_size}; images that are halved down to 4 x 4 pixels have 8, 16, 32, 64, ...")
+        raise ValueError(f"image_size is {image_size}, but must be 8, 16, 32, 64, ... so that halving it leads to 4")
     return [first * 2**i for i in range(int(math.log2(image_size)) - 2)]
 
 
 def from_narrow_normal(network: nn.Sequential) -> nn.Sequential:
-    """The paper's initial values: weights from N(0, 0.02), biases 0, the gains of batch normalisation from N(1, 0.02)."""
+    """Set the paper's initial values: weights from N(0, 0.02), biases 0, gains of batch normalisation from N(1, 0.02)."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             layer.weight.assign(nn.init.normal(layer.weight.shape, 0.0, 0.02).data)

@@ -1,11 +1,13 @@
-"""The networks of CycleGAN: generators that turn pictures into pictures, and a discriminator that judges patches of them.
+"""The networks of CycleGAN: generators from images to images, and a discriminator of image patches.
 
-Generators keep the size of their images, (n, 3, height, width) in (-1, 1). Most convolutions are followed by a
-normalisation, over the pixels of each image by itself ("instance") or over the batch ("batch").
+A generator keeps the size of its input, (n, 3, height, width) in (-1, 1). Most convolutions are
+followed by a normalisation, over the pixels of each single image ("instance") or over the batch
+("batch").
 
-Source: Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial networks", ICCV 2017, section 7.2,
-with the borders and initial weights of its published code; the U-Net is that of Isola et al., "Image-to-image translation with
-conditional adversarial networks", CVPR 2017, section 6.1.
+Sources: Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial
+networks", ICCV 2017, section 7.2, with the padding and initial weights of its published code.
+U-Net: Isola et al., "Image-to-image translation with conditional adversarial networks", CVPR 2017,
+section 6.1.
 """
 
 from __future__ import annotations
@@ -18,15 +20,15 @@ import minigrad.functional as F
 from gans.networks.dcgan import from_narrow_normal
 from minigrad import nn
 
-Norm = Callable[[int], nn.Module]  # a normalisation of so many channels
+Norm = Callable[[int], nn.Module]  # number of channels -> normalisation layer
 NORMS: dict[str, Norm] = {"instance": nn.InstanceNorm2d, "batch": nn.BatchNorm2d}
 
-DEPTH = 8  # halvings of an image by the U-Net, at most
-MOST_WIDER = 8  # times the first convolution's channels that any layer of a U-Net or a discriminator has
+DEPTH = 8  # a U-Net halves its images at most this often
+MOST_WIDER = 8  # a U-Net's layers have at most this many times the channels of its first convolution
 
 
 class ResidualBlock(nn.Module):
-    """x + body(x): two convolutions that keep the size, and a way around them."""
+    """x + body(x), where body has two convolutions that keep the size."""
 
     def __init__(self, channels: int, norm: Norm) -> None:
         self.body = nn.Sequential(
@@ -39,7 +41,7 @@ class ResidualBlock(nn.Module):
 
 
 def resnet_generator(blocks: int, width: int, norm: Norm, upsample: str) -> nn.Sequential:
-    """Two convolutions halve the image, residual blocks change it, two steps up bring back its size.
+    """Two convolutions that halve height and width, residual blocks, and two layers that double them again.
 
     Height and width must be multiples of 4, and at least 8.
     """
@@ -53,7 +55,7 @@ def resnet_generator(blocks: int, width: int, norm: Norm, upsample: str) -> nn.S
 
 
 class UNetLevel(nn.Module):
-    """x, and beside it what a smaller U-Net makes of x at half its size, (n, c, h, w) to (n, 2c, h, w)."""
+    """x (n, c, h, w), concatenated with the output of a smaller U-Net for x at half its size: (n, 2c, h, w)."""
 
     def __init__(self, down: nn.Sequential, inside: nn.Module, up: nn.Sequential) -> None:
         self.down, self.inside, self.up = down, inside, up
@@ -63,15 +65,16 @@ class UNetLevel(nn.Module):
 
 
 def unet_generator(halvings: int, width: int, norm: Norm, upsample: str) -> nn.Sequential:
-    """Convolutions halve the image again and again, and as many steps up see beside it what it was on the way down.
+    """Convolutions that halve the image repeatedly, layers that double it again, and skip connections.
 
-    Height and width must be multiples of 2 ** halvings.
+    Each layer on the way up also gets the features of the same size from the way down. Height and
+    width must be multiples of 2 ** halvings.
     """
     channels = [width * min(2**i, MOST_WIDER) for i in range(halvings)]
-    level: nn.Module = nn.Sequential()  # below the innermost one
+    level: nn.Module = nn.Sequential()  # the identity, inside the innermost level
     for i in reversed(range(1, halvings)):
         outer, inner = channels[i - 1], channels[i]
-        innermost = i == halvings - 1  # perhaps a single pixel, which cannot be normalised
+        innermost = i == halvings - 1  # may have a single pixel, which cannot be normalised
         down = nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(outer, inner, 4, 2, 1), *([] if innermost else [norm(inner)]))
         up = nn.Sequential(nn.ReLU(), *_twice_as_large(inner if innermost else 2 * inner, outer, 4, upsample), norm(outer))
         level = UNetLevel(down, level, up)
@@ -80,10 +83,11 @@ def unet_generator(halvings: int, width: int, norm: Norm, upsample: str) -> nn.S
 
 
 class Retouching(nn.Module):
-    """tanh(artanh(0.98 x) + change(x)): a generator that changes the picture, where others paint it anew.
+    """tanh(artanh(0.98 x) + change(x)): a generator that predicts a change of its input, not a whole new image.
 
-    With the small initial weights it hardly changes anything: what stays as it is need not be learned, and the cycles close
-    from the first step on. That saves most of the training where the kinds differ in colours and details, not in shapes.
+    With small initial weights it is close to the identity, so the cycles lead back from the first
+    step on, and only the differences between the kinds must be learned. This saves most of the
+    training if the kinds differ in colours and details, but not in shapes.
     """
 
     def __init__(self, change: nn.Module) -> None:
@@ -95,13 +99,13 @@ class Retouching(nn.Module):
 
 
 def retouching_generator(halvings: int, width: int, norm: Norm, upsample: str) -> Retouching:
-    """One whose changes come from a U-Net without its tanh."""
+    """A `Retouching` generator whose change is a U-Net without its tanh."""
     *layers, _ = unet_generator(halvings, width, norm, upsample)
     return Retouching(nn.Sequential(*layers))
 
 
 def patch_discriminator(width: int, norm: Norm) -> nn.Sequential:
-    """Pictures to a map of logits, (n, 1, rows, columns), each of which has seen a patch of 70 x 70 pixels."""
+    """Images to a map of logits, (n, 1, rows, columns), each with a receptive field of 70 x 70 pixels."""
     layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(0.2)]
     for channels, stride in ((width, 2), (2 * width, 2), (4 * width, 1)):
         layers += [nn.Conv2d(channels, 2 * channels, 4, stride, 1), norm(2 * channels), nn.LeakyReLU(0.2)]
@@ -109,19 +113,19 @@ def patch_discriminator(width: int, norm: Norm) -> nn.Sequential:
 
 
 class MeanOfPatches(nn.Module):
-    """A map of scores to one score an image, (n, 1)."""
+    """A map of scores to its mean per image, (n, 1)."""
 
     def forward(self, x: mg.Tensor) -> mg.Tensor:
         return F.flatten(x, 1).mean(axis=1, keepdims=True)
 
 
 def unet_halvings(image_size: int) -> int:
-    """How often an image of this size is halved: down to a pixel, if its size is a power of 2 of at most 256."""
+    """How often a U-Net halves an image of this size: down to one pixel if the size is a power of 2 up to 256."""
     return min(DEPTH, int(math.log2(image_size & -image_size)))
 
 
 def _twice_as_large(before: int, after: int, kernel: int, upsample: str) -> list[nn.Module]:
-    """A transposed convolution; or the nearest pixel repeated and a convolution, which leaves no checkerboard behind."""
+    """A transposed convolution; or nearest-neighbour upsampling and a convolution, which avoids checkerboard artifacts."""
     if upsample == "resize":
         return [nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), nn.Conv2d(before, after, 3)]
     return [nn.ConvTranspose2d(before, after, kernel, 2, 1, output_padding=kernel % 2)]

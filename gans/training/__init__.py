@@ -1,1 +1,1 @@
-"""The machinery around an algorithm: command line, loop, run folder, checkpoints. Nothing here knows how any GAN works."""
+"""What surrounds an algorithm: command line, training loop, run folder, checkpoints. No losses and no training steps."""

@@ -1,4 +1,4 @@
-"""What `python -m gans.NAME` does: read the command line, set everything up, train, and end with a clear word."""
+"""The command `python -m gans.NAME`: read the flags, set up the trainer and its data, train, and report how it ended."""
 
 from __future__ import annotations
 
@@ -31,33 +31,33 @@ MAY_CHANGE = {  # when a run is resumed
 
 
 def main(trainer_class: type[Trainer], argv: Sequence[str] | None = None) -> None:
-    """Train; exits with 1 and one sentence on errors the user can mend, with 130 if interrupted."""
+    """Train. Exits with 1 and a one-line message on errors that the user can fix, with 130 if interrupted."""
     prog = f"python -m gans.{trainer_class.name}"
     config, given = parse(trainer_class.config_class, prog, argv)
     folder = RunFolder(config.out or Path("runs", trainer_class.name))
-    with ending_in_a_sentence(prog):
+    with one_line_errors(prog):
         finished = _train(trainer_class, config, given, folder)
     if not finished:
-        print(f"Interrupted and saved. To go on: {prog} --out {shlex.quote(str(folder.path))} --resume")
+        print(f"Interrupted and saved. To resume: {prog} --out {shlex.quote(str(folder.path))} --resume")
         sys.exit(130)
 
 
 @contextlib.contextmanager
-def ending_in_a_sentence(prog: str) -> Iterator[None]:
-    """Context of a command: errors that the user can mend end it with 1 and one sentence, Ctrl-C with 130."""
+def one_line_errors(prog: str) -> Iterator[None]:
+    """Context manager: errors that the user can fix exit with 1 and a one-line message, Ctrl-C exits with 130."""
     try:
         yield
     except USER_ERRORS as error:
         sys.exit(f"{prog}: {error}")
     except MemoryError as error:
-        sys.exit(f"{prog}: there is not enough memory for these settings ({error or 'and nothing says for what'})")
+        sys.exit(f"{prog}: there is not enough memory for these settings ({error or 'no details'})")
     except KeyboardInterrupt:
         sys.exit(130)
 
 
 def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], folder: RunFolder) -> bool:
     if config.resume and config.overwrite:
-        raise ConfigError("--resume goes on with a run and --overwrite deletes it: give one of them")
+        raise ConfigError("--resume continues a run and --overwrite deletes it: give only one of them")
     if config.resume:
         config = _resumed(config, given, folder, trainer_class)
     elif not config.dry_run:
@@ -79,16 +79,16 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
             loop.restore()
             folder.save_settings(settings)
         else:
-            folder.check_free(config.overwrite)  # again: another process may have been faster
+            folder.check_free(config.overwrite)  # again: another process may have started a run here meanwhile
             folder.start(settings)
         if loop.step >= loop.last_step:
             loop.conclude()
-            if not folder.report.exists():  # the run was stopped while it was made
+            if not folder.report.exists():  # the run was interrupted while making it
                 _report(trainer, folder)
             limit = "--epochs" if config.steps is None or config.steps > loop.step else f"--steps than {config.steps}"
-            print(f"{folder.path} is finished, at step {loop.step}; more {limit} go on from there")
+            print(f"{folder.path} is finished, at step {loop.step}; to continue, give more {limit}")
             return True
-        folder.report.unlink(missing_ok=True)  # of an end that is none
+        folder.report.unlink(missing_ok=True)  # it describes an earlier end
         finished = loop.run()
         if finished:
             _report(trainer, folder)
@@ -98,14 +98,14 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
 
 
 def _report(trainer: Trainer, folder: RunFolder) -> None:
-    """Say and keep how good the result is, where that can be measured."""
+    """Print and save the measured quality of the result, if it can be measured."""
     if text := trainer.report():
         folder.save_report(text)
         print(text)
 
 
 def _resumed(config: RunConfig, given: set[str], folder: RunFolder, trainer_class: type[Trainer]) -> RunConfig:
-    """The settings of the run in the folder, with what may change taken from the command line."""
+    """The settings of the run in the folder, updated by the flags that may change."""
     settings = folder.settings()
     if settings["trainer"] != trainer_class.name:
         raise ConfigError(f"{folder.path} holds a run of gans.{settings['trainer']}, not of gans.{trainer_class.name}")
@@ -115,24 +115,24 @@ def _resumed(config: RunConfig, given: set[str], folder: RunFolder, trainer_clas
             flag = "--" + name.replace("_", "-")
             value = saved.get(name)
             before = f"without {flag}" if value is None or value is False else f"with {flag} {value}"
-            raise ConfigError(f"the run in {folder.path} was started {before}; it cannot change now")
+            raise ConfigError(f"the run in {folder.path} was started {before}; this cannot change when resuming")
     return type(config)(**{**saved, **{name: getattr(config, name) for name in given}})
 
 
 def _absolute(data: str | None) -> str | None:
-    """A folder's full path, so that the run can be resumed from anywhere."""
+    """The absolute path of a data folder, so that the run can be resumed from anywhere."""
     return data if data in (None, SYNTHETIC) else str(Path(data).absolute())
 
 
 def _check_batch_size(trainer: Trainer) -> None:
-    """ConfigError if a layer would have to normalise a batch of one."""
+    """ConfigError if a batch normalisation would get a batch of one image."""
     layers = [layer for network in trainer.networks().values() for layer in network.modules()]
     if trainer.config.batch_size < 2 and any(isinstance(layer, nn.BatchNorm1d) for layer in layers):
-        raise ConfigError("--batch-size 1 is too small: the batch normalisation of these networks needs 2 images or more")
+        raise ConfigError("--batch-size 1 is too small: these networks have batch normalisation, which needs at least 2 images")
 
 
 def _settings(trainer: Trainer, batches: Stream) -> dict[str, Any]:
-    """What config.json says: enough to repeat the run, and to find its generator again."""
+    """The contents of config.json: enough to repeat the run and to load its generator."""
     left_out = {"out", "resume", "overwrite", "dry_run"}
     config = {name: value for name, value in dataclasses.asdict(trainer.config).items() if name not in left_out}
     return {
@@ -145,12 +145,12 @@ def _settings(trainer: Trainer, batches: Stream) -> dict[str, Any]:
 
 
 def _check_same_data(before: dict[str, Any], now: dict[str, Any]) -> None:
-    """A run goes on with the images it started with, wherever they lie now."""
+    """ConfigError unless a resumed run has the images it was started with. They may have moved."""
     then = before.get("data", {})
     if then.get("hash") != now["data"]["hash"]:
         raise ConfigError(
-            f"the run was started with other images ({then.get('images')} from {then.get('source')}) "
-            f"than these ({now['data']['images']} from {now['data']['source']}); --data tells where the old ones are"
+            f"the run was started with {then.get('images')} other images, from {then.get('source')}, "
+            f"not with these {now['data']['images']} from {now['data']['source']}; give their folder with --data"
         )
 
 
@@ -158,7 +158,7 @@ def _introduce(trainer: Trainer, batches: Stream) -> None:
     sizes = ", ".join(f"{name} {sum(p.size for p in net.parameters()):,}" for name, net in trainer.networks().items())
     print(f"{trainer.name} on {trainer.backend}: {batches.count:,} images ({batches.source}); parameters: {sizes}")
     if trainer.backend == "numpy" and not backend.kernels_are_compiled():
-        print("The first run compiles its kernels, which takes some seconds; they are kept for the next.", file=sys.stderr)
+        print("The first run compiles its kernels, which takes some seconds; later runs reuse them.", file=sys.stderr)
 
 
 def _dry_run(trainer: Trainer, batches: Stream) -> bool:

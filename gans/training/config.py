@@ -1,4 +1,4 @@
-"""Settings of a run as a dataclass, and the command line made from it: one field, one flag."""
+"""The settings of a run as a dataclass, and a command line derived from it: each field is a flag."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from typing import Any, NoReturn, TypeVar
 
 
 class ConfigError(Exception):
-    """Settings that cannot be used together, or not here; the message is one sentence."""
+    """Settings that contradict each other, or cannot be used here. The message is one sentence."""
 
 
 def option(
     default: Any, help: str, choices: Sequence[Any] = (), at_least: float = 0, at_most: float = sys.float_info.max
 ) -> Any:
-    """A field of a config: its default, one line of help, and what values it takes (bounds are for numbers)."""
+    """A field of a config: its default, one line of help, and its allowed values (bounds apply to numbers)."""
     metadata = {"help": help, "choices": choices, "at_least": at_least, "at_most": at_most}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """Settings that every trainer has."""
+    """The settings of every trainer."""
 
-    backend: str = option("auto", "what computes; auto takes the GPU if there is one", choices=("auto", "numpy", "cupy"))
-    no_capture: bool = option(False, "make each step op by op, not as the replay of a recorded one")
-    tf32: bool = option(False, "on a GPU multiply in TF32: faster, with three correct decimals in place of six")
-    data: str | None = option(None, "folder of the training data; without it: cache, download, or drawn data")
+    backend: str = option("auto", "CPU or GPU; auto uses the GPU if there is one", choices=("auto", "numpy", "cupy"))
+    no_capture: bool = option(False, "run each step op by op, instead of capturing one and replaying it")
+    tf32: bool = option(False, "multiply in TF32 on a GPU: faster, with three correct decimal digits instead of six")
+    data: str | None = option(None, "folder with the training data; by default cached, downloaded or drawn data")
     epochs: int = option(40, "passes through the data", at_least=1)
     steps: int | None = option(None, "stop after this many steps, even within an epoch", at_least=1)
-    batch_size: int = option(128, "images a step", at_least=1)
-    seed: int = option(0, "fixes initial weights, order of the data and noise", at_most=2**64 - 1)
-    out: Path | None = option(None, "run folder; runs/NAME by default")
-    resume: bool = option(False, "go on with the run in the run folder")
-    overwrite: bool = option(False, "start anew in a run folder that holds a run, deleting that run")
-    sample_every: int = option(1, "epochs between two sample grids", at_least=1)
-    dry_run: bool = option(False, "set everything up, make one step, write nothing")
+    batch_size: int = option(128, "images per step", at_least=1)
+    seed: int = option(0, "of the initial weights, the order of the data and the noise", at_most=2**64 - 1)
+    out: Path | None = option(None, "run folder; by default runs/NAME")
+    resume: bool = option(False, "continue the run in the run folder")
+    overwrite: bool = option(False, "delete the run in the run folder and start a new one")
+    sample_every: int = option(1, "epochs between sample grids", at_least=1)
+    dry_run: bool = option(False, "run one step and write nothing")
 
 
 C = TypeVar("C", bound=RunConfig)
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser whose complaints are one line."""
+    """A parser whose error messages are one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
 
 
 def parse(config_class: type[C], prog: str, argv: Sequence[str] | None = None) -> tuple[C, set[str]]:
-    """The config that a command line asks for, and the names of the fields it sets."""
+    """The config given by a command line, and the names of the fields that it sets."""
     parser = OneLineParser(prog, description=config_class.__doc__, allow_abbrev=False)
     hints = typing.get_type_hints(config_class)
     for field in dataclasses.fields(config_class):
@@ -87,32 +87,32 @@ def _plain_type(hint: Any) -> type:
 
 
 def _reader(kind: type, field: dataclasses.Field[Any]) -> Any:
-    """What turns the text behind a flag into a value; argparse shows the message of ArgumentTypeError as it is."""
+    """A function from a flag's text to its value. Argparse prints the message of its ArgumentTypeError unchanged."""
 
     def read(text: str) -> Any:
         try:
             value = kind(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is not {_KINDS[kind]}") from None
-        if complaint := _fault(kind, value, field):
-            raise argparse.ArgumentTypeError(complaint)
+        if problem := _problem(kind, value, field):
+            raise argparse.ArgumentTypeError(problem)
         return value
 
     return read
 
 
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string", Path: "a path"}
 
 
-def _fault(kind: type, value: Any, field: dataclasses.Field[Any]) -> str | None:
-    """What is wrong with a value of a field, or None."""
+def _problem(kind: type, value: Any, field: dataclasses.Field[Any]) -> str | None:
+    """Why a field cannot have this value, or None if it can."""
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind and not (kind is Path and isinstance(value, Path)):
         return f"{value!r} is not {_KINDS[kind]}"
     choices, at_least, at_most = field.metadata["choices"], field.metadata["at_least"], field.metadata["at_most"]
     if choices and value not in choices:
-        return f"{value!r} is none of {', '.join(map(str, choices))}"
+        return f"{value!r} is not one of {', '.join(map(str, choices))}"
     if kind in (int, float) and not at_least <= value:
         return f"{value} is not {_KINDS[kind]} of at least {at_least}"
     if kind in (int, float) and not value <= at_most:
@@ -121,13 +121,13 @@ def _fault(kind: type, value: Any, field: dataclasses.Field[Any]) -> str | None:
 
 
 def check_saved(config_class: type[RunConfig], saved: dict[str, Any]) -> dict[str, Any]:
-    """The values of a config read from a file, those of unknown fields left out. ConfigError if one cannot be right."""
+    """The values of a config that was read from a file, without unknown fields. ConfigError if a value is not allowed."""
     hints = typing.get_type_hints(config_class)
     fields = {field.name: field for field in dataclasses.fields(config_class) if field.name in saved}
     for name, field in fields.items():
         value = saved[name]
         may_be_none = field.default is None
-        complaint = None if value is None and may_be_none else _fault(_plain_type(hints[name]), value, field)
-        if complaint:
-            raise ConfigError(f"the saved setting {name}: {complaint}")
+        problem = None if value is None and may_be_none else _problem(_plain_type(hints[name]), value, field)
+        if problem:
+            raise ConfigError(f"the saved setting {name}: {problem}")
     return {name: saved[name] for name in fields}

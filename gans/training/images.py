@@ -1,4 +1,4 @@
-"""Pictures: grids of images as PNG, and sequences of them as GIF."""
+"""Grids of images, PNG files, and animations as GIF files."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 from minigrad.io.files import FileError, write_atomically
 
 GAP = 2  # pixels between images
-SMALL = 48  # images smaller than this are enlarged twice: 28 pixels are little on a screen
+SMALL = 48  # images smaller than this are shown at twice their size: 28 pixels are hard to see on a screen
 
 
 def grid(images: np.ndarray, across: int | None = None) -> np.ndarray:
-    """Images uint8 (n, channels, height, width) side by side: uint8 (rows, columns, 3).
+    """A grid of images uint8 (n, channels, height, width): uint8 (height, width, 3), white between the images.
 
-    So many beside each other, by default as near a square as can be.
+    `across` is the number of images in a row; by default the grid is as square as possible.
     """
     n, _, height, width = images.shape
     across = across or math.ceil(math.sqrt(n))
@@ -32,7 +32,7 @@ def grid(images: np.ndarray, across: int | None = None) -> np.ndarray:
 
 
 def save_png(path: Path, pixels: np.ndarray) -> None:
-    """Write uint8 (rows, columns, 3). FileError if it cannot be written."""
+    """Write pixels uint8 (height, width, 3). FileError if the file cannot be written."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -41,25 +41,25 @@ def save_png(path: Path, pixels: np.ndarray) -> None:
 
 
 def save_gif(path: Path, frames: Sequence[np.ndarray], milliseconds: int = 150, last: int = 1500) -> None:
-    """Write frames of one size, shown for `milliseconds` each and the last one for `last`, for ever."""
+    """Write an endless animation of frames of one size, each shown for `milliseconds`, the last one for `last`."""
     from PIL import Image
 
-    pictures = [Image.fromarray(frame).quantize(64) for frame in frames]
+    images = [Image.fromarray(frame).quantize(64) for frame in frames]
     durations = [milliseconds] * (len(frames) - 1) + [last]
     buffer = io.BytesIO()
-    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
     write_atomically(path, buffer.getvalue())
 
 
 def read_png(path: Path, most: int | None = None) -> np.ndarray:
-    """uint8 (rows, columns, 3), made smaller if a side has more than `most` pixels. FileError if the file is damaged."""
+    """Pixels uint8 (height, width, 3), reduced if a side has more than `most`. FileError if the file is damaged."""
     from PIL import Image
 
     try:
-        with Image.open(path) as picture:
-            colours = picture.convert("RGB")
+        with Image.open(path) as image:
+            colours = image.convert("RGB")
             if most is not None:
                 colours.thumbnail((most, most))
             return np.asarray(colours)
-    except (OSError, SyntaxError) as error:  # Pillow's word for a broken PNG is SyntaxError
-        raise FileError(f"{path} is damaged or no picture ({error})") from error
+    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a damaged PNG
+        raise FileError(f"{path} is damaged or not an image ({error})") from error

@@ -1,4 +1,4 @@
-"""The training loop: batches in, steps made, and everything worth keeping written to the run folder."""
+"""The training loop: one step per batch, and everything worth keeping written to the run folder."""
 
 from __future__ import annotations
 
@@ -8,64 +8,63 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
 import minigrad as mg
 from gans.data.batches import Stream
+from gans.training.config import RunConfig
 from gans.training.metrics import ROW_EVERY
 from gans.training.reading import Reading
 from gans.training.run_folder import RunFolder
-from gans.training.trainer import Metrics, Trainer
+from gans.training.trainer import Metrics, Stateful, Trainer
 from minigrad import random
 from minigrad.arrays import backend
-from minigrad.capture import Captured
 from minigrad.optim import CHECK_EVERY, BadGradient
 
-OVERVIEW_SECONDS = 60  # losses.png and training.gif are drawn anew no more often than this
-CURE = "A lower --lr is the usual cure"
+OVERVIEW_SECONDS = 60  # least time between two updates of losses.png and training.gif
+ADVICE = "A lower --lr usually helps"
 
 
 class TrainingError(Exception):
-    """Training cannot go on; the message says at which step and why."""
+    """Training cannot continue. The message says at which step and why."""
 
 
 class Loop:
-    """Trains until the config's epochs or steps are over, or it is interrupted.
+    """Trains until the epochs or steps of the config are done, or the user interrupts.
 
     Parameters
     ----------
     trainer : the algorithm
     batches : the data
-    folder : where everything goes, or None to write nothing
+    folder : where to write the run, or None to write nothing
     """
 
     def __init__(self, trainer: Trainer, batches: Stream, folder: RunFolder | None) -> None:
         self.trainer, self.batches, self.folder = trainer, batches, folder
-        self.make_step = trainer.step if trainer.config.no_capture else Captured(trainer.step)
+        self.make_step = trainer.step if trainer.config.no_capture else captured(trainer.step)
         self.step = 0
         self.saved_step = -1
         self.last_step = total_steps(trainer.config, batches.per_epoch)
-        self.pending: list[Metrics] = []  # of the steps since the last whole row of metrics.csv
-        self.row: tuple[int, Reading] | None = None  # a whole row, by its step, on its way from the GPU
-        self.shown: dict[str, str] = {}  # beside the progress bar
+        self.pending: list[Metrics] = []  # of the steps since the last full row of metrics.csv
+        self.row: tuple[int, Reading] | None = None  # a full row on its way from the GPU: its last step, its metrics
+        self.shown: dict[str, str] = {}  # metrics in the progress bar
         self.overview_drawn = time.monotonic()
 
+    # --- from the first step to the last
+
     def run(self) -> bool:
-        """Train. Whether the end was reached; if not, the user interrupted, and the checkpoint tells where."""
+        """Train. Returns whether the last step was reached; if not, the user interrupted, and the checkpoint is up to date."""
         self.sample(epoch=0)
         with progress_bar(self) as bar, stop_request() as stop, np.errstate(all="ignore"):
             while self.step < self.last_step and not stop.is_set():
                 self.pending.append(self.guarded_step())
                 self.step += 1
                 if self.step % ROW_EVERY == 0:
-                    self.finish_row()  # the one before, for which nobody has to wait by now
-                    reading, self.pending = Reading(self.pending), []
-                    self.row = self.step, reading
-                    if reading.is_here:
-                        self.finish_row()
+                    self.start_row()
                     bar.set_postfix(self.shown, refresh=False)
                 if self.step % CHECK_EVERY == 0:
                     self.check_gradients()
@@ -76,27 +75,92 @@ class Loop:
         self.conclude()
         return self.step == self.last_step
 
-    def conclude(self) -> None:
-        """Write what is there when a run ends, or stops for now."""
+    def guarded_step(self) -> Metrics:
+        """One step. If it meets a NaN or an infinity, it is repeated to find the op that made it, and the run ends."""
+        before = random.get_rng_state()
+        try:
+            return self.make_step(*self.batches[self.step])
+        except FloatingPointError as error:
+            random.set_rng_state(before)
+            raise self.failure(self.step, error) from error
+
+    def end_epoch(self, epoch: int) -> None:
         self.finish_row()
-        if self.pending:  # for the curves; a run that goes on from here replaces it by a whole one
+        self.check_finite()
+        if epoch % self.trainer.config.sample_every == 0 or self.step == self.last_step:
+            self.sample(epoch)
+        self.save()
+        if time.monotonic() - self.overview_drawn > OVERVIEW_SECONDS:
+            self.draw_overview()
+
+    def conclude(self) -> None:
+        """Write everything that is not written yet, at the end of a run or when it is interrupted."""
+        self.finish_row()
+        if self.pending:  # a shorter row for the curves; if the run is resumed, a full row will replace it
             self.write_row(self.step, self.read_pending())
         if self.step != self.saved_step:
             self.check_finite()
         self.save()
         self.draw_overview()
 
-    def guarded_step(self) -> Metrics:
-        """One step; one that meets a NaN or an infinity is repeated to find the op that made it, and ends the run."""
-        before = random.default_generator.counter
-        try:
-            return self.make_step(*self.batches[self.step])
-        except FloatingPointError as error:
-            random.default_generator.counter = before
-            raise self.failure(self.step, error) from error
+    # --- metrics
+
+    def start_row(self) -> None:
+        """Send the metrics of the last steps to the host, to be written once they are there."""
+        self.finish_row()  # the row before, which has arrived during these steps
+        reading, self.pending = Reading(self.pending), []
+        self.row = self.step, reading
+        if reading.is_here:
+            self.finish_row()
+
+    def finish_row(self) -> None:
+        """Wait for the row that is on its way, if there is one, and write it."""
+        if self.row is not None:
+            (step, reading), self.row = self.row, None
+            self.write_row(step, self.read(reading, step))
+
+    def write_row(self, step: int, metrics: dict[str, np.ndarray]) -> None:
+        """Write the means of the metrics."""
+        means = {name: float(values.mean()) for name, values in metrics.items()}
+        if self.folder:
+            self.folder.metrics.append(step, means)
+        self.shown = {name: f"{value:.3f}" for name, value in means.items()}
+
+    def read(self, reading: Reading, end: int) -> dict[str, np.ndarray]:
+        """The metrics of the steps before step `end`, one array each. TrainingError if a value is not finite."""
+        rows = reading.numbers()
+        for step, row in enumerate(rows, end - len(rows)):
+            for name, value in row.items():
+                if not math.isfinite(value):
+                    raise self.failure(step, FloatingPointError(f"{name} is {value}"))
+        return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
+
+    def read_pending(self) -> dict[str, np.ndarray]:
+        """The metrics since the last full row, as `read` returns them."""
+        return self.read(Reading(self.pending), self.step)
+
+    # --- NaN and infinity
+
+    def check_finite(self) -> None:
+        """TrainingError if anything that is about to be saved contains a NaN or an infinity."""
+        self.read_pending()
+        self.check_gradients()
+        parts: dict[str, Stateful] = {**self.trainer.optimizers(), **self.trainer.networks()}
+        for name, part in parts.items():
+            for key, array in part.state_dict().items():
+                if not backend.all_finite(array):
+                    raise self.error(self.step - 1, f"{name}.{key} has {backend.describe_bad_values(array)}")
+
+    def check_gradients(self) -> None:
+        """TrainingError if a step since the last check had a gradient that was not finite."""
+        for part in self.trainer.optimizers().values():
+            try:
+                part.check()
+            except FloatingPointError as error:
+                raise self.failure(self.step - 1, error) from error
 
     def failure(self, step: int, symptom: FloatingPointError) -> TrainingError:
-        """What went wrong in a step: the first op that gives a bad value when it is made again, else the symptom."""
+        """What went wrong in a step: the first op with a bad value when the step is repeated, else the symptom."""
         cause = str(symptom)
         if isinstance(symptom, BadGradient):
             cause = f"the gradient of {self.trainer.parameter_name(symptom.parameter)} is not finite"
@@ -111,83 +175,27 @@ class Loop:
 
     def error(self, step: int, cause: str) -> TrainingError:
         kept = f"; the checkpoint of step {self.saved_step} is kept" if self.folder and self.saved_step > 0 else ""
-        return TrainingError(f"step {step + 1}: {cause}{kept}. {CURE}")
+        return TrainingError(f"step {step + 1}: {cause}{kept}. {ADVICE}")
 
-    def read_pending(self) -> dict[str, np.ndarray]:
-        """The metrics since the last whole row; see `read`."""
-        return self.read(Reading(self.pending), self.step)
-
-    def read(self, reading: Reading, end: int) -> dict[str, np.ndarray]:
-        """Metrics, of the steps before number `end`, as numbers, an array each. TrainingError if one is not finite."""
-        rows = reading.numbers()
-        for step, row in enumerate(rows, end - len(rows)):
-            for name, value in row.items():
-                if not math.isfinite(value):
-                    raise self.failure(step, FloatingPointError(f"{name} is {value}"))
-        return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
-
-    def finish_row(self) -> None:
-        """Write the row that is on its way, if there is one."""
-        if self.row is not None:
-            (step, reading), self.row = self.row, None
-            self.write_row(step, self.read(reading, step))
-
-    def write_row(self, step: int, metrics: dict[str, np.ndarray]) -> None:
-        """Write the means of metrics."""
-        means = {name: float(values.mean()) for name, values in metrics.items()}
-        if self.folder:
-            self.folder.metrics.append(step, means)
-        self.shown = {name: f"{value:.3f}" for name, value in means.items()}
-
-    def end_epoch(self, epoch: int) -> None:
-        self.finish_row()
-        self.check_finite()
-        if epoch % self.trainer.config.sample_every == 0 or self.step == self.last_step:
-            self.sample(epoch)
-        self.save()
-        if time.monotonic() - self.overview_drawn > OVERVIEW_SECONDS:
-            self.draw_overview()
-
-    def check_finite(self) -> None:
-        """TrainingError if anything that is about to be written holds a NaN or an infinity."""
-        self.read_pending()
-        self.check_gradients()
-        for name, part in self.trainer.optimizers().items():
-            for key, array in part.state_dict().items():
-                self._check_array(f"{name}.{key}", array)
-        for name, network in self.trainer.networks().items():
-            for key, array in network.state_dict().items():
-                self._check_array(f"{name}.{key}", array)
-
-    def check_gradients(self) -> None:
-        """TrainingError if a step since the last check had a gradient that was not finite."""
-        for part in self.trainer.optimizers().values():
-            try:
-                part.check()
-            except FloatingPointError as error:
-                raise self.failure(self.step - 1, error) from error
-
-    def _check_array(self, name: str, array: Any) -> None:
-        if not backend.all_finite(array):
-            raise self.error(self.step - 1, f"{name} has {backend.describe_bad_values(array)}")
+    # --- files
 
     def sample(self, epoch: int) -> None:
-        """Write the samples of an epoch that has just ended."""
+        """Write the sample grid of an epoch, if the epoch has just ended."""
         if self.folder and self.step == epoch * self.batches.per_epoch:
             self.folder.save_samples(epoch, self.trainer.sample_sheet())
 
     def save(self) -> None:
-        """Write the checkpoint, unless the one on disk is of this step. Its callers have looked for bad values."""
+        """Write the checkpoint, unless the file is of this step already. Callers check for bad values first."""
         if self.folder and self.step != self.saved_step:
-            metrics = enumerate(self.read_pending().items())  # numbered: the file does not keep their order
+            metrics = enumerate(self.read_pending().items())  # numbered, because the file does not keep their order
             pending = {f"pending.{i:02}.{name}": values for i, (name, values) in metrics}
-            counter = {"random.counter": np.array(random.default_generator.counter)}
-            arrays = {**self.trainer.state_dict(), **counter, **pending}
+            _, counter = random.get_rng_state()
+            arrays = {**self.trainer.state_dict(), "random.counter": np.array(counter), **pending}
             self.folder.save_checkpoint(arrays, self.step, self.trainer.weights())
             self.saved_step = self.step
 
     def restore(self) -> None:
-        """Go back to the folder's checkpoint: weights, optimizers, random stream, step and pending metrics."""
+        """Load the folder's checkpoint: weights, optimizers, random stream, step and pending metrics."""
         assert self.folder
         arrays, step = self.folder.load_checkpoint()
         try:
@@ -198,8 +206,7 @@ class Loop:
             self.trainer.load_state_dict(arrays)
         except (LookupError, ValueError, TypeError, OverflowError) as error:
             raise mg.FileError(f"{self.folder.checkpoint} does not fit this program: {error}") from error
-        random.manual_seed(self.trainer.config.seed)
-        random.default_generator.counter = counter
+        random.set_rng_state((self.trainer.config.seed, counter))
         self.step = self.saved_step = step
         self.pending = [{name: mg.Tensor(value) for name, value in zip(pending, row, strict=True)} for row in rows]
         self.folder.metrics.cut(step)
@@ -214,14 +221,21 @@ class Loop:
         return f"epoch {min(self.step // self.batches.per_epoch + 1, epochs)}/{epochs}"
 
 
-def total_steps(config: Any, per_epoch: int) -> int:
-    """How many steps a run makes: --epochs, or less by --steps."""
+def captured(step: Callable[..., Metrics]) -> Callable[..., Metrics]:
+    """The step, captured once and then replayed. Imported here: with --no-capture nothing needs `minigrad.capture`."""
+    from minigrad.capture import Captured
+
+    return Captured(step)
+
+
+def total_steps(config: RunConfig, per_epoch: int) -> int:
+    """The number of steps of a run: those of --epochs, or fewer with --steps."""
     whole = config.epochs * per_epoch
     return whole if config.steps is None else min(whole, config.steps)
 
 
 def progress_bar(loop: Loop) -> Any:
-    """Images done, images a second, time left, and the metrics."""
+    """A tqdm bar: images done, images per second, time left, and the metrics."""
     from tqdm import tqdm
 
     size = loop.batches.batch_size
@@ -238,10 +252,10 @@ def progress_bar(loop: Loop) -> Any:
 
 @contextlib.contextmanager
 def stop_request() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C (or SIGTERM) sets, so that the step under way is finished; the second one interrupts."""
+    """An event set by the first Ctrl-C or SIGTERM, so that the current step is finished. The second one interrupts."""
     stop = threading.Event()
 
-    def on_signal(number: int, frame: Any) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()

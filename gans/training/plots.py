@@ -1,4 +1,4 @@
-"""losses.png: the curves of a run, each with what it means."""
+"""losses.png: the metrics of a run as curves, each with an explanation."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from minigrad.io.files import write_atomically
 
 
 def plot_curves(path: Path, steps: np.ndarray, curves: Mapping[str, np.ndarray], captions: Mapping[str, str]) -> None:
-    """One panel a curve: the values pale, their running mean strong, the caption below."""
-    from matplotlib.figure import Figure  # not pyplot: it looks for a screen
+    """Draw one panel per metric: its values in a light colour, their running mean in a dark one, the caption below."""
+    from matplotlib.figure import Figure  # not pyplot, which may need a display
 
     across = 2
     down = -(-len(curves) // across)
@@ -32,7 +32,7 @@ def plot_curves(path: Path, steps: np.ndarray, curves: Mapping[str, np.ndarray],
 
 
 def running_mean(values: np.ndarray) -> np.ndarray:
-    """At each place the mean of the last 2 % of the values, at least one."""
+    """At each position, the mean of the last values: 2 % of all values, but at least one."""
     window = max(1, len(values) // 50)
     total = np.concatenate([[0.0], np.cumsum(values)])
     end = np.arange(1, len(values) + 1)

@@ -1,4 +1,4 @@
-"""Metrics on their way to the host: the GPU goes on with the next steps while they come."""
+"""Reading metrics from the GPU without waiting for it: it computes the next steps during the copy."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from minigrad.arrays import backend
 
 
 class Reading:
-    """The metrics of some steps, to be read as numbers.
+    """The metrics of some steps as numbers.
 
-    Where they are on the GPU they are copied from now on, all at once: `numbers` waits for that, but for no step made since.
+    On the GPU, creating a `Reading` starts one copy of all of them to the host. `numbers` waits for
+    this copy, but not for steps that were launched later.
     """
 
     def __init__(self, rows: list[Metrics]) -> None:
         self.rows = rows
         self.arrive: Callable[[], np.ndarray] | None = None
-        there = [value.data.reshape(1) for row in rows for value in row.values() if backend.is_gpu(value.data)]
-        if there:
-            joined = backend.array_module(*there).concatenate(there)
+        on_gpu = [value.data.reshape(1) for row in rows for value in row.values() if backend.is_gpu(value.data)]
+        if on_gpu:
+            joined = backend.array_module(*on_gpu).concatenate(on_gpu)
             self.arrive = backend.kernels_named("cupy").numbers.receive(joined)
 
     @property
     def is_here(self) -> bool:
-        """Whether there is nothing to wait for."""
+        """Whether `numbers` returns without waiting."""
         return self.arrive is None
 
     def numbers(self) -> list[dict[str, float]]:
-        """A dictionary for each step."""
-        came: Iterator[float] = iter(self.arrive().tolist() if self.arrive else ())
+        """One dictionary per step."""
+        arrived: Iterator[float] = iter(self.arrive().tolist() if self.arrive else ())
         return [
-            {name: next(came) if backend.is_gpu(value.data) else value.item() for name, value in row.items()}
+            {name: next(arrived) if backend.is_gpu(value.data) else value.item() for name, value in row.items()}
             for row in self.rows
         ]

@@ -1,13 +1,13 @@
-"""The folder of a run: what is in it, who may write to it, and how a run is found again in it.
+"""The folder of a run: its files, and the lock that allows one process to write to it.
 
 config.json               settings, data source and minigrad's version
-metrics.csv               one row every few steps: the means since the row before
-losses.png                the curves, with what they mean
-samples/epoch-0001.png    what the networks make of the same noise, or the same pictures, each time
-training.gif              these pictures, one after another
-report.md                 how good the result is, where that can be measured, when training is over
-checkpoint.safetensors    all that the next step depends on
-generator.safetensors     the generator's weights alone (CycleGAN: both generators'), under PyTorch's names
+metrics.csv               one row every few steps: the means over these steps
+losses.png                the metrics as curves, with explanations
+samples/epoch-0001.png    outputs for the same noise, or the same images, after each epoch
+training.gif              the samples as an animation
+report.md                 measured quality of the result at the end of training, if it can be measured
+checkpoint.safetensors    everything that the next step depends on
+generator.safetensors     the generator's weights only (CycleGAN: of both generators), under PyTorch's names
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from minigrad.io.safetensors import load_with_metadata
 
 T = TypeVar("T")
 
-MOST_FRAMES, MOST_PIXELS = 60, 1000  # of training.gif, which is made anew time and again, and the pixels of a side
+MOST_FRAMES, MOST_PIXELS = 60, 1000  # of training.gif, which is rewritten often: its frames, and the pixels of a side
 
 
 class RunFolder:
-    """Paths and files of one run. Nothing is touched until `locked`, `start` or one of the writers is called."""
+    """Paths and files of one run. Creating the object does not touch the disk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -58,28 +58,28 @@ class RunFolder:
         with _usable(self.path):
             taken = self.path.exists() and any(entry != self.lock for entry in self.path.iterdir())
         if taken and not holds_run:
-            raise ConfigError(f"{self.path} is neither empty nor a run's folder: choose another one with --out DIR")
+            raise ConfigError(f"{self.path} contains other files than a run's: choose another folder with --out DIR")
         if holds_run and overwrite:
-            self.settings()  # FileError if config.json is another program's
+            self.settings()  # FileError if config.json was not written by this program
         elif holds_run:
             raise ConfigError(
-                f"{self.path} already holds a run: go on with it (--resume), choose another folder (--out DIR), "
-                "or start anew and delete it (--overwrite)"
+                f"{self.path} already holds a run: continue it (--resume), choose another folder (--out DIR), "
+                "or delete it and start a new one (--overwrite)"
             )
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep every other process from writing here; the system lets go of the lock however this one ends."""
+        """Keep other processes from writing here. The system releases the lock even if this process is killed."""
         with _usable(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             file = self.lock.open("w")
         with file:
             if not _try_lock(file):
-                raise ConfigError(f"{self.path} is being written by another process right now")
+                raise ConfigError(f"another process is writing to {self.path}")
             yield
 
     def start(self, settings: Mapping[str, Any]) -> None:
-        """Clear away the files of an older run, and write config.json."""
+        """Delete the files of an older run, and write config.json."""
         with _usable(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             for file in [
@@ -100,30 +100,30 @@ class RunFolder:
         write_atomically(self.config, (json.dumps(settings, indent=2) + "\n").encode())
 
     def settings(self) -> dict[str, Any]:
-        """What config.json holds. ConfigError if there is no run here, FileError if the file is damaged."""
+        """The contents of config.json. ConfigError if there is no run here, FileError if the file is damaged."""
         if not self.holds_run():
             raise ConfigError(f"{self.path} holds no run (there is no {self.config.name})")
         try:
             settings = json.loads(read(self.config))
             if not isinstance(settings["trainer"], str) or not isinstance(settings["config"], dict):
-                raise TypeError("it is not a run's")
+                raise TypeError("it does not describe a run")
             return settings
         except (ValueError, KeyError, TypeError) as error:
             raise FileError(f"{self.config} is damaged ({type(error).__name__}: {error})") from error
 
     def save_checkpoint(self, arrays: Mapping[str, Any], step: int, weights: Mapping[str, Any]) -> None:
-        """The weights first: whoever finds a checkpoint finds weights at least as new beside it."""
+        """Write the weights, then the checkpoint: a crash in between leaves weights that are at least as new."""
         mg.save(self.generator, weights)
         mg.save(self.checkpoint, arrays, {"step": str(step)})
 
     def load_checkpoint(self) -> tuple[dict[str, np.ndarray], int]:
-        """The arrays, and how many steps had been made."""
+        """The arrays, and the number of steps done."""
         if not self.checkpoint.exists():
-            raise ConfigError(f"{self.path} has no checkpoint to go on from; start anew with --overwrite")
+            raise ConfigError(f"{self.path} has no checkpoint to resume from; start a new run with --overwrite")
         arrays, metadata = load_with_metadata(self.checkpoint)
         step = metadata.get("step", "")
         if not step.isdecimal():
-            raise FileError(f"{self.checkpoint} is damaged or another program's: it does not tell its step")
+            raise FileError(f"{self.checkpoint} is damaged or another program's: its step is missing")
         return arrays, int(step)
 
     def save_report(self, text: str) -> None:
@@ -136,20 +136,20 @@ class RunFolder:
         save_png(self.samples / f"epoch-{epoch:04d}.png", sheet)
 
     def save_overview(self, captions: Mapping[str, str]) -> None:
-        """losses.png and training.gif, from what has been written so far."""
+        """Write losses.png and training.gif from the metrics and samples so far."""
         steps, curves = self.metrics.read()
         if len(steps):
             plot_curves(self.losses, steps, curves, captions)
         frames = []
         for path in evenly(self.sample_paths(), MOST_FRAMES):
-            with contextlib.suppress(FileError):  # a picture that has been damaged since is no reason to stop training
+            with contextlib.suppress(FileError):  # a damaged sample should not stop training
                 frames.append(read_png(path, MOST_PIXELS))
         if frames:
             save_gif(self.gif, frames)
 
 
 def evenly(items: Sequence[T], most: int) -> list[T]:
-    """All of them, or `most`, at even distances, with the first and the last one."""
+    """All items if they are at most `most`, else `most` evenly spaced ones, including the first and the last."""
     if len(items) <= most:
         return list(items)
     return [items[i * (len(items) - 1) // (most - 1)] for i in range(most)]
@@ -157,7 +157,7 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
 
 @contextlib.contextmanager
 def _usable(path: Path) -> Iterator[None]:
-    """Turn the system's refusals into sentences."""
+    """Turn an OSError into a FileError with a one-line message."""
     try:
         yield
     except OSError as error:
@@ -165,7 +165,7 @@ def _usable(path: Path) -> Iterator[None]:
 
 
 def _try_lock(file: IO[str]) -> bool:
-    """Take the system's lock on an open file; False if another process holds it."""
+    """Lock an open file. Returns False if another process has locked it."""
     try:
         try:
             import fcntl

@@ -12,9 +12,9 @@ from tiny_trainers import make_mnist_gan
 
 import minigrad as mg
 from gans.data.batches import Batches
+from gans.training import latent as trainers
 from gans.training import loop as training_loop
 from gans.training import run_folder
-from gans.training import trainer as trainers
 from gans.training.loop import Loop, TrainingError
 from gans.training.run_folder import RunFolder
 from minigrad.arrays.hooks import persistent

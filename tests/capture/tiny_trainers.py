@@ -15,7 +15,6 @@ import gans.mnist_gan
 import gans.wgan
 import gans.wgan_gp
 import minigrad as mg
-from gans.networks.critics import Pair
 from gans.networks.dcgan import Architecture
 from gans.networks.translators import MeanOfPatches
 from gans.training.reading import Reading
@@ -27,11 +26,13 @@ from minigrad.arrays.layout import channels_last
 Batch = tuple[mg.Tensor, ...]
 
 
-def dense_generator(latent_size: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(latent_size, 16), nn.LeakyReLU(0.2), nn.Linear(16, 784), nn.Tanh(), nn.Reshape(1, 28, 28))
+def dense_generator(trainer: Any) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(trainer.latent_size, 16), nn.LeakyReLU(0.2), nn.Linear(16, 784), nn.Tanh(), nn.Reshape(1, 28, 28)
+    )
 
 
-def dense_discriminator() -> nn.Sequential:
+def dense_discriminator(trainer: Any) -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1))
 
 
@@ -51,8 +52,8 @@ def conv_discriminator(image_size: int) -> nn.Sequential:
 
 def make_mnist_gan(name: str, **settings: Any) -> Trainer:
     with (
-        mock.patch.object(gans.mnist_gan, "make_generator", dense_generator),
-        mock.patch.object(gans.mnist_gan, "make_discriminator", dense_discriminator),
+        mock.patch.object(gans.mnist_gan.MnistGAN, "make_generator", dense_generator),
+        mock.patch.object(gans.mnist_gan.MnistGAN, "make_discriminator", dense_discriminator),
     ):
         return gans.mnist_gan.MnistGAN(gans.mnist_gan.Config(backend=name, batch_size=3, **settings))
 
@@ -63,29 +64,31 @@ def make_dcgan(trainer_class: type[gans.dcgan.DCGAN], name: str) -> Trainer:
         return trainer_class(gans.dcgan.Config(backend=name, batch_size=3, arch="28", ema=0.5))
 
 
-def make_wgan(trainer_class: type[gans.wgan.WGAN], config: Any) -> Trainer:
-    small = {("mlp", 28): Pair(lambda: dense_generator(100), dense_discriminator)}
-    with mock.patch.object(gans.wgan, "PAIRS", small):
+def make_wgan(trainer_class: type[gans.wgan.CriticTrainer], config: Any) -> Trainer:
+    with (
+        mock.patch.object(trainer_class, "make_generator", dense_generator),
+        mock.patch.object(trainer_class, "make_critic", dense_discriminator),
+    ):
         return trainer_class(config)
 
 
-def translator(config: Any) -> nn.Sequential:
+def translator(trainer: Any) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(3, 2, 4, 4), nn.InstanceNorm2d(2), nn.ReLU(), nn.ReflectionPad2d(1), nn.Conv2d(2, 2, 3),
         nn.ConvTranspose2d(2, 3, 4, 4), nn.Tanh(),
     )  # fmt: skip
 
 
-def patch_judge(config: Any) -> nn.Sequential:
+def patch_judge(trainer: Any) -> nn.Sequential:
     layers = [nn.Conv2d(3, 2, 4, 4), nn.LeakyReLU(0.2), nn.InstanceNorm2d(2), nn.Conv2d(2, 1, 3)]
-    return nn.Sequential(*layers, *([MeanOfPatches()] if config.gan_loss == "wgan-gp" else []))
+    return nn.Sequential(*layers, *([MeanOfPatches()] if trainer.config.gan_loss == "wgan-gp" else []))
 
 
 def make_cyclegan(name: str, **settings: Any) -> Trainer:
     sizes = {"image_size": 32, "batch_size": 2, "pool": 3, "epochs": 4, "decay_epochs": 4}
     with (
-        mock.patch.object(gans.cyclegan, "make_generator", translator),
-        mock.patch.object(gans.cyclegan, "make_discriminator", patch_judge),
+        mock.patch.object(gans.cyclegan.CycleGAN, "make_generator", translator),
+        mock.patch.object(gans.cyclegan.CycleGAN, "make_discriminator", patch_judge),
     ):
         trainer = gans.cyclegan.CycleGAN(gans.cyclegan.Config(backend=name, **{**sizes, **settings}))
     trainer.steps_per_epoch = 2  # the rate falls with every step

@@ -1,4 +1,4 @@
-"""A tiny data set, and the commands run in this process or, where it matters, in one of their own."""
+"""Fixtures: tiny data sets, and commands that run in this process or, where it matters, in a new one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TRAIN_IMAGES = "train-images-idx3-ubyte"
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended."""
+    """The exit code and output of a command."""
 
     code: int
     out: str
@@ -35,7 +35,7 @@ class Ended:
 
     @property
     def complaint(self) -> str:
-        """The one sentence that a refused command says; nothing else may be on stderr but the note on compiling and the bar."""
+        """The one-line error of a command. Otherwise stderr may only contain the note on compiling and the progress bar."""
         assert self.code == 1, (self.code, self.err)
         assert "Traceback" not in self.err, self.err
         *before, last = self.err.replace("\r", "\n").rstrip("\n").split("\n")
@@ -62,7 +62,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def state(folder: Path) -> dict[str, bytes]:
-    """What must not depend on interruptions: weights, optimizer and random state, position, pictures."""
+    """The files that must not depend on interruptions: weights, optimizer and random state, position, samples."""
     kept = files(folder)
     return {name: kept[name] for name in kept if name.endswith((".safetensors", ".png", ".gif")) and name != "losses.png"}
 
@@ -75,7 +75,7 @@ def checkpoint_step(folder: Path) -> int:
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with 72 pictures in MNIST's format: with --batch-size 16 an epoch has 4 steps, and 8 pictures sit out."""
+    """A folder with 72 images in MNIST's format. With --batch-size 16 an epoch has 4 steps and skips 8 images."""
     folder = tmp_path_factory.mktemp("digits")
     rng = np.random.default_rng(0)
     images = np.zeros((72, 28, 28), np.uint8)
@@ -88,7 +88,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def two_kinds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with 18 reddish pictures A, 26 bluish ones B, and 3 and 2 to test; with --batch-size 4 an epoch has 6 steps."""
+    """A folder with 18 reddish images A, 26 bluish images B, and 3 and 2 to test. With --batch-size 4 an epoch has 6 steps."""
     folder = tmp_path_factory.mktemp("two-kinds")
     rng = np.random.default_rng(0)
     for name, count, channel in (("trainA", 18, 0), ("testA", 3, 0), ("trainB", 26, 2), ("testB", 2, 2)):
@@ -150,7 +150,7 @@ def translate() -> Callable[..., Ended]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Start `python -m MODULE ...` in a process of its own, its output piped."""
+    """Start `python -m MODULE ...` in a new process with piped output."""
 
     def run(module: str, *arguments: object) -> subprocess.Popen[str]:
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
@@ -164,8 +164,8 @@ def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
 
 @pytest.fixture
 def plots_stubbed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """losses.png is not drawn, and grids are small: pictures take more time than tiny networks, and have their own tests."""
-    from gans.training import run_folder, trainer
+    """Skip drawing losses.png and keep sample grids small: both take longer than tiny networks, and have their own tests."""
+    from gans.training import latent, run_folder
 
-    monkeypatch.setattr(trainer, "SAMPLES", 4)
+    monkeypatch.setattr(latent, "SAMPLES", 4)
     monkeypatch.setattr(run_folder, "plot_curves", lambda path, *_: path.write_bytes(b"stub"))

@@ -1,4 +1,4 @@
-"""DCGAN and LSGAN as their users meet them: sizes, data, samples, resuming, the running average, refusals."""
+"""DCGAN and LSGAN: networks, steps, data, samples, resuming, the running average, refused settings."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def batch(trainer: DCGAN, size: int) -> mg.Tensor:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with 20 small pictures, one in a folder below."""
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 20 small images, one of them in a subfolder."""
+    folder = tmp_path_factory.mktemp("images")
     (folder / "below").mkdir()
     for i, colour in enumerate(np.random.default_rng(0).integers(0, 256, (20, 2, 2, 3), dtype=np.uint8)):
         Image.fromarray(colour).resize((40, 36)).save((folder / "below" if i == 7 else folder) / f"{i}.png")
@@ -117,7 +117,7 @@ class TestSteps:
 
 @TRAINERS
 class TestRuns:
-    def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(
+    def test_an_interrupted_and_resumed_run_is_bit_identical_to_an_uninterrupted_one(
         self, trainer_class: type[DCGAN], command: Callable[..., Ended], digits: Path
     ) -> None:
         settings = ("--arch", "28", "--data", digits, "--batch-size", 16, "--ema", 0.9)
@@ -142,7 +142,7 @@ class TestRuns:
 
 
 class TestSamples:
-    def test_they_are_made_in_evaluation_mode_and_training_goes_on_in_training_mode(self) -> None:
+    def test_they_are_made_in_evaluation_mode_and_training_mode_is_restored(self) -> None:
         trainer = make(arch="28")
         trainer.step(batch(trainer, 4))
         before = {name: a.copy() for name, a in trainer.generator.state_dict().items()}
@@ -163,11 +163,11 @@ class TestSamples:
             np.testing.assert_array_equal(a.data, b.data)
         assert trainer.sampler is trainer.average
 
-    def test_a_run_with_ema_says_whose_samples_they_are(self, command: Callable[..., Ended], digits: Path) -> None:
+    def test_config_json_says_that_samples_come_from_the_average(self, command: Callable[..., Ended], digits: Path) -> None:
         command("--arch", "28", "--data", digits, "--batch-size", 16, "--steps", 1, "--ema", 0.5, "--out", "run")
         assert "running average" in json.loads(Path("run", "config.json").read_text())["samples"]
 
-    def test_follow_with_decay_1_stays_and_with_0_jumps(self) -> None:
+    def test_an_average_with_decay_1_is_constant_and_with_decay_0_is_a_copy(self) -> None:
         average, network = nn.Linear(2, 3), nn.Linear(2, 3)
         before = average.weight.data.copy()
         follow(average, network, 1.0)
@@ -176,7 +176,7 @@ class TestSamples:
         np.testing.assert_allclose(average.weight.data, network.weight.data, rtol=1e-6)
 
     def test_many_at_once_are_made_in_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from gans.training import trainer as module
+        from gans.training import latent as module
 
         trainer = make(arch="28")
         whole = trainer.generate(trainer.fixed_noise(5, 0))
@@ -185,13 +185,15 @@ class TestSamples:
 
 
 class TestData:
-    def test_pictures_from_a_folder(self, command: Callable[..., Ended], pictures: Path) -> None:
-        ended = command("--data", pictures, "--image-size", 32, "--batch-size", 5, "--steps", 1, "--out", "run")
+    def test_images_from_a_folder(self, command: Callable[..., Ended], images: Path) -> None:
+        ended = command("--data", images, "--image-size", 32, "--batch-size", 5, "--steps", 1, "--out", "run")
         assert ended.code == 0, ended.err
         assert "20 images" in ended.out
         assert json.loads(Path("run", "config.json").read_text())["data"]["images"] == 20
 
-    def test_what_was_left_to_the_architecture_cannot_be_given_later(self, command: Callable[..., Ended], digits: Path) -> None:
+    def test_a_default_that_the_architecture_chose_cannot_change_when_resuming(
+        self, command: Callable[..., Ended], digits: Path
+    ) -> None:
         command("--arch", "28", "--data", digits, "--batch-size", 16, "--steps", 1, "--out", "run")
         assert "was started without --lr" in command("--resume", "--lr", 0.1, "--out", "run").complaint
 
@@ -208,22 +210,22 @@ class TestData:
     @pytest.mark.parametrize(
         ("arguments", "complaint"),
         [
-            (("--arch", "28", "--image-size", 64), "--arch 28 is for images of 28 x 28"),
+            (("--arch", "28", "--image-size", 64), "--arch 28 is for 28 x 28 images"),
             (("--data", "nowhere"), "nowhere"),
             (("--arch", "28", "--batch-size", 1), "--batch-size 1 is too small"),
             (("--data", "digits"), "For MNIST's files take --arch 28"),
-            (("--arch", "28", "--data", "pictures"), "For a folder of pictures take another --arch"),
+            (("--arch", "28", "--data", "images"), "take another --arch"),
             (("--data", "."), "has no images"),
         ],
         ids=str,
     )
-    def test_what_cannot_be_is_said_in_one_sentence(
-        self, command: Callable[..., Ended], digits: Path, pictures: Path, arguments: tuple[object, ...], complaint: str
+    def test_settings_that_cannot_work_are_refused_in_one_sentence(
+        self, command: Callable[..., Ended], digits: Path, images: Path, arguments: tuple[object, ...], complaint: str
     ) -> None:
-        folders = {"digits": digits, "pictures": pictures}
+        folders = {"digits": digits, "images": images}
         assert complaint in command(*(folders.get(str(a), a) for a in arguments)).complaint
 
-    def test_a_batch_of_one_that_cannot_be_normalised_costs_nothing(self, command: Callable[..., Ended], digits: Path) -> None:
+    def test_a_refused_batch_of_one_does_not_overwrite_a_run(self, command: Callable[..., Ended], digits: Path) -> None:
         settings = ("--arch", "28", "--data", digits, "--out", "run")
         command(*settings, "--batch-size", 16, "--steps", 1)
         before = {path: path.read_bytes() for path in Path("run").iterdir() if path.is_file()}
@@ -231,11 +233,11 @@ class TestData:
         assert {path: path.read_bytes() for path in before} == before
 
     def test_a_run_is_resumed_from_another_folder(
-        self, command: Callable[..., Ended], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, command: Callable[..., Ended], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.chdir(pictures.parent)
+        monkeypatch.chdir(images.parent)
         run = tmp_path / "run"
-        command("--data", pictures.name, "--image-size", 32, "--batch-size", 5, "--steps", 1, "--out", run)
+        command("--data", images.name, "--image-size", 32, "--batch-size", 5, "--steps", 1, "--out", run)
         monkeypatch.chdir(tmp_path)
         assert command("--resume", "--steps", 2, "--out", run).code == 0
 

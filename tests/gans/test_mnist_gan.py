@@ -1,4 +1,4 @@
-"""The first GAN's networks and its step. What every run does, on this trainer's example, is in tests/gans/training."""
+"""The networks and the step of `mnist_gan`. Tests of whole runs with this trainer are in tests/gans/training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def real(trainer: MnistGAN) -> mg.Tensor:
     return Batches(trainer.load_images()[0], 16, seed=0)[0][0]
 
 
-def test_the_fixed_noise_is_none_of_the_noise_of_training(trainer: MnistGAN) -> None:
+def test_the_fixed_noise_never_appears_in_training(trainer: MnistGAN) -> None:
     fixed = trainer.fixed_noise(64, seed=0).numpy()
     counter = random.default_generator.counter
     np.testing.assert_array_equal(trainer.fixed_noise(64, seed=0).numpy(), fixed)
@@ -51,7 +51,7 @@ def test_the_fixed_noise_is_normal_and_differs_by_seed(trainer: MnistGAN) -> Non
     assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.05
 
 
-def test_images_are_made_in_evaluation_mode_and_training_mode_comes_back(trainer: MnistGAN) -> None:
+def test_images_are_made_in_evaluation_mode_and_training_mode_is_restored(trainer: MnistGAN) -> None:
     modes: list[bool] = []
 
     class Spy(mg.nn.Module):
@@ -78,7 +78,7 @@ def test_minus_one_becomes_black_and_one_white(trainer: MnistGAN) -> None:
     assert trainer.generate(mg.Tensor(np.zeros((5, 100), np.float32))).ravel().tolist() == [0, 0, 128, 255, 255]
 
 
-def test_each_half_of_a_step_changes_its_own_network_alone(
+def test_each_half_of_a_step_changes_only_its_own_network(
     trainer: MnistGAN, real: mg.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def weights(net: mg.nn.Module) -> dict[str, bytes]:
@@ -102,10 +102,10 @@ def test_each_half_of_a_step_changes_its_own_network_alone(
     trainer.step(real)
     assert order == [D, G]
     assert weights(G) != at_start
-    assert all(p.grad is None for p in [*D.parameters(), *G.parameters()]), "gradients are not piled up"
+    assert all(p.grad is None for p in [*D.parameters(), *G.parameters()]), "no gradient is accumulated in .grad"
 
 
-def test_no_gradient_is_computed_that_nobody_uses(trainer: MnistGAN, real: mg.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_gradients_that_are_used_are_computed(trainer: MnistGAN, real: mg.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     """The discriminator's half reaches no weight of the generator, and the generator's half none of the discriminator."""
     products: list[tuple[int, ...]] = []
     halves: list[list[tuple[int, ...]]] = []
@@ -131,11 +131,11 @@ def test_no_gradient_is_computed_that_nobody_uses(trainer: MnistGAN, real: mg.Te
     assert len([s for s in of_d if s[0] != 32]) == 3
     assert g_weights <= set(of_g)
     assert len([s for s in of_g if s[0] != 16]) == 3
-    assert (32, 784) not in of_d, "nobody asked for the gradient of the pictures"
-    assert (16, 100) not in of_g, "nobody asked for the gradient of the noise"
+    assert (32, 784) not in of_d, "the gradient of the images is not needed"
+    assert (16, 100) not in of_g, "the gradient of the noise is not needed"
 
 
-def test_a_step_draws_noise_once_and_reports_four_numbers(trainer: MnistGAN, real: mg.Tensor) -> None:
+def test_a_step_draws_noise_once_and_returns_four_metrics(trainer: MnistGAN, real: mg.Tensor) -> None:
     before = random.default_generator.counter
     metrics = trainer.step(real)
     assert random.default_generator.counter - before == 16 * 100 // 4
@@ -147,7 +147,7 @@ def test_a_step_draws_noise_once_and_reports_four_numbers(trainer: MnistGAN, rea
     assert not any(value.requires_grad for name, value in metrics.items() if name.startswith("D("))
 
 
-def test_the_networks_are_those_of_the_issue(trainer: MnistGAN) -> None:
+def test_the_networks_have_these_layers_and_optimizers(trainer: MnistGAN) -> None:
     assert [p.shape for p in trainer.discriminator.parameters()] == [(256, 784), (256,), (256, 256), (256,), (1, 256), (1,)]
     assert [p.shape for p in trainer.generator.parameters()] == [(256, 100), (256,), (256, 256), (256,), (784, 256), (784,)]
     for optimizer in (trainer.g_optimizer, trainer.d_optimizer):

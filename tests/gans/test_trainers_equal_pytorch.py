@@ -1,6 +1,6 @@
 """Many training steps give PyTorch's losses, weights and running statistics, to 1e-9 relative in float64.
 
-Left out are the biases before an instance normalisation, which takes them out again: nothing depends on them.
+Not compared are biases in front of an instance normalisation, which cancels them.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from reference.gan_runs import RUNS, Arrays
 
 import minigrad as mg
 
-LIVE = 10  # steps beside a live PyTorch; the recorded runs go on from there
+LIVE = 10  # steps compared with PyTorch running in the test; the recorded runs are longer
 
 
 @functools.cache
 def ours(name: str, steps: int | None = None) -> Arrays:
-    """The first steps of a run, or all of it; made once."""
+    """The first steps of a run, or the whole run; cached."""
     return gan_runs.run_minigrad(RUNS[name], steps or RUNS[name].steps)
 
 
@@ -29,7 +29,7 @@ def recorded() -> Arrays:
 
 
 def assert_metrics_equal(ours: np.ndarray, theirs: np.ndarray) -> None:
-    """Relative to the largest value of each metric: LSGAN's are not far from 0 by nature."""
+    """Relative to the largest value of each metric, because single values may be close to 0."""
     np.testing.assert_array_less(np.abs(ours - theirs).max(axis=0), 1e-9 * np.abs(theirs).max(axis=0))
 
 
@@ -46,7 +46,7 @@ def test_losses_weights_and_statistics_equal_the_recorded_ones(name: str) -> Non
 
 @pytest.mark.parametrize("name", RUNS)
 def test_losses_weights_and_statistics_equal_those_of_a_live_run(name: str) -> None:
-    pytest.importorskip("torch", reason="PyTorch is not installed; the recorded runs are compared with all the same")
+    pytest.importorskip("torch", reason="PyTorch is not installed; the recorded runs are compared anyway")
     found = ours(name, LIVE)
     theirs = gan_runs.run_torch(RUNS[name], LIVE)
     assert found.keys() == theirs.keys()
@@ -57,8 +57,8 @@ def test_losses_weights_and_statistics_equal_those_of_a_live_run(name: str) -> N
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_the_run_is_long_enough_to_tell(name: str) -> None:
-    """Weights that had hardly moved would agree whatever the step does. No loss depends on the critics' last bias."""
+def test_the_run_is_long_enough_to_move_every_weight(name: str) -> None:
+    """Weights that hardly move would agree whatever the step does. No loss depends on a critic's last bias."""
     trainer = RUNS[name].trainer()
     start = gan_runs.network_state(trainer)
     parameters = {f"{owner}.{key}" for owner, network in trainer.networks().items() for key in network.named_parameters()}

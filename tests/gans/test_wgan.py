@@ -64,7 +64,7 @@ class TestNetworks:
     def test_no_critic_has_batch_normalisation(self, pair: tuple[str, int]) -> None:
         assert not any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in PAIRS[pair].make_critic().modules())
 
-    def test_dense_ones_are_of_the_sizes_in_the_issue(self) -> None:
+    def test_the_dense_networks_have_these_sizes(self) -> None:
         trainer = make(WGANGP)
         sizes = {
             name: [layer.weight.shape[::-1] for layer in net if isinstance(layer, nn.Linear)]
@@ -87,14 +87,14 @@ class TestNetworks:
 
 
 class Steps:
-    """The steps of both optimizers, in order, and what each critic step left behind."""
+    """Records the order of the steps of both optimizers."""
 
     def __init__(self, trainer: WGAN, monkeypatch: pytest.MonkeyPatch) -> None:
         self.order: list[str] = []
         for name, optimizer in (("critic", trainer.critic_optimizer), ("generator", trainer.g_optimizer)):
-            monkeypatch.setattr(optimizer, "step", self.noted(name, optimizer.step))
+            monkeypatch.setattr(optimizer, "step", self.logged(name, optimizer.step))
 
-    def noted(self, name: str, step: Callable[[Any], None]) -> Callable[[Any], None]:
+    def logged(self, name: str, step: Callable[[Any], None]) -> Callable[[Any], None]:
         def run(grads: Any) -> None:
             self.order.append(name)
             step(grads)
@@ -105,7 +105,7 @@ class Steps:
 @TRAINERS
 class TestSteps:
     @pytest.mark.parametrize("critic_steps", [1, 5])
-    def test_the_critic_makes_several_on_images_of_their_own_for_each_of_the_generator(
+    def test_each_generator_step_follows_several_critic_steps_on_different_images(
         self, trainer_class: type[WGAN], critic_steps: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         trainer = make(trainer_class, batch_size=4, critic_steps=critic_steps)
@@ -158,8 +158,8 @@ class TestSteps:
         assert "minus the critic's loss" in trainer_class.captions["wasserstein"]
         assert "- mean f(G(z))" in trainer_class.captions["g_loss"]
 
-    def test_the_last_bias_of_the_critic_has_no_say(self, trainer_class: type[WGAN]) -> None:
-        """A shift of f changes neither its estimate nor its slope."""
+    def test_the_last_bias_of_the_critic_has_no_effect(self, trainer_class: type[WGAN]) -> None:
+        """Adding a constant to f changes neither its estimate nor its slope."""
         runs = []
         for shift in (0.0, 0.005):
             trainer = make(trainer_class, batch_size=4)
@@ -170,7 +170,7 @@ class TestSteps:
 
 class TestClipping:
     @pytest.mark.parametrize(("clip", "arch"), [(0.01, "mlp"), (0.003, "mlp"), (0.01, "conv")])
-    def test_holds_after_every_critic_step(self, clip: float, arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_clipping_holds_after_every_critic_step(self, clip: float, arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
         trainer = make(WGAN, batch_size=2, critic_steps=3, clip=clip, arch=arch)
         largest: list[float] = []
         forward = trainer.critic.forward
@@ -186,7 +186,7 @@ class TestClipping:
         assert largest[0] > clip and max(largest[2:]) == bound  # of each critic step after the first, and the generator's
         assert max(np.abs(p.data).max() for p in trainer.critic.parameters()) == bound
 
-    def test_does_not_touch_the_generator(self) -> None:
+    def test_clipping_does_not_change_the_generator(self) -> None:
         trainer = make(WGAN, batch_size=2, clip=1e-4)
         trainer.step(fixed_data(trainer))
         assert max(np.abs(p.data).max() for p in trainer.generator.parameters()) > 0.05
@@ -201,7 +201,7 @@ class TestClipping:
 @TRAINERS
 class TestRuns:
     @pytest.mark.parametrize("arch", ["mlp", "conv"])
-    def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(
+    def test_an_interrupted_and_resumed_run_is_bit_identical_to_an_uninterrupted_one(
         self, trainer_class: type[WGAN], arch: str, command: Callable[..., Ended], digits: Path
     ) -> None:
         settings = ("--arch", arch, "--data", digits, "--batch-size", 6, "--critic-steps", 2)
@@ -217,7 +217,7 @@ class TestRuns:
         for sample in Path("whole", "samples").iterdir():
             assert Path("parts", "samples", sample.name).read_bytes() == sample.read_bytes()
 
-    def test_an_epoch_has_as_many_steps_as_all_critic_steps_images_fit_in(
+    def test_the_images_of_all_critic_steps_count_for_the_length_of_an_epoch(
         self, trainer_class: type[WGAN], command: Callable[..., Ended], digits: Path
     ) -> None:
         command(trainer_class, "--data", digits, "--batch-size", 4, "--critic-steps", 5, "--epochs", 2, "--out", "run")
@@ -239,7 +239,7 @@ class TestData:
             images, source = make(trainer_class, arch=arch, data=str(digits)).load_images()
             assert images.shape == (72, 1, 28, 28) and str(digits) in source
 
-    def test_pictures_at_64_from_a_folder(self, trainer_class: type[WGAN], tmp_path: Path) -> None:
+    def test_images_at_64_from_a_folder(self, trainer_class: type[WGAN], tmp_path: Path) -> None:
         for i, colour in enumerate(np.random.default_rng(0).integers(0, 256, (16, 2, 2, 3), dtype=np.uint8)):
             Image.fromarray(colour).resize((70, 66)).save(tmp_path / f"{i}.png")
         images, source = make(trainer_class, arch="conv", image_size=64, data=str(tmp_path)).load_images()
@@ -260,9 +260,9 @@ class TestData:
 @TRAINERS
 class TestRefusals:
     def test_dense_networks_for_large_images(self, trainer_class: type[WGAN], command: Callable[..., Ended]) -> None:
-        with pytest.raises(ConfigError, match="take --arch conv for --image-size 64"):
+        with pytest.raises(ConfigError, match="use --arch conv with --image-size 64"):
             make(trainer_class, arch="mlp", image_size=64)
-        assert "--arch mlp is for images of 28 x 28" in command(trainer_class, "--image-size", 64).complaint
+        assert "--arch mlp is for 28 x 28 images" in command(trainer_class, "--image-size", 64).complaint
 
     def test_fewer_images_than_a_step_needs(
         self, trainer_class: type[WGAN], command: Callable[..., Ended], digits: Path

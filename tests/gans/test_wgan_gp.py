@@ -1,7 +1,8 @@
-"""The gradient penalty: its value, and its gradient by hand, by PyTorch and by finite differences."""
+"""The gradient penalty: its value, and its gradient by formulas, by PyTorch and by finite differences."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import minigrad as mg
 from gans import wgan_gp
 from gans.wgan_gp import PENALTIES, gradient_penalty
-from minigrad import nn
+from minigrad import engine, nn
 
 Array = np.ndarray
 SHAPE = (5, 2, 4, 4)  # of the images at which small critics are measured
@@ -32,6 +33,10 @@ def leaky_relu(nn: Any) -> list[Any]:
 
 def tanh(nn: Any) -> list[Any]:
     return [nn.Flatten(), nn.Linear(32, 7), nn.Tanh(), nn.Linear(7, 6), nn.Tanh(), nn.Linear(6, 1)]
+
+
+def tanh_of_two_layers(nn: Any) -> list[Any]:
+    return [nn.Flatten(), nn.Linear(32, 7), nn.Tanh(), nn.Linear(7, 1)]
 
 
 def conv(nn: Any) -> list[Any]:
@@ -75,8 +80,8 @@ def penalty_and_gradients(critic: nn.Module, points: mg.Tensor, kind: str) -> tu
     return penalty.item(), [g.data for g in mg.grad(penalty, critic.parameters())]
 
 
-class TestTheDocstring:
-    """What gans/wgan_gp.py says of a critic of two layers, step by step in its order and under its names."""
+class TestDocstring:
+    """The formulas in the docstring of gans/wgan_gp.py, evaluated in their order and under their names."""
 
     @pytest.mark.parametrize("activation", ["tanh", "leaky_relu"])
     def test_its_gradient_is_the_engines(self, activation: str) -> None:
@@ -86,41 +91,71 @@ class TestTheDocstring:
         }[activation]
         first, second = nn.Linear(32, 6), nn.Linear(6, 1)
         critic = nn.Sequential(nn.Flatten(), first, layer, second).to(dtype=np.float64)
-        W, b, w = first.weight.data, first.bias.data, second.weight.data[0]
+        W, b, w = first.weight.data, first.bias.data, second.weight.data
         W *= 3
         points = images()
+        x, n = points.data.reshape(len(points), -1), len(points)
 
-        P, dW, dw, db = [], [], [], []
-        for x in points.data.reshape(len(points), -1):
-            h = W @ x + b
-            u = phi1(h) * w
-            s = W.T @ u
-            r = np.linalg.norm(s)
-            P.append((r - 1) ** 2)
-            dr = 2 * (r - 1)
-            v = dr * s / r
-            dW_of_s = np.outer(u, v)
-            q = W @ v
-            dw.append(phi1(h) * q)
-            p = phi2(h) * w * q
-            dW.append(dW_of_s + np.outer(p, x))
-            db.append(p)
+        h = x @ W.T + b
+        t = np.ones((n, 1)) @ w
+        u = t * phi1(h)
+        s = u @ W
+        r = np.linalg.norm(s, axis=1, keepdims=True)
+        P = np.mean((r - 1) ** 2)
+        dr = 2 * (r - 1) / n
+        v = dr * s / r
+        q = v @ W.T
+        dW = u.T @ v
+        dt = q * phi1(h)
+        p = q * t * phi2(h)
+        dw = np.ones((1, n)) @ dt
+        dW += p.T @ x
+        db = p.sum(axis=0)
 
         penalty, gradients = penalty_and_gradients(critic, points, "two-sided")
-        np.testing.assert_allclose(penalty, np.mean(P), rtol=1e-10)
-        by_hand = [np.mean(dW, axis=0), np.mean(db, axis=0), np.mean(dw, axis=0)[None], np.zeros(1)]
+        np.testing.assert_allclose(penalty, P, rtol=1e-10)
+        by_hand = [dW, db, dw, np.zeros(1)]
         for name, found, expected in zip(critic.named_parameters(), gradients, by_hand, strict=True):
             np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14, err_msg=name)
-        assert (np.abs(by_hand[1]).max() > 1e-3) == (activation == "tanh")  # the second derivative matters, or is not there
+        assert (np.abs(by_hand[1]).max() > 1e-3) == (activation == "tanh")  # the second derivative matters, or is zero
 
     @pytest.mark.parametrize(
         "formula",
-        ["h = W x + b", "u = phi'(h) * w", "s = W^T u", "r = |s|", "P = (r - 1)^2", "dP/dr = 2 (r - 1)",
-         "dP/ds = dP/dr s / r                  =: v", "dP/dW = u v^T,  dP/du = W v          =: q",
-         "dP/dw = phi'(h) * q,  dP/dh = phi''(h) * w * q  =: p", "dP/dW += p x^T,  dP/db = p", "dP/dc = 0"],
-    )  # fmt: skip
-    def test_it_still_has_the_formulas_evaluated_here(self, formula: str) -> None:
+        [
+            "h = x W^T + b           Linear",
+            "y = phi(h) w^T + c      Tanh, Linear",
+            "t = 1 w                 MatMul",
+            "u = t * phi'(h)         TanhBackward",
+            "s = u W                 MatMul",
+            "r = |s|                 Norm",
+            "P = mean (r - 1)^2      Sub, Mul, Mean",
+            "dP/dr = 2 (r - 1) / n",
+            "dP/ds = dP/dr * s / r       =: v",
+            "dP/du = v W^T               =: q    Linear",
+            "dP/dW = u^T v                       LinearWeight",
+            "dP/dt = q * phi'(h)                 TanhBackward",
+            "dP/dh = q * t * phi''(h)    =: p",
+            "dP/dw = 1^T dP/dt                   LinearWeight",
+            "dP/dW += p^T x                      LinearWeight",
+            "dP/db = 1^T p                       Sum",
+            "dP/dc = 0",
+        ],
+    )
+    def test_it_contains_the_formulas_evaluated_here(self, formula: str) -> None:
         assert formula in (wgan_gp.__doc__ or "")
+
+    def test_it_names_the_ops_that_the_engine_applies_in_this_order(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        critic, applied, apply = make_critic(tanh_of_two_layers), list[str](), engine.Op.__call__
+        monkeypatch.setattr(engine.Op, "__call__", lambda op, *x: (applied.append(op.name), apply(op, *x))[1])
+        penalty = gradient_penalty(critic, images(), "two-sided")
+        forward, first_backward = ["Linear", "Tanh", "Linear"], ["MatMul", "TanhBackward", "MatMul"]
+        expected = [*forward, "Sum", *first_backward, "Norm", "Sub", "Mul", "Mean"]
+        assert [name for name in applied if name not in ("Reshape", "BroadcastTo")] == expected
+        applied.clear()
+        mg.grad(penalty, critic.parameters())
+        named = [name for name in applied if name in ("Linear", "LinearWeight", "TanhBackward", "Sum", "MatMul")]
+        assert named[:3] == ["Linear", "LinearWeight", "TanhBackward"]
+        assert Counter(named) == {"Linear": 1, "LinearWeight": 3, "TanhBackward": 2, "Sum": 1}
 
 
 @KINDS
@@ -162,14 +197,14 @@ class TestPenalty:
         assert gradient_penalty(critic, points, kind).item() == pytest.approx(expected, rel=1e-9)
 
     @CRITICS
-    def test_each_image_counts_by_itself(self, layers: Callable[[Any], list[Any]], kind: str) -> None:
+    def test_each_image_contributes_independently_of_the_others(self, layers: Callable[[Any], list[Any]], kind: str) -> None:
         critic, points = make_critic(layers), images()
         alone = [gradient_penalty(critic, points[i : i + 1], kind).item() for i in range(len(points))]
         assert gradient_penalty(critic, points, kind).item() == pytest.approx(np.mean(alone), rel=1e-12)
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
     @CRITICS
-    def test_at_a_gradient_of_zero_everything_is_finite(
+    def test_penalty_and_gradients_are_finite_at_a_gradient_of_zero(
         self, layers: Callable[[Any], list[Any]], kind: str, dtype: Any
     ) -> None:
         critic = make_critic(layers).to(dtype=dtype)
@@ -182,11 +217,11 @@ class TestPenalty:
 
 
 def by_torch(torch: ModuleType, critic: Any, points: Array, kind: str) -> tuple[float, list[Array]]:
-    """The penalty and its gradients as PyTorch's users write them, with our small number under the root."""
+    """The penalty and its gradients as usually written in PyTorch, with our EPS under the root."""
     x = torch.from_numpy(points.copy()).requires_grad_()
     (g,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
     squares = g.flatten(1).square().sum(1)
-    r = torch.sqrt(squares + wgan_gp.SMALL)
+    r = torch.sqrt(squares + wgan_gp.EPS)
     penalty = {
         "two-sided": lambda: ((r - 1) ** 2).mean(),
         "dragan": lambda: ((r - 1) ** 2).mean(),
@@ -203,7 +238,7 @@ class TestKinds:
         found = slopes(make_critic(layers), images())
         assert found.max() > 1.05 and (found.min() < 0.98 or layers is linear)  # a linear critic has one slope
 
-    def test_one_sided_lets_small_slopes_be(self) -> None:
+    def test_one_sided_does_not_penalise_small_slopes(self) -> None:
         critic = make_critic(linear)
         critic.parameters()[0].assign(0.1)
         penalty, gradients = penalty_and_gradients(critic, images(), "one-sided")

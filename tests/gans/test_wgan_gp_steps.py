@@ -1,4 +1,4 @@
-"""A step of WGAN-GP: where its points lie, which network each walk reaches, what it computes, and what stays in memory."""
+"""A step of WGAN-GP: its penalised points, the networks that each backward pass reaches, its cost and its memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def images(seed: int = 0, shape: tuple[int, ...] = (5, 2, 4, 4), dtype: Any = np
 
 
 def tiny(critic_steps: int = 2, **settings: Any) -> WGANGP:
-    """The trainer with networks of a few neurons, for images (n, 1, 2, 2)."""
+    """A trainer with networks of a few neurons, for images (n, 1, 2, 2)."""
     mg.manual_seed(0)
     trainer = WGANGP(Config(backend="numpy", batch_size=3, critic_steps=critic_steps, **settings))
     trainer.latent_size = 3
@@ -32,8 +32,14 @@ def tiny(critic_steps: int = 2, **settings: Any) -> WGANGP:
     trainer.critic = nn.Sequential(
         nn.Flatten(), nn.Linear(4, 6), nn.LeakyReLU(0.2), nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 1)
     )
-    trainer.make_optimizers()
+    renew_optimizers(trainer)
     return trainer
+
+
+def renew_optimizers(trainer: WGANGP) -> None:
+    """For networks that were replaced."""
+    trainer.g_optimizer = trainer.make_optimizer(trainer.generator.parameters())
+    trainer.critic_optimizer = trainer.make_optimizer(trainer.critic.parameters())
 
 
 def tiny_batch(trainer: WGANGP) -> mg.Tensor:
@@ -41,7 +47,7 @@ def tiny_batch(trainer: WGANGP) -> mg.Tensor:
 
 
 class TestPoints:
-    def test_lie_between_a_real_and_a_generated_image_at_one_place_a_sample(self) -> None:
+    def test_are_mixtures_of_a_real_and_a_generated_image_with_one_weight_per_sample(self) -> None:
         real, fake = images(0), images(1)
         between = trainer_of("two-sided").penalised_points(real, fake).data
         places = (between - fake.data) / (real.data - fake.data)
@@ -50,7 +56,7 @@ class TestPoints:
         assert (alpha > 0).all() and (alpha < 1).all()
         assert len(set(alpha[:, 0])) == len(real)
 
-    def test_their_places_are_spread_evenly(self) -> None:
+    def test_their_weights_are_uniform(self) -> None:
         ones, zeros = mg.Tensor(np.ones((4000, 1, 1, 1))), mg.Tensor(np.zeros((4000, 1, 1, 1)))
         places = np.sort(trainer_of("one-sided").penalised_points(ones, zeros).data.ravel())
         assert np.abs(places - np.linspace(0, 1, 4000)).max() < 0.04  # Kolmogorov and Smirnov: less in all but 1 of 10^5 draws
@@ -71,7 +77,7 @@ def trainer_of(penalty: str) -> WGANGP:
 
 
 class Watch:
-    """What the engine does while a trainer makes a step: (phase, parent, whether a graph is recorded) of every vjp."""
+    """Logs the engine during a step: (phase, parent, whether the graph is on) of every vector-Jacobian product."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, trainer: WGANGP) -> None:
         self.vjps: list[tuple[str, Any, bool]] = []
@@ -102,7 +108,7 @@ class Watch:
         monkeypatch.setattr(trainer.critic_optimizer, "step", watched_step)
 
     def reached(self, leaves: list[Any], recording: bool | None = None) -> set[str]:
-        """In which phases cotangents of these leaves were made."""
+        """The phases in which cotangents of these leaves were computed."""
         ids = set(map(id, leaves))
         return {phase for phase, parent, on in self.vjps if id(parent) in ids and recording in (None, on)}
 
@@ -118,7 +124,9 @@ class TestStep:
         generators = set(map(id, trainer.generator.parameters()))
         assert {phase for phase, op in watch.recorded if generators & set(map(id, op.parents))} == {"generator"}
 
-    def test_the_second_walk_computes_nothing_towards_the_images(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_second_backward_pass_computes_no_gradient_of_the_images(
+        self, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         trainer = tiny(penalty=kind)
         watch = Watch(monkeypatch, trainer)
         trainer.step(tiny_batch(trainer))
@@ -129,7 +137,7 @@ class TestStep:
         first = {id(op) for _, op in watch.recorded if op.name == "Reshape" and any(x is y for x in op.parents for y in others)}
         assert first and not any(id(parent) in first for _, parent, on in watch.vjps if not on)
 
-    def test_leaves_no_grad_behind(self, kind: str) -> None:
+    def test_a_step_leaves_grad_empty(self, kind: str) -> None:
         trainer = tiny(penalty=kind)
         real = tiny_batch(trainer)
         metrics = trainer.step(real)
@@ -170,7 +178,7 @@ class TestStep:
         finally:
             gc.enable()
 
-    def test_metrics_that_wait_to_be_written_keep_no_large_arrays_alive(self, kind: str) -> None:
+    def test_pending_metrics_keep_no_large_arrays_alive(self, kind: str) -> None:
         trainer = tiny(penalty=kind)
         metrics = trainer.step(tiny_batch(trainer))
         ops = [value.op for value in metrics.values()]
@@ -179,7 +187,7 @@ class TestStep:
         assert len(ops) > len(metrics) and not any(op.kept for op in ops)
 
 
-def test_a_critic_step_makes_the_convolutions_that_the_formulas_ask_for_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_critic_step_runs_only_the_convolutions_that_the_formulas_need(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a critic of two convolutions.
 
     Scores and points go forward (2 + 2), the slope goes back to the image (2), its cotangent forward again (2). Weights get a
@@ -191,7 +199,7 @@ def test_a_critic_step_makes_the_convolutions_that_the_formulas_ask_for_and_no_m
     trainer.critic = nn.Sequential(
         nn.Conv2d(1, 3, 3, 1, 1), nn.LeakyReLU(0.2), nn.Conv2d(3, 2, 3, 1, 1), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(8, 1)
     )
-    trainer.make_optimizers()
+    renew_optimizers(trainer)
     counts = dict.fromkeys(("conv2d", "conv_transpose2d", "conv2d_weight"), 0)
 
     def counted(name: str) -> Callable[..., Any]:
@@ -217,11 +225,11 @@ def test_a_critic_step_makes_the_convolutions_that_the_formulas_ask_for_and_no_m
 MEMORY = """
 import resource
 from minigrad import nn
-from tests.gans.test_wgan_gp_steps import tiny, tiny_batch
+from tests.gans.test_wgan_gp_steps import renew_optimizers, tiny, tiny_batch
 trainer = tiny(critic_steps=10)
 trainer.generator = nn.Sequential(nn.Linear(3, 4), nn.Reshape(1, 2, 2))
 trainer.critic = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.LeakyReLU(0.2), nn.Linear(3, 1))
-trainer.make_optimizers()
+renew_optimizers(trainer)
 real = tiny_batch(trainer)
 def steps(count):
     for _ in range(count):
@@ -232,10 +240,10 @@ print(steps(100), steps(1000))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the resident size is read as Linux gives it, in KiB")
-def test_the_resident_size_stays_over_10_000_critic_steps() -> None:
-    """In a process of its own, whose size nothing else has grown before."""
+def test_the_resident_size_is_constant_over_10_000_critic_steps() -> None:
+    """In a new process, whose size no other test has increased."""
     command = [sys.executable, "-W", "error", "-c", MEMORY]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     before, after = map(int, ended.stdout.split())
-    assert after - before < 1024, f"{after - before} KiB more; an array a step would be 1000 or more"
+    assert after - before < 1024, f"{after - before} KiB more; one leaked array per step would be 1000 or more"

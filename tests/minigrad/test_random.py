@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad import Generator, Tensor
+from minigrad import Generator, Tensor, random
 from minigrad.kernels import cpu, reference
 
 LAST = 2**64 - 1
@@ -166,3 +166,14 @@ class TestDefaultStream:
     def test_the_smallest_and_the_largest_seed_work(self, seed: int) -> None:
         mg.manual_seed(seed)
         assert 0 < mg.rand(()).item() < 1
+
+
+def test_the_default_stream_continues_from_a_saved_state() -> None:
+    random.manual_seed(3)
+    random.randn((5,))
+    state = random.get_rng_state()
+    expected = random.randn((7,)).numpy()
+    random.manual_seed(4)
+    random.set_rng_state(state)
+    assert state == (3, 2)
+    np.testing.assert_array_equal(random.randn((7,)).numpy(), expected)

@@ -1,7 +1,8 @@
-"""`Case`: a function call written for minigrad and for PyTorch, and how either side runs it.
+"""`Case`: a function call written for minigrad and for PyTorch, and functions that run it on either side.
 
-Each case runs on the same float64 inputs and gives its output, its gradients for a fixed cotangent g (`grad.0`, `grad.1`,
-...), and the gradients of <v, gradients> for fixed v, with respect to the inputs (`second.0`, ...) and to g (`second.g`).
+Both sides get the same float64 inputs and return the output, the gradients for a fixed cotangent g
+(`grad.0`, `grad.1`, ...), and the gradients of <v, gradients> for fixed v, with respect to the inputs
+(`second.0`, ...) and to g (`second.g`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Results = dict[str, np.ndarray]
 
 
 def thousandths(rng: np.random.RandomState, low: int, high: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Whole numbers of thousandths from `low` to `high`: the same bits on every machine and NumPy version."""
+    """Random multiples of 1/1000, from `low` to `high` thousandths: the same bits on every machine and NumPy version."""
     return rng.randint(low, high, shape) / 1000
 
 
@@ -53,7 +54,7 @@ TIES = (1.0, 3.0, 3.0, -2.0, 3.0)  # largest values, for `exactly`
 
 @dataclass(frozen=True)
 class Case:
-    """A call of one function of `minigrad.functional`; `torch` is the same call, given the torch module and tensors."""
+    """A call of one function of `minigrad.functional`; `torch` is the same call with the torch module and its tensors."""
 
     function: str
     what: str

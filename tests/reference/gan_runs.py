@@ -1,14 +1,20 @@
-"""Training runs in float64 from fixed weights, images and noise: made by PyTorch once and stored, repeated by the tests.
+"""Training runs in float64 from fixed weights, images and noise: recorded once with PyTorch, repeated by the tests.
 
-`python -m tests.reference.gan_runs` (needs PyTorch) writes `gan_runs.safetensors` beside this file: the metrics of each step,
-and of each final weight and running statistic its inner products with some random arrays, which change if any of its elements
-does. All random numbers are NumPy's, which are the same on every machine; so are our own uniform ones, of initial weights.
+    python -m tests.reference.gan_runs             record the runs that have no recording yet
+    python -m tests.reference.gan_runs NAME ...    record these again
+    python -m tests.reference.gan_runs --all       record everything
+
+All other recordings keep their bits. Needs PyTorch. The file `gan_runs.safetensors` contains the metrics of each step, and for
+each final weight and running statistic its inner products with some random arrays, which change if any element does.
+
+All random numbers come from NumPy, so they are the same on every machine, except initial weights, which come from our own
+uniform generator and are the same on every machine too.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -22,6 +28,8 @@ from benchmarks.cases import Case, learning_rate, network_state
 from gans.training.trainer import Trainer
 from minigrad import nn
 
+from . import recordings
+
 Arrays = dict[str, np.ndarray]
 
 RECORDED = Path(__file__).with_name("gan_runs.safetensors")
@@ -31,7 +39,7 @@ LR = 2e-4  # with the small networks' own 1e-3, rounding errors of 1e-16 grow to
 
 @dataclass(frozen=True)
 class Run:
-    """So many steps of a trainer on images."""
+    """A number of training steps on random images."""
 
     case: Case
     steps: int
@@ -45,13 +53,13 @@ class Run:
         return ours
 
     def batches(self, shapes: tuple[tuple[int, ...], ...]) -> Iterator[tuple[np.ndarray, ...]]:
-        """Blobs and noise in [-1, 1], tensors of these shapes for every step."""
+        """Noise of random amplitude in [-1, 1], arrays of these shapes for every step."""
         rng = np.random.default_rng(1)
         for _ in range(self.steps):
             yield tuple(rng.uniform(-1, 1, (shape[0], 1, 1, 1)) * rng.uniform(0, 1, shape) for shape in shapes)
 
 
-RUNS = {
+RUNS = {  # a trainer may be here if `benchmarks.twins` has its PyTorch twin; it need not
     "mnist_gan": Run(Case("mnist_gan", 16), steps=200),
     "dcgan_28": Run(Case("dcgan", 8, {"arch": "28"}), steps=50),
     "dcgan_64": Run(Case("dcgan", 4, {"arch": "k4", "image_size": 64}), steps=50),
@@ -65,7 +73,7 @@ RUNS = {
 
 
 def _draw_again(trainer: Trainer) -> None:
-    """The paper's normal initial weights by NumPy: our own use logarithms, whose last bits depend on the processor."""
+    """Draw the paper's normal initial weights with NumPy. Ours use logarithms, whose last bits depend on the processor."""
     rng = np.random.default_rng(4)
     for network in trainer.networks().values():
         for name, parameter in network.named_parameters().items():
@@ -75,7 +83,7 @@ def _draw_again(trainer: Trainer) -> None:
 
 
 def without_effect(trainer: Trainer) -> set[str]:
-    """Names of the biases that instance normalisation takes out: their gradients are rounding errors, which Adam follows."""
+    """Names of the biases that instance normalisation cancels. Their gradients are rounding errors, which Adam amplifies."""
     modules = {
         f"{owner}.{name}": module
         for owner, network in trainer.networks().items()
@@ -91,7 +99,7 @@ def without_effect(trainer: Trainer) -> set[str]:
 
 
 def replay_randomness(side: Any, tensor: Callable[[np.ndarray], Any]) -> None:
-    """Have a trainer or twin take its latent vectors and its uniform numbers from NumPy, each from a stream of its own."""
+    """Make a trainer or twin take its latent vectors and its uniform numbers from two NumPy generators."""
     normal, uniform = np.random.default_rng(2), np.random.default_rng(5)
     if hasattr(side, "latent_size"):
         side.noise = lambda count: tensor(normal.standard_normal((count, side.latent_size)))
@@ -104,12 +112,12 @@ def run_minigrad(run: Run, steps: int) -> Arrays:
     replay_randomness(ours, mg.Tensor)
     batches = islice(run.batches(ours.batch_shapes), steps)
     metrics = [[value.item() for value in ours.step(*map(mg.Tensor, batch)).values()] for batch in batches]
-    return {"metrics": np.array(metrics), **_telling(network_state(ours), ours)}
+    return {"metrics": np.array(metrics), **_compared(network_state(ours), ours)}
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """PyTorch on one thread: its pool and ours would fight for the cores, and batches this small gain little by two."""
+    """PyTorch on one thread: its thread pool and ours would compete for the cores, and such small batches gain little."""
     import torch
 
     threads = torch.get_num_threads()
@@ -122,23 +130,23 @@ def one_thread() -> Iterator[None]:
 
 @one_thread()
 def run_torch(run: Run, steps: int, variant: str = "eager") -> Arrays:
-    """The same by the PyTorch twin."""
+    """The same from the PyTorch twin."""
     import torch
 
     ours = run.trainer()
     twin: Any = run.case.twin(network_state(ours), learning_rate(ours), variant)
     replay_randomness(twin, torch.from_numpy)
     metrics = [twin.step(*map(twin.images, batch)) for batch in islice(run.batches(ours.batch_shapes), steps)]
-    return {"metrics": np.array(metrics), **_telling(twin.state(), ours)}
+    return {"metrics": np.array(metrics), **_compared(twin.state(), ours)}
 
 
-def _telling(state: Arrays, trainer: Trainer) -> Arrays:
+def _compared(state: Arrays, trainer: Trainer) -> Arrays:
     """The arrays that the losses depend on."""
     return {name: array for name, array in state.items() if name not in without_effect(trainer)}
 
 
 def fingerprint(result: Arrays) -> Arrays:
-    """The metrics as they are; of each other array PROBES inner products."""
+    """The metrics, and of each other array PROBES inner products."""
     rng = np.random.default_rng(3)
     small = {"metrics": result["metrics"]}
     for name in sorted(result.keys() - {"metrics"}):
@@ -147,12 +155,15 @@ def fingerprint(result: Arrays) -> Arrays:
     return small
 
 
-def main() -> None:
-    recorded: Arrays = {}
-    for name, run in RUNS.items():
-        recorded |= {f"{name}.{key}": a for key, a in fingerprint(run_torch(run, run.steps)).items()}
-    mg.save(RECORDED, recorded)
-    print(f"{RECORDED}: {RECORDED.stat().st_size:,} bytes", file=sys.stderr)
+def main(argv: Sequence[str] | None = None, path: Path = RECORDED) -> None:
+    names, everything = recordings.parse("python -m tests.reference.gan_runs", RUNS, argv)
+    makers = {name: functools.partial(_recording, run) for name, run in RUNS.items()}
+    made = recordings.update(path, makers, names, everything, separator=".")
+    print(f"recorded: {', '.join(made) or 'nothing, all is there'}")
+
+
+def _recording(run: Run) -> Arrays:
+    return fingerprint(run_torch(run, run.steps))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The part of the table in `op_cases` that is about images: padding by reflection, pooling, resizing, convolutions, norms."""
+"""The image functions of the table in `op_cases`: reflection padding, pooling, resizing, convolutions, norms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One table of function calls, written for minigrad and for PyTorch: `record.py` runs the one side, the tests the other."""
+"""A table of function calls, each written for minigrad and for PyTorch. `record.py` runs PyTorch, the tests run minigrad."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ import minigrad.functional as F
 
 __all__ = ["CASES", "NOT_COMPARED", "Case", "Results", "run_minigrad", "run_torch"]
 
-# What is left out, and why.
+# Functions that are not compared, and why.
 NOT_COMPARED = {
     "dropout": "its random stream is minigrad's own; test_functional.py checks it",
     "dropout2d": "as dropout; test_norm_layers.py checks it",

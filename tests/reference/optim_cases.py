@@ -1,4 +1,4 @@
-"""The same hundred optimizer steps in minigrad and in PyTorch, on a small problem whose gradient is written out here."""
+"""A hundred optimizer steps in minigrad and in PyTorch, on a small problem with a known gradient."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SLOPES = [np.linspace(0.3, 4.0, 12).reshape(3, 4), np.array([1.0, 0.1, 2.0, 0.5,
 
 
 def gradients(params: list[np.ndarray]) -> list[np.ndarray]:
-    """Of sum(a p^2 / 2 + p^4 / 40 - p / 2), a the slopes: a convex bowl, steeper along some axes than along others."""
+    """The gradient of sum(a p^2 / 2 + p^4 / 40 - p / 2), with a the slopes: convex, steeper along some axes than others."""
     return [a * p + p * p * p / 10 - 0.5 for a, p in zip(SLOPES, params, strict=True)]
 
 
@@ -42,11 +42,11 @@ SETTINGS = {
 
 def _trajectory(step: Callable[[list[np.ndarray]], list[np.ndarray]]) -> np.ndarray:
     """All parameters after every tenth step, as rows."""
-    now, rows = START, []
+    params, rows = START, []
     for i in range(STEPS):
-        now = step(gradients(now))
+        params = step(gradients(params))
         if i % 10 == 9:
-            rows.append(np.concatenate([p.ravel() for p in now]))
+            rows.append(np.concatenate([p.ravel() for p in params]))
     return np.array(rows)
 
 

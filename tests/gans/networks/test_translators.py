@@ -1,4 +1,4 @@
-"""CycleGAN's networks: sizes, borders, what a judgement has seen, initial weights."""
+"""CycleGAN's networks: sizes, padding, receptive fields, initial weights."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_networks_have_the_papers_parameter_counts() -> None:
     assert count(patch_discriminator(64, instance)) == 2_764_737
 
 
-def test_the_u_net_has_as_many_parameters_as_its_layers_tell() -> None:
+def test_the_u_net_has_the_parameters_of_its_layers() -> None:
     down = [3, 8, 16, 32, 64, 64, 64, 64, 64]
     up = [(64, 64), *[(128, 64)] * 3, (128, 32), (64, 16), (32, 8), (16, 3)]
     expected = sum(16 * a * b + b for a, b in [*pairwise(down), *up])
@@ -68,7 +68,7 @@ def test_the_u_net_has_as_many_parameters_as_its_layers_tell() -> None:
 @pytest.mark.parametrize("upsample", UPSAMPLES)
 @pytest.mark.parametrize("name", ["resnet6", "resnet9", "unet", "retouch"])
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (32, 64)])
-def test_generators_keep_the_size_of_pictures_and_stay_within_minus_one_and_one(
+def test_generators_keep_the_size_of_images_and_stay_in_minus_one_to_one(
     name: str, upsample: str, norm: str, height: int, width: int
 ) -> None:
     with mg.no_grad():
@@ -88,9 +88,7 @@ def test_a_resnet_takes_multiples_of_4_from_8_pixels_on(upsample: str, height: i
 
 @pytest.mark.parametrize("upsample", UPSAMPLES)
 @pytest.mark.parametrize(("halvings", "height", "width"), [(3, 8, 8), (3, 8, 40), (5, 96, 32), (8, 256, 256), (8, 256, 512)])
-def test_a_u_net_takes_multiples_of_what_it_halves_down_to_a_pixel(
-    upsample: str, halvings: int, height: int, width: int
-) -> None:
+def test_a_u_net_takes_multiples_of_its_smallest_size(upsample: str, halvings: int, height: int, width: int) -> None:
     with mg.no_grad():
         y = generator("unet", upsample, halvings=halvings)(noise(1, 3, height, width)).numpy()
     assert y.shape == (1, 3, height, width) and np.isfinite(y).all()
@@ -99,15 +97,15 @@ def test_a_u_net_takes_multiples_of_what_it_halves_down_to_a_pixel(
 @pytest.mark.parametrize(
     ("size", "halvings"), [(32, 5), (64, 6), (128, 7), (256, 8), (512, 8), (1024, 8), (40, 3), (96, 5), (36, 2), (33, 0)]
 )
-def test_a_size_is_halved_while_it_is_even_but_8_times_at_most(size: int, halvings: int) -> None:
+def test_a_size_is_halved_while_it_is_even_and_at_most_8_times(size: int, halvings: int) -> None:
     assert unet_halvings(size) == halvings
 
 
-# --- what they are made of
+# --- layers
 
 
 @pytest.mark.parametrize(("name", "blocks"), [("resnet6", 6), ("resnet9", 9)])
-def test_a_resnet_reflects_its_pictures_at_their_borders(name: str, blocks: int) -> None:
+def test_a_resnet_uses_reflection_padding(name: str, blocks: int) -> None:
     network = generator(name)
     assert len(of(network, nn.ReflectionPad2d)) == 2 * blocks + 2
     at_full_size = [layer for layer in of(network, nn.Conv2d) if layer.weight.shape[2] == 7 or layer.weight.shape[:2] == (8, 8)]
@@ -115,7 +113,7 @@ def test_a_resnet_reflects_its_pictures_at_their_borders(name: str, blocks: int)
     assert {layer.padding for layer in at_full_size} <= {0, (0, 0)}
 
 
-def test_a_residual_block_adds_to_what_it_is_given() -> None:
+def test_a_residual_block_adds_to_its_input() -> None:
     network = generator("resnet6")
     blocks = [module for module in network if type(module).__name__ == "ResidualBlock"]
     x = noise(1, 8, 8, 8)
@@ -125,7 +123,7 @@ def test_a_residual_block_adds_to_what_it_is_given() -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet6", "unet"])
-def test_resizing_leaves_no_transposed_convolution_and_transposing_no_resizing(name: str) -> None:
+def test_the_upsampling_mode_is_used_everywhere(name: str) -> None:
     resizing, transposing = generator(name, "resize"), generator(name, "transpose")
     steps = 2 if name == "resnet6" else 5
     assert (len(of(resizing, nn.Upsample)), of(resizing, nn.ConvTranspose2d)) == (steps, [])
@@ -133,7 +131,7 @@ def test_resizing_leaves_no_transposed_convolution_and_transposing_no_resizing(n
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_the_norm_asked_for_is_the_only_one(norm: str) -> None:
+def test_only_the_chosen_normalisation_is_used(norm: str) -> None:
     other = NORMS["batch" if norm == "instance" else "instance"]
     for network, layers in (
         (generator("resnet6", norm=norm), 17), (generator("unet", norm=norm), 7), (patch_discriminator(2, NORMS[norm]), 3),
@@ -142,7 +140,7 @@ def test_the_norm_asked_for_is_the_only_one(norm: str) -> None:
         assert not of(network, other)
 
 
-def test_in_a_u_net_a_picture_goes_around_each_level_as_well() -> None:
+def test_each_level_of_a_u_net_has_a_skip_connection() -> None:
     network = generator("unet")
     levels = of(network, UNetLevel)
     assert len(levels) == 4
@@ -180,24 +178,24 @@ def test_a_discriminator_gives_a_map_of_logits(size: int, logits: int) -> None:
         assert patch_discriminator(2, NORMS["instance"])(noise(2, 3, size, size + 8)).shape == (2, 1, logits, logits + 1)
 
 
-def seen_by(network: nn.Module, x: mg.Tensor, row: int, column: int) -> tuple[int, int, int, int]:
-    """The rows and the columns of the picture, first and last, on which a logit depends."""
+def receptive_field(network: nn.Module, x: mg.Tensor, row: int, column: int) -> tuple[int, int, int, int]:
+    """The first and last row, and the first and last column, on which a logit depends."""
     x = mg.Tensor(x.data, requires_grad=True)
     (slope,) = mg.grad(network(x)[0, 0, row, column], [x])
     rows, columns = (np.flatnonzero(slope.numpy()[0].any(axis=(0, axis))) for axis in (2, 1))
     return int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])
 
 
-def test_each_logit_has_seen_a_patch_of_70_pixels_8_further_than_its_neighbour() -> None:
+def test_receptive_fields_are_70_pixels_wide_and_8_pixels_apart() -> None:
     mg.manual_seed(0)
     network, x = patch_discriminator(4, no_norm), noise(1, 3, 128, 128)
-    first, last, left, right = seen_by(network, x, 5, 6)
+    first, last, left, right = receptive_field(network, x, 5, 6)
     assert (last - first + 1, right - left + 1) == (70, 70)
-    assert seen_by(network, x, 6, 6) == (first + 8, last + 8, left, right)
-    assert seen_by(network, x, 5, 7) == (first, last, left + 8, right + 8)
+    assert receptive_field(network, x, 6, 6) == (first + 8, last + 8, left, right)
+    assert receptive_field(network, x, 5, 7) == (first, last, left + 8, right + 8)
 
 
-def test_a_pixel_that_changes_moves_the_logits_that_have_seen_it_and_no_others() -> None:
+def test_changing_a_pixel_changes_exactly_the_logits_whose_receptive_field_contains_it() -> None:
     mg.manual_seed(0)
     network, x = patch_discriminator(4, no_norm), noise(1, 3, 128, 128)
     with mg.no_grad():
@@ -212,13 +210,13 @@ def test_a_pixel_that_changes_moves_the_logits_that_have_seen_it_and_no_others()
     np.testing.assert_array_equal(moved, expected)
 
 
-def test_the_mean_of_patches_is_one_score_for_each_picture_by_itself() -> None:
+def test_the_mean_of_patches_is_one_score_per_image() -> None:
     x = noise(3, 1, 4, 5)
     np.testing.assert_allclose(MeanOfPatches()(x).numpy(), x.numpy().mean(axis=(1, 2, 3))[:, None], rtol=1e-5)
     assert MeanOfPatches()(x).shape == (3, 1)
 
 
-def test_a_generator_that_retouches_leaves_the_picture_where_its_change_is_0() -> None:
+def test_a_retouching_generator_keeps_the_image_where_its_change_is_0() -> None:
     network = generator("retouch")
     for parameter in network.parameters():
         parameter.assign(np.zeros(parameter.shape, parameter.dtype))
@@ -226,7 +224,7 @@ def test_a_generator_that_retouches_leaves_the_picture_where_its_change_is_0() -
     np.testing.assert_allclose(network(x).numpy(), 0.98 * x.numpy(), atol=1e-6)
 
 
-def test_a_generator_that_retouches_adds_before_the_tanh() -> None:
+def test_a_retouching_generator_adds_its_change_before_the_tanh() -> None:
     network = generator("retouch")
     x = noise(1, 3, 32, 32)
     x = mg.Tensor(np.tanh(x.numpy()))

@@ -1,4 +1,4 @@
-"""Runs that nothing disturbed, and what disturbs the others; folders without and with the start of a run."""
+"""Fixtures: uninterrupted runs, interruptions, and folders with and without a started run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ METRICS = {"d_loss": 1.25, "g_loss": 0.5}
 
 
 def at_step(number: int, action: Callable[[], None]) -> Callable[..., Any]:
-    """The loop's step that does something before call `number` (1 is the first)."""
+    """A replacement for the loop's step that does something before call `number`; 1 is the first."""
     calls = []
     plain = Loop.guarded_step
 
@@ -42,7 +42,7 @@ def cut_power() -> None:
 
 
 def sentence(error: BaseException) -> str:
-    """What the error says, which has to be a single line."""
+    """The message of an error, which must be a single line."""
     text = str(error)
     assert text
     assert "\n" not in text
@@ -50,7 +50,7 @@ def sentence(error: BaseException) -> str:
 
 
 def failing(number: int) -> Callable[..., None]:
-    """A call that the system refuses with this error."""
+    """A function that raises the OSError with this number."""
 
     def refuse(*arguments: object, **_: object) -> None:
         raise OSError(number, os.strerror(number))
@@ -60,13 +60,13 @@ def failing(number: int) -> Callable[..., None]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
-    """Not there yet, nor is its parent."""
+    """A folder that does not exist yet, in a parent that does not exist either."""
     return RunFolder(tmp_path / "runs" / "one")
 
 
 @pytest.fixture
 def started(folder: RunFolder) -> RunFolder:
-    """With the settings of a run in it."""
+    """A folder with the settings of a run."""
     folder.start(SETTINGS)
     return folder
 
@@ -78,7 +78,7 @@ def folder_of_whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def whole(train: Train, folder_of_whole: Path) -> Path:
-    """The folder of a run of 3 epochs, 12 steps, that nothing disturbed; made once, for reading only."""
+    """The folder of an uninterrupted run of 3 epochs, 12 steps. Made once; do not change it."""
     if not folder_of_whole.exists():
         ended = train("--epochs", 3, "--out", folder_of_whole)
         assert ended.code == 0, ended.err

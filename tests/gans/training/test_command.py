@@ -1,4 +1,4 @@
-"""The command beside training itself: dry runs, data that cannot be used, a GPU that is not there."""
+"""The command around training: dry runs, unusable data, a missing GPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.gans.conftest import TRAIN_IMAGES, Start, Train, files
 pytestmark = pytest.mark.usefixtures("plots_stubbed")
 
 
-def test_a_dry_run_makes_a_step_and_writes_nothing_anywhere(train: Train, tmp_path: Path) -> None:
+def test_a_dry_run_runs_one_step_and_writes_nothing(train: Train, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     for more in ([], ["--out", tmp_path / "new" / "run"]):
         ended = train("--dry-run", *more)
@@ -26,7 +26,7 @@ def test_a_dry_run_makes_a_step_and_writes_nothing_anywhere(train: Train, tmp_pa
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_dry_run_of_a_resumed_run_leaves_it_alone(train: Train, tmp_path: Path) -> None:
+def test_a_dry_run_of_a_resumed_run_does_not_change_it(train: Train, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     train("--steps", 2, "--out", folder)
     before = files(folder)
@@ -57,13 +57,13 @@ BAD_DATA: dict[str, Callable[[bytes], bytes | None]] = {
 }
 
 
-@pytest.mark.parametrize("spoil", BAD_DATA.values(), ids=BAD_DATA.keys())
+@pytest.mark.parametrize("damage", BAD_DATA.values(), ids=BAD_DATA.keys())
 def test_bad_data_gives_one_sentence_and_nothing_is_written(
-    spoil: Callable[[bytes], bytes | None], train: Train, digits: Path, tmp_path: Path
+    damage: Callable[[bytes], bytes | None], train: Train, digits: Path, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     data.mkdir()
-    content = spoil((digits / TRAIN_IMAGES).read_bytes())
+    content = damage((digits / TRAIN_IMAGES).read_bytes())
     if content is not None:
         (data / TRAIN_IMAGES).write_bytes(content)
     before = sorted(tmp_path.rglob("*"))
@@ -87,7 +87,7 @@ def test_bad_data_ends_the_real_command_with_code_1_and_one_line(case: str, star
     assert not (tmp_path / "run").exists()
 
 
-def test_bad_data_leaves_a_run_that_is_resumed_as_it_was(train: Train, tmp_path: Path) -> None:
+def test_bad_data_leaves_a_resumed_run_unchanged(train: Train, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     train("--steps", 2, "--out", folder)
     before = files(folder)
@@ -95,7 +95,7 @@ def test_bad_data_leaves_a_run_that_is_resumed_as_it_was(train: Train, tmp_path:
     assert files(folder) == before
 
 
-def test_a_gpu_that_is_not_there_is_told_in_one_sentence(train: Train, tmp_path: Path) -> None:
+def test_a_missing_gpu_is_reported_in_one_sentence(train: Train, tmp_path: Path) -> None:
     if mg.backend.why_no_gpu() is None:  # type: ignore[attr-defined]
         pytest.skip("there is a GPU")
     assert "cannot run here" in train("--backend", "cupy", "--out", tmp_path / "run").complaint

@@ -13,7 +13,7 @@ from minigrad import FileError
 RNG = np.random.default_rng(0)
 
 
-def pictures(count: int, channels: int, height: int, width: int) -> np.ndarray:
+def random_images(count: int, channels: int, height: int, width: int) -> np.ndarray:
     return RNG.integers(0, 200, (count, channels, height, width), np.uint8)  # nothing as white as the gaps
 
 
@@ -29,7 +29,7 @@ def cells(sheet: np.ndarray, height: int, width: int) -> list[np.ndarray]:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 12, 13, 64, 100])
 def test_a_grid_shows_every_image_in_order_on_white(count: int, channels: int) -> None:
-    images = pictures(count, channels, 28, 20)
+    images = random_images(count, channels, 28, 20)
     sheet = grid(images)
     assert sheet.dtype == np.uint8
     assert sheet.shape[2] == 3
@@ -46,13 +46,13 @@ def test_a_grid_shows_every_image_in_order_on_white(count: int, channels: int) -
 @pytest.mark.parametrize(
     ("count", "across", "down"), [(1, 1, 1), (2, 2, 1), (3, 2, 2), (5, 3, 2), (7, 3, 3), (64, 8, 8), (65, 9, 8)]
 )
-def test_a_grid_is_as_near_a_square_as_can_be(count: int, across: int, down: int) -> None:
-    sheet = grid(pictures(count, 1, SMALL, SMALL))
+def test_a_grid_is_as_square_as_possible(count: int, across: int, down: int) -> None:
+    sheet = grid(random_images(count, 1, SMALL, SMALL))
     assert sheet.shape == (down * (SMALL + GAP) + GAP, across * (SMALL + GAP) + GAP, 3)
 
 
-def test_a_png_comes_back_as_it_was(tmp_path: Path) -> None:
-    sheet = grid(pictures(5, 3, 16, 16))
+def test_a_png_round_trip_changes_nothing(tmp_path: Path) -> None:
+    sheet = grid(random_images(5, 3, 16, 16))
     save_png(tmp_path / "a.png", sheet)
     np.testing.assert_array_equal(read_png(tmp_path / "a.png"), sheet)
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
@@ -69,7 +69,7 @@ def gif(path: Path) -> tuple[list[np.ndarray], list[int], int]:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_a_gif_shows_each_frame_in_order_for_ever_and_the_last_one_longest(tmp_path: Path, count: int) -> None:
+def test_a_gif_shows_each_frame_in_order_endlessly_and_the_last_one_longest(tmp_path: Path, count: int) -> None:
     frames = [np.full((20, 30, 3), 40 * i, np.uint8) for i in range(count)]
     for i, frame in enumerate(frames):
         frame[:5, :5] = (255, 0, 40 * i)
@@ -88,7 +88,7 @@ def test_equal_frames_do_not_shorten_a_gif(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("save", [save_png, lambda path, sheet: save_gif(path, [sheet])])
-def test_a_picture_for_a_missing_folder_is_refused_in_one_sentence(
+def test_an_image_in_a_missing_folder_is_refused_in_one_sentence(
     save: Callable[[Path, np.ndarray], None], tmp_path: Path
 ) -> None:
     with pytest.raises(FileError, match="No such file or directory") as caught:

@@ -1,4 +1,4 @@
-"""A run that was interrupted and resumed equals one that was not, to the bit; an epoch has 4 steps."""
+"""An interrupted and resumed run is bit-identical to an uninterrupted one. An epoch has 4 steps."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from gans.training import latent as base
 from gans.training import loop
-from gans.training import trainer as base
 from gans.training.loop import Loop
 from tests.gans.conftest import Start, Train, checkpoint_step, files, state
 from tests.gans.training.conftest import POWER_CUT, at_step, cut_power, interrupt
@@ -33,7 +33,7 @@ def test_a_run_in_pieces_equals_a_whole_one(stops: list[int], train: Train, whol
     assert state(folder) == state(whole)
 
 
-def test_more_epochs_go_on_where_fewer_ended(train: Train, whole: Path, tmp_path: Path) -> None:
+def test_more_epochs_continue_a_finished_run(train: Train, whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "pieces"
     train("--epochs", 1, "--out", folder)
     assert train("--resume", "--epochs", 3, "--out", folder).code == 0
@@ -41,7 +41,7 @@ def test_more_epochs_go_on_where_fewer_ended(train: Train, whole: Path, tmp_path
 
 
 @pytest.mark.parametrize("step", [1, 2, 4, 5, 8, 10, 11])
-def test_ctrl_c_finishes_the_step_and_the_command_it_prints_goes_on(
+def test_ctrl_c_finishes_the_step_and_the_printed_command_resumes(
     step: int, train: Train, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
@@ -53,13 +53,13 @@ def test_ctrl_c_finishes_the_step_and_the_command_it_prints_goes_on(
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     assert checkpoint_step(folder) == step
     last = ended.out.rstrip().splitlines()[-1]
-    assert last.startswith("Interrupted and saved. To go on: python -m gans.mnist_gan ")
+    assert last.startswith("Interrupted and saved. To resume: python -m gans.mnist_gan ")
     words = shlex.split(last.partition("gans.mnist_gan ")[2])
     assert train(*words).code == 0
     assert state(folder) == state(whole)
 
 
-def test_the_command_printed_for_a_folder_with_a_space_goes_on(
+def test_the_printed_command_quotes_a_folder_with_a_space(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -70,7 +70,7 @@ def test_the_command_printed_for_a_folder_with_a_space_goes_on(
 
 
 @pytest.mark.parametrize("longer", [["--epochs", "3"], ["--steps", "12", "--epochs", "3"]], ids=["epochs", "steps"])
-def test_the_printed_command_goes_on_to_the_end_that_was_asked_for_when_resuming(
+def test_the_printed_command_keeps_the_last_step_given_when_resuming(
     longer: list[str], train: Train, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
@@ -88,7 +88,7 @@ def test_the_printed_command_goes_on_to_the_end_that_was_asked_for_when_resuming
 
 
 @pytest.mark.parametrize("step", [2, 7, 11])
-def test_after_a_power_cut_resuming_from_the_last_epoch_makes_up_for_it(
+def test_after_a_power_cut_a_run_is_resumed_from_its_last_epoch(
     step: int, train: Train, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
@@ -122,10 +122,10 @@ def test_metrics_of_an_interrupted_run_equal_those_of_a_whole_one(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process alone")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_signal_from_outside_in_the_middle_of_training_loses_nothing(
+def test_a_signal_in_the_middle_of_training_loses_nothing(
     number: signal.Signals, start: Start, train: Train, digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base, "SAMPLES", 64)  # what the other process shows
+    monkeypatch.setattr(base, "SAMPLES", 64)  # as in the other process
     folder, endless = tmp_path / "run", ("--epochs", 100_000, "--sample-every", 5)
     process = start("gans.mnist_gan", "--data", digits, "--batch-size", 16, *endless, "--out", folder)
     deadline = time.monotonic() + 60
@@ -165,7 +165,7 @@ def test_a_second_ctrl_c_stops_at_once_and_keeps_the_last_checkpoint(
     assert train("--resume", "--out", folder).code == 0, "the lock is free again"
 
 
-def test_ctrl_c_before_the_first_step_ends_without_a_traceback_and_without_a_false_promise(
+def test_ctrl_c_before_the_first_step_prints_no_traceback_and_claims_no_checkpoint(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = loop.progress_bar

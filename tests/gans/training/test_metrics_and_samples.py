@@ -1,4 +1,4 @@
-"""The rows of metrics.csv survive cuts, damage and resuming in order, and the GIF is made of the samples in theirs."""
+"""metrics.csv keeps its rows in order through crashes and resuming; the GIF shows the samples in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.gans.training.conftest import METRICS, SETTINGS, sentence
 # --- metrics
 
 
-def test_metrics_come_back_in_order(started: RunFolder) -> None:
+def test_metrics_are_read_in_order(started: RunFolder) -> None:
     for step in (10, 20, 25):
         started.metrics.append(step, {"d_loss": step / 4, "g_loss": 0.1})
     steps, curves = started.metrics.read()
@@ -23,7 +23,7 @@ def test_metrics_come_back_in_order(started: RunFolder) -> None:
     assert started.metrics.path.read_bytes().splitlines()[0] == b"step,d_loss,g_loss"
 
 
-def test_cutting_forgets_the_rows_beyond_a_step_and_later_rows_follow_on(started: RunFolder) -> None:
+def test_cut_deletes_the_rows_after_a_step_and_later_rows_are_appended(started: RunFolder) -> None:
     for step in (10, 20, 30):
         started.metrics.append(step, METRICS)
     whole = started.metrics.path.read_bytes()
@@ -33,7 +33,7 @@ def test_cutting_forgets_the_rows_beyond_a_step_and_later_rows_follow_on(started
     assert started.metrics.path.read_bytes() == whole
 
 
-def test_cutting_forgets_a_row_of_fewer_steps_that_an_interrupted_run_has_left(started: RunFolder) -> None:
+def test_cut_deletes_the_partial_row_of_an_interrupted_run(started: RunFolder) -> None:
     for step in (10, 20, 25):
         started.metrics.append(step, METRICS)
     started.metrics.cut(25)
@@ -50,7 +50,7 @@ def test_without_rows_there_are_no_curves(started: RunFolder) -> None:
     assert not started.gif.exists()
 
 
-def test_when_cutting_leaves_the_header_alone_there_are_no_curves(started: RunFolder) -> None:
+def test_with_only_a_header_there_are_no_curves(started: RunFolder) -> None:
     started.metrics.append(10, METRICS)
     started.metrics.cut(5)
     assert started.metrics.path.read_bytes().splitlines() == [b"step,d_loss,g_loss"]
@@ -60,7 +60,7 @@ def test_when_cutting_leaves_the_header_alone_there_are_no_curves(started: RunFo
     assert not started.losses.exists()
 
 
-def test_a_last_line_cut_anywhere_is_left_out_and_does_not_spoil_the_next(started: RunFolder) -> None:
+def test_a_truncated_last_line_is_ignored_and_does_not_damage_the_next(started: RunFolder) -> None:
     started.metrics.append(10, {"d_loss": 1.25, "g_loss": 0.375})
     good = len(started.metrics.path.read_bytes())
     started.metrics.append(20, {"d_loss": 2.5, "g_loss": 0.625})
@@ -76,7 +76,7 @@ def test_a_last_line_cut_anywhere_is_left_out_and_does_not_spoil_the_next(starte
         assert (steps.tolist(), curves["g_loss"].tolist()) == ([10, 30], [0.375, 1.0]), whole[good:length]
 
 
-def test_a_header_cut_anywhere_is_made_anew(started: RunFolder) -> None:
+def test_a_truncated_header_is_rewritten(started: RunFolder) -> None:
     started.metrics.append(10, METRICS)
     header = started.metrics.path.read_bytes().splitlines()[0]
     for length in range(len(header) + 1):
@@ -90,7 +90,7 @@ def test_a_header_cut_anywhere_is_made_anew(started: RunFolder) -> None:
 @pytest.mark.parametrize(
     "content", [b"\xff\xfe\x80\n", b"\0" * 64, b"step,d_loss,g_loss\n10,a,b\n", b"step,d_loss,g_loss\nx,1,2\n"]
 )
-def test_metrics_of_rubbish_give_one_sentence_and_are_kept(started: RunFolder, content: bytes) -> None:
+def test_invalid_metrics_give_one_sentence_and_are_kept(started: RunFolder, content: bytes) -> None:
     started.metrics.path.write_bytes(content)
     for use in (started.metrics.read, lambda: started.metrics.cut(5)):
         try:
@@ -104,7 +104,7 @@ def test_metrics_of_rubbish_give_one_sentence_and_are_kept(started: RunFolder, c
 # --- samples and the GIF of them
 
 
-def test_a_damaged_sample_is_left_out_of_the_gif_and_stops_nothing(started: RunFolder) -> None:
+def test_a_damaged_sample_is_skipped_in_the_gif(started: RunFolder) -> None:
     for epoch in range(3):
         started.save_samples(epoch, np.full((8, 8, 3), 40 * epoch, np.uint8))
     (started.samples / "epoch-0001.png").write_bytes(b"rubbish")
@@ -126,14 +126,14 @@ def test_samples_of_more_than_9999_epochs_stay_in_order(started: RunFolder) -> N
 
 
 @pytest.mark.parametrize("count", [0, 1, 59, 60, 61, 200])
-def test_a_gif_has_no_more_frames_than_it_should_and_the_first_and_the_last_one(count: int) -> None:
+def test_a_gif_has_at_most_so_many_frames_including_the_first_and_the_last(count: int) -> None:
     chosen = run_folder.evenly(range(count), 60)
     assert chosen == sorted(set(chosen))
     assert len(chosen) == min(count, 60)
     assert not count or (chosen[0], chosen[-1]) == (0, count - 1)
 
 
-def test_large_sheets_are_made_smaller_for_the_gif(folder: RunFolder) -> None:
+def test_large_grids_are_reduced_for_the_gif(folder: RunFolder) -> None:
     folder.start(SETTINGS)
     folder.save_samples(0, np.zeros((2066, 1550, 3), np.uint8))
     folder.save_overview({})

@@ -1,4 +1,4 @@
-"""NaN and infinity end a run with a sentence that names the op or the array and the step, and never reach a checkpoint."""
+"""A NaN or an infinity ends a run with a sentence that names the op or array and the step, and is never saved."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def finite(path: Path) -> bool:
 
 
 @pytest.mark.parametrize("rate", ["1e12", "1e20", "1e39", "1e300"])
-def test_a_rate_far_too_large_ends_the_run_with_the_op_and_the_step(rate: str, train: Train, tmp_path: Path) -> None:
+def test_a_learning_rate_far_too_large_ends_the_run_with_the_op_and_the_step(rate: str, train: Train, tmp_path: Path) -> None:
     complaint = train("--lr", rate, "--epochs", 10, "--out", tmp_path / "run").complaint
     assert " step 1: Linear(" in complaint
     assert "NaN" in complaint or "infinite" in complaint
@@ -34,14 +34,14 @@ def test_nan_in_the_data_ends_the_run_with_the_op_and_the_step_and_keeps_the_che
 ) -> None:
     folder, plain = tmp_path / "run", Batches.__getitem__
 
-    def spoiled(self: Batches, step: int) -> tuple[mg.Tensor]:
+    def with_nan(self: Batches, step: int) -> tuple[mg.Tensor]:
         (batch,) = plain(self, step)
         if step == 5:
             batch.data[3, 0, 14, 14] = np.nan
         return (batch,)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Batches, "__getitem__", spoiled)
+        patch.setattr(Batches, "__getitem__", with_nan)
         complaint = train("--epochs", 3, "--out", folder).complaint
     assert " step 6: Concatenate(" in complaint
     assert "1 NaN" in complaint
@@ -62,7 +62,7 @@ def test_a_gradient_that_is_not_finite_is_reported_by_its_parameters_name(
     def poisoned(output: mg.Tensor, inputs: Any, *rest: Any) -> Any:
         grads = plain(output, inputs, *rest)
         steps.append(output)
-        if len(steps) > 8:  # two calls a step: from step 5 on
+        if len(steps) > 8:  # two calls per step: from step 5 on
             names = list(wanted)
             if len(inputs) == len(names) and [p.shape for p in inputs] == [wanted[n].shape for n in names]:
                 grads[names.index(name)].data.flat[0] = value
@@ -92,19 +92,19 @@ def test_a_loss_that_is_not_finite_is_reported_with_its_own_step(
 
 
 @pytest.mark.parametrize("bad", ["generator.2.weight", "discriminator.3.bias", "g_optimizer.second.1"])
-def test_weights_that_are_not_finite_never_replace_a_good_checkpoint_or_its_pictures(
+def test_weights_that_are_not_finite_never_replace_a_good_checkpoint_or_its_samples(
     bad: str, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, plain, calls = tmp_path / "run", Loop.guarded_step, []
 
-    def spoiling(self: Loop) -> Any:
+    def with_infinity(self: Loop) -> Any:
         metrics = plain(self)
         calls.append(self.step)
         if len(calls) == 8:  # the last of an epoch: saved right after
             self.trainer.state_dict()[bad].flat[0] = np.inf
         return metrics
 
-    monkeypatch.setattr(Loop, "guarded_step", spoiling)
+    monkeypatch.setattr(Loop, "guarded_step", with_infinity)
     complaint = train("--epochs", 3, "--out", folder).complaint
     assert " step 8: " in complaint
     assert bad in complaint or "optimizer" in bad
@@ -113,7 +113,9 @@ def test_weights_that_are_not_finite_never_replace_a_good_checkpoint_or_its_pict
     assert finite(folder / "generator.safetensors")
 
 
-def test_a_rate_too_large_leaves_no_checkpoint_with_nan_where_an_epoch_is_one_step(train: Train, tmp_path: Path) -> None:
+def test_a_learning_rate_too_large_leaves_no_checkpoint_with_nan_even_if_an_epoch_is_one_step(
+    train: Train, tmp_path: Path
+) -> None:
     complaint = train("--batch-size", 64, "--lr", "1e10", "--epochs", 5, "--out", tmp_path / "run").complaint
     assert "step " in complaint
     for path in (tmp_path / "run").glob("*.safetensors"):

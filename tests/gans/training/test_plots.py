@@ -22,16 +22,16 @@ def test_the_running_mean_of_a_constant_is_the_constant() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_each_curve_gets_a_panel_with_its_caption(tmp_path: Path, count: int) -> None:
+def test_each_metric_gets_a_panel_with_its_caption(tmp_path: Path, count: int) -> None:
     steps = np.arange(10, 110, 10.0)
     curves = {f"curve {i}": np.sin(steps + i) for i in range(count)}
     plot_curves(tmp_path / "bare.png", steps, curves, {})
-    plot_curves(tmp_path / "told.png", steps, curves, dict.fromkeys(curves, "a sentence of some length " * 8))
-    bare, told = read_png(tmp_path / "bare.png"), read_png(tmp_path / "told.png")
-    assert told.shape[0] >= 300 * -(-count // 2)
-    dark = [(picture < 128).all(2).sum() for picture in (bare, told)]
+    plot_curves(tmp_path / "captioned.png", steps, curves, dict.fromkeys(curves, "a sentence of some length " * 8))
+    bare, captioned = read_png(tmp_path / "bare.png"), read_png(tmp_path / "captioned.png")
+    assert captioned.shape[0] >= 300 * -(-count // 2)
+    dark = [(image < 128).all(2).sum() for image in (bare, captioned)]
     assert dark[1] > dark[0] + 500 * count, "the captions are there"
-    blue = (told[..., 2] > told[..., 0] + 60).sum()
+    blue = (captioned[..., 2] > captioned[..., 0] + 60).sum()
     assert blue > 200 * count, "the curves are there"
 
 

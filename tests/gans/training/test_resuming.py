@@ -1,4 +1,4 @@
-"""What `--resume` takes and what it refuses: changed settings, other data, damaged files; nothing is lost."""
+"""What `--resume` accepts and refuses: changed settings, other data, damaged files. Nothing is ever lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("plots_stubbed")
 @pytest.mark.parametrize(
     ("flag", "value", "was"), [("--lr", "1e-3", "0.0003"), ("--batch-size", "8", "16"), ("--seed", "1", "0")]
 )
-def test_what_would_make_another_run_cannot_change_when_resuming(
+def test_settings_that_define_the_run_cannot_change_when_resuming(
     flag: str, value: str, was: str, train: Train, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
@@ -31,7 +31,7 @@ def test_what_would_make_another_run_cannot_change_when_resuming(
     assert flag in complaint
     assert was in complaint
     assert files(folder) == before
-    assert train("--resume", "--steps", 4, flag, was, "--out", folder).code == 0, "the same value is no change"
+    assert train("--resume", "--steps", 4, flag, was, "--out", folder).code == 0, "the same value is not a change"
 
 
 def test_resuming_without_a_run_says_so_and_makes_nothing(train: Train, tmp_path: Path) -> None:
@@ -40,7 +40,9 @@ def test_resuming_without_a_run_says_so_and_makes_nothing(train: Train, tmp_path
 
 
 @pytest.mark.parametrize("how", [["--steps", "2"], ["--epochs", "1"]], ids=["steps", "epochs"])
-def test_resuming_a_finished_run_says_so_and_names_the_flag_that_goes_on(how: list[str], train: Train, tmp_path: Path) -> None:
+def test_resuming_a_finished_run_says_so_and_names_the_flag_that_continues_it(
+    how: list[str], train: Train, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     train(*how, "--out", folder)
     before = files(folder)
@@ -48,7 +50,7 @@ def test_resuming_a_finished_run_says_so_and_names_the_flag_that_goes_on(how: li
     assert ended.code == 0
     assert "is finished" in ended.out
     assert files(folder) == before
-    assert how[0] in ended.out, "more --epochs do not go on from an end that --steps has set"
+    assert how[0] in ended.out, "more --epochs do not continue a run that --steps ended"
 
 
 def test_resuming_and_overwriting_at_once_is_refused_with_both_flags_named(train: Train, tmp_path: Path) -> None:
@@ -64,7 +66,7 @@ def test_resuming_and_overwriting_at_once_is_refused_with_both_flags_named(train
 
 
 def test_resuming_on_other_data_is_refused(train: Train, digits: Path, tmp_path: Path) -> None:
-    """Such as when the digits were synthetic for want of a network that is there the next day."""
+    """For example, synthetic digits were used without a network connection, and the next day MNIST is downloaded."""
     folder, other = tmp_path / "run", tmp_path / "other"
     train("--steps", 2, "--out", folder)
     before = files(folder)
@@ -81,10 +83,10 @@ def test_resuming_follows_the_same_data_to_another_folder(train: Train, digits: 
     (tmp_path / "moved" / f"{TRAIN_IMAGES}.gz").write_bytes(gzip.compress((digits / TRAIN_IMAGES).read_bytes()))
     assert train("--resume", "--data", tmp_path / "moved", "--steps", 12, "--out", folder).code == 0
     assert state(folder) == state(whole)
-    told = json.loads((folder / "config.json").read_text())
-    assert told["data"]["source"] == str(tmp_path / "moved" / f"{TRAIN_IMAGES}.gz")
-    assert told["config"]["data"] == str(tmp_path / "moved")
-    assert told["config"]["steps"] == 12
+    saved = json.loads((folder / "config.json").read_text())
+    assert saved["data"]["source"] == str(tmp_path / "moved" / f"{TRAIN_IMAGES}.gz")
+    assert saved["config"]["data"] == str(tmp_path / "moved")
+    assert saved["config"]["steps"] == 12
 
 
 def damaged(good: bytes) -> dict[str, bytes]:
@@ -146,9 +148,9 @@ def test_a_checkpoint_that_does_not_fit_gives_one_sentence(change: Any, train: T
 def test_wrong_values_in_config_json_give_one_sentence(change: dict[str, Any], train: Train, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     train("--steps", 2, "--out", folder)
-    told = json.loads((folder / "config.json").read_text())
-    told["config"].update(change)
-    (folder / "config.json").write_text(json.dumps(told))
+    saved = json.loads((folder / "config.json").read_text())
+    saved["config"].update(change)
+    (folder / "config.json").write_text(json.dumps(saved))
     before = files(folder)
     given = [] if "steps" in change else ["--steps", 3]
     assert train("--resume", *given, "--out", folder).complaint
@@ -158,6 +160,6 @@ def test_wrong_values_in_config_json_give_one_sentence(change: dict[str, Any], t
 def test_a_run_of_another_trainer_is_not_resumed(train: Train, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     train("--steps", 2, "--out", folder)
-    told = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**told, "trainer": "dcgan"}))
+    saved = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**saved, "trainer": "dcgan"}))
     assert "dcgan" in train("--resume", "--steps", 4, "--out", folder).complaint

@@ -1,4 +1,4 @@
-"""A run takes a folder only when that is empty or to be overwritten, touches no files but its own, and never shares it."""
+"""A run only uses a folder that is empty or may be overwritten, only touches its own files, and locks the folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from minigrad import FileError
 from tests.gans.conftest import files
 from tests.gans.training.conftest import METRICS, SETTINGS, failing, sentence
 
-# --- whose folder it is
+# --- free and taken folders
 
 
 def test_nothing_is_touched_before_the_start(folder: RunFolder) -> None:
@@ -53,7 +53,7 @@ def test_a_folder_with_a_run_is_refused_unless_overwriting_is_asked_for(started:
 def test_a_folder_with_something_else_is_refused_even_for_overwriting(folder: RunFolder, overwrite: bool) -> None:
     folder.path.mkdir(parents=True)
     (folder.path / "thesis.txt").write_text("two years")
-    with pytest.raises(ConfigError, match=r"neither empty nor a run's folder.*--out"):
+    with pytest.raises(ConfigError, match=r"contains other files than a run's.*--out"):
         folder.check_free(overwrite)
 
 
@@ -89,7 +89,7 @@ def test_after_a_start_that_failed_on_a_full_disk_the_folder_is_free_again(
 
 
 @pytest.mark.parametrize("name", ["config.json", "checkpoint.safetensors", "generator.safetensors", "samples/epoch-0001.png"])
-def test_files_have_the_rights_that_the_users_umask_gives(started: RunFolder, name: str) -> None:
+def test_files_have_the_permissions_of_the_users_umask(started: RunFolder, name: str) -> None:
     started.save_checkpoint({}, 1, {})
     started.save_samples(1, np.zeros((4, 4, 3), np.uint8))
     (started.path / "plain").touch()
@@ -173,31 +173,33 @@ def held_by_another_process(folder: RunFolder) -> Iterator[subprocess.Popen[str]
             process.stdin.close()
 
 
-def test_a_lock_held_by_another_process_is_respected_until_that_process_is_gone(started: RunFolder) -> None:
+def test_a_lock_of_another_process_is_respected_until_that_process_ends(started: RunFolder) -> None:
     with held_by_another_process(started) as other:
         with pytest.raises(ConfigError, match="another process") as caught, started.locked():
             pass
         assert str(started.path) in sentence(caught.value)
-        other.kill()  # it cannot tidy up
+        other.kill()  # it cannot clean up
         other.wait()
         with started.locked():
             pass
 
 
-def test_the_lock_leaves_no_trace_that_makes_the_folder_look_taken(folder: RunFolder) -> None:
+def test_a_folder_is_free_after_its_lock_is_released(folder: RunFolder) -> None:
     with folder.locked():
         pass
     folder.check_free(overwrite=False)
 
 
-def test_a_lock_file_left_by_a_killed_process_does_not_make_the_folder_look_taken(folder: RunFolder) -> None:
+def test_a_folder_with_the_lock_file_of_a_killed_process_is_free(folder: RunFolder) -> None:
     folder.path.mkdir(parents=True)
     folder.lock.touch()
     folder.check_free(overwrite=False)
 
 
-def test_two_can_never_hold_the_lock_when_a_third_one_lets_go(started: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One process has opened the lock file, then its holder lets go, and a third comes: only one may have it."""
+def test_two_processes_never_hold_the_lock_when_a_third_one_releases_it(
+    started: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process opens the lock file, then its holder releases it, and a third process comes: only one may get it."""
     first = started.locked()
     first.__enter__()
     take = run_folder._try_lock

@@ -1,4 +1,4 @@
-"""A full disk or a crash leaves whole files behind, and a damaged checkpoint or config is refused in one sentence."""
+"""After a full disk or a crash all files are complete, and a damaged checkpoint or config is refused in one sentence."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def full_disk(patch: pytest.MonkeyPatch, stage: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("stage", ["create", "sync", "rename"])
 @pytest.mark.parametrize("writer", ["checkpoint", "samples", "overview", "cut"])
-def test_a_full_disk_leaves_what_was_there_and_nothing_half_written(
+def test_a_full_disk_keeps_the_old_files_and_leaves_no_partial_ones(
     started: RunFolder, writer: str, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_folder, "plot_curves", lambda path, *_: None)
@@ -65,7 +65,7 @@ def test_a_full_disk_leaves_what_was_there_and_nothing_half_written(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux' device that is always full")
-def test_a_full_disk_under_the_metrics_is_told_in_one_sentence(started: RunFolder) -> None:
+def test_a_full_disk_while_writing_metrics_is_reported_in_one_sentence(started: RunFolder) -> None:
     started.metrics.path.symlink_to("/dev/full")
     with pytest.raises(FileError, match=r"metrics\.csv.*No space left") as caught:
         started.metrics.append(10, METRICS)
@@ -104,7 +104,7 @@ def small_checkpoint(folder: RunFolder) -> bytes:
     return folder.checkpoint.read_bytes()
 
 
-def test_a_checkpoint_comes_back_as_it_was(started: RunFolder) -> None:
+def test_a_checkpoint_round_trip_changes_nothing(started: RunFolder) -> None:
     small_checkpoint(started)
     arrays, step = started.load_checkpoint()
     assert step == 12
@@ -158,7 +158,7 @@ def test_a_checkpoint_with_any_byte_of_its_header_destroyed_is_refused_or_still_
     ],
     ids=["empty", "zeros", "a zip file", "text", "noise", "absurd length", "a web page"],
 )
-def test_a_checkpoint_of_rubbish_is_refused_in_one_sentence(started: RunFolder, content: bytes) -> None:
+def test_an_invalid_checkpoint_is_refused_in_one_sentence(started: RunFolder, content: bytes) -> None:
     started.checkpoint.write_bytes(content)
     with pytest.raises(FileError) as caught:
         started.load_checkpoint()

@@ -1,4 +1,4 @@
-"""What a run writes, and where: `python -m gans.mnist_gan` on 72 pictures, of which an epoch has 4 steps."""
+"""The files that a run writes: `python -m gans.mnist_gan` on 72 images, with 4 steps per epoch."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ import pytest
 
 import minigrad as mg
 from gans.mnist_gan import MnistGAN
-from gans.training import trainer as base
+from gans.training import latent as base
+from gans.training.latent import LatentTrainer
 from gans.training.loop import Loop
-from gans.training.trainer import LatentTrainer
 from tests.gans.conftest import TRAIN_IMAGES, Start, Train, checkpoint_step, files, state
 
 pytestmark = pytest.mark.usefixtures("plots_stubbed")
 
 
-def test_a_run_writes_every_file_that_is_promised(start: Start, digits: Path, tmp_path: Path) -> None:
+def test_a_run_writes_all_its_files(start: Start, digits: Path, tmp_path: Path) -> None:
     process = start("gans.mnist_gan", "--data", digits, "--batch-size", 16, "--epochs", 3)
     out, err = process.communicate()
     assert process.returncode == 0, err
@@ -38,18 +38,18 @@ def test_a_run_writes_every_file_that_is_promised(start: Start, digits: Path, tm
     assert all(word in err for word in ("d_loss", "D(G(z))", "images/s")), "the progress bar shows losses and speed"
 
 
-def test_config_json_tells_how_to_repeat_the_run(whole: Path, digits: Path) -> None:
-    told = json.loads((whole / "config.json").read_text())
-    assert told["trainer"] == "mnist_gan"
-    assert told["config"] == {
+def test_config_json_contains_everything_to_repeat_the_run(whole: Path, digits: Path) -> None:
+    saved = json.loads((whole / "config.json").read_text())
+    assert saved["trainer"] == "mnist_gan"
+    assert saved["config"] == {
         "backend": "numpy", "no_capture": False, "tf32": False, "data": str(digits), "epochs": 3, "steps": None,
         "batch_size": 16, "lr": 3e-4, "seed": 0, "sample_every": 1,
     }  # fmt: skip
     content = (digits / TRAIN_IMAGES).read_bytes()[16:]  # after the header
-    assert told["data"] == {
+    assert saved["data"] == {
         "source": str(digits / TRAIN_IMAGES), "images": 72, "hash": hashlib.blake2b(content, digest_size=8).hexdigest(),
     }  # fmt: skip
-    assert told["minigrad"] == mg.__version__
+    assert saved["minigrad"] == mg.__version__
 
 
 def test_the_generator_file_holds_the_generators_weights_under_pytorchs_names(whole: Path) -> None:
@@ -98,7 +98,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(train: Train
     assert other["metrics.csv"] != files(whole)["metrics.csv"]
 
 
-def test_training_changes_both_networks_and_the_pictures(whole: Path, train: Train, tmp_path: Path) -> None:
+def test_training_changes_both_networks_and_the_samples(whole: Path, train: Train, tmp_path: Path) -> None:
     train("--steps", 1, "--out", tmp_path / "one")
     first, last = mg.load(tmp_path / "one" / "checkpoint.safetensors"), mg.load(whole / "checkpoint.safetensors")
     assert [name for name in first if np.array_equal(first[name], last[name])] == []
@@ -130,7 +130,7 @@ def test_samples_come_from_the_same_noise_each_time_and_only_the_seed_changes_it
     assert not set(map(bytes, shown[-1])) & set(map(bytes, shown[0]))
 
 
-def test_sampling_does_not_disturb_training(train: Train, whole: Path, tmp_path: Path) -> None:
+def test_sampling_does_not_affect_training(train: Train, whole: Path, tmp_path: Path) -> None:
     train("--epochs", 3, "--sample-every", 3, "--out", tmp_path / "seldom")
     seldom = {name: a for name, a in state(tmp_path / "seldom").items() if not name.endswith(".gif")}
     assert {name for name in state(whole) if name not in seldom} == {
@@ -154,7 +154,7 @@ def test_a_run_is_not_overwritten_without_being_asked(train: Train, tmp_path: Pa
     assert checkpoint_step(folder) == 1
 
 
-def test_a_run_that_another_process_makes_while_the_data_loads_is_not_overwritten(
+def test_a_run_that_another_process_starts_while_the_data_load_is_not_overwritten(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, plain = tmp_path / "run", MnistGAN.load_images
@@ -162,7 +162,7 @@ def test_a_run_that_another_process_makes_while_the_data_loads_is_not_overwritte
 
     def slow(self: MnistGAN) -> Any:
         monkeypatch.setattr(MnistGAN, "load_images", plain)
-        assert train("--steps", 5, "--out", folder).code == 0  # the other one, faster
+        assert train("--steps", 5, "--out", folder).code == 0  # the other process, which was faster
         before.update(files(folder))
         return plain(self)
 
@@ -175,7 +175,7 @@ def test_a_run_that_another_process_makes_while_the_data_loads_is_not_overwritte
 
 
 @pytest.mark.parametrize("where", ["a file", "below a file", "a name too long"])
-def test_a_folder_that_cannot_be_is_refused_in_one_sentence(where: str, train: Train, tmp_path: Path) -> None:
+def test_an_impossible_folder_is_refused_in_one_sentence(where: str, train: Train, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("kept")
     out = {"a file": file, "below a file": file / "run", "a name too long": tmp_path / ("x" * 300)}[where]
@@ -186,7 +186,7 @@ def test_a_folder_that_cannot_be_is_refused_in_one_sentence(where: str, train: T
 @pytest.mark.parametrize(
     ("write", "number"), [(5, errno.EIO), (5, errno.EACCES), *((write, errno.ENOSPC) for write in range(1, 13))]
 )
-def test_a_disk_that_fails_at_any_write_leaves_a_run_that_goes_on(
+def test_a_disk_that_fails_at_any_write_leaves_a_run_that_can_be_resumed(
     write: int, number: int, train: Train, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The writes: config, the first grid, then grid, checkpoint and weights of each of the 3 epochs, then the GIF."""
@@ -212,7 +212,7 @@ def test_a_disk_that_fails_at_any_write_leaves_a_run_that_goes_on(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
-def test_a_checkpoint_that_the_system_refuses_to_hold_keeps_the_one_before(train: Train, tmp_path: Path) -> None:
+def test_a_checkpoint_that_cannot_be_written_keeps_the_one_before(train: Train, tmp_path: Path) -> None:
     import resource
 
     folder = tmp_path / "run"

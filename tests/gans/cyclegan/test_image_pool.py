@@ -1,4 +1,4 @@
-"""The pool of past translations: it fills, then exchanges half of what comes, and goes on where it was saved."""
+"""The pool of earlier images: it fills up, then exchanges half of its input, and resumes from a saved state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from gans.image_pool import ImagePool
+from gans.cyclegan.image_pool import ImagePool
 from minigrad import random
 from minigrad.arrays.layout import channels_last
 
@@ -23,7 +23,7 @@ def pool(size: int, seed: tuple[int, ...] = (0, 0), dtype: Any = np.float32) -> 
 
 
 def images(*values: float) -> mg.Tensor:
-    """One image for each value, full of it."""
+    """One constant image for each value."""
     return mg.Tensor(channels_last(np.stack([np.full(SHAPE, v, np.float32) for v in values])))
 
 
@@ -34,17 +34,17 @@ def values(batch: mg.Tensor | np.ndarray) -> list[float]:
 
 
 def exchanged(kept: ImagePool, count: int, first: int = 1) -> list[float]:
-    """What comes back for images first, first + 1, ..., one at a time."""
+    """The images returned for images first, first + 1, ..., one at a time."""
     return [value for i in range(first, first + count) for value in values(kept.exchange(images(i)))]
 
 
-def test_it_fills_first_and_gives_every_image_back_meanwhile() -> None:
+def test_while_it_fills_it_returns_its_input() -> None:
     kept = pool(5)
     assert exchanged(kept, 5) == [1, 2, 3, 4, 5]
     assert values(kept.images) == [1, 2, 3, 4, 5]
 
 
-def test_when_full_it_gives_an_older_image_half_of_the_time_from_all_places_alike() -> None:
+def test_when_full_it_returns_an_older_image_half_of_the_time_from_all_slots_equally() -> None:
     kept, older, places = pool(5), 0, Counter[int]()
     exchanged(kept, 5)
     for i in range(6, 1206):
@@ -59,7 +59,7 @@ def test_when_full_it_gives_an_older_image_half_of_the_time_from_all_places_alik
 
 
 @given(st.integers(1, 6), st.lists(st.integers(1, 5), max_size=12), st.integers(0, 2**64 - 1))
-def test_no_image_is_lost_or_made_twice(size: int, batches: list[int], seed: int) -> None:
+def test_no_image_is_lost_or_duplicated(size: int, batches: list[int], seed: int) -> None:
     kept, came, went = pool(size, (seed, 1)), 0, list[float]()
     for n in batches:
         went += values(kept.exchange(images(*range(came + 1, came + n + 1))))
@@ -67,12 +67,12 @@ def test_no_image_is_lost_or_made_twice(size: int, batches: list[int], seed: int
     assert kept.seen == came
     inside = [value for value in values(kept.images) if value]
     assert len(inside) == min(size, came)
-    # Those of the filling are in the pool and given back as well, until they are exchanged.
+    # The first images are stored and also returned.
     assert Counter(inside) + Counter(went) == Counter(range(1, came + 1)) + Counter(range(1, min(size, came) + 1))
 
 
 @given(st.integers(0, 4), st.lists(st.integers(1, 4), max_size=8))
-def test_a_batch_is_exchanged_as_its_images_would_be_one_by_one(size: int, batches: list[int]) -> None:
+def test_a_batch_is_exchanged_like_its_images_one_by_one(size: int, batches: list[int]) -> None:
     whole, single, first = pool(size), pool(size), 1
     for n in batches:
         assert values(whole.exchange(images(*range(first, first + n)))) == exchanged(single, n, first)
@@ -80,7 +80,7 @@ def test_a_batch_is_exchanged_as_its_images_would_be_one_by_one(size: int, batch
     np.testing.assert_array_equal(whole.images, single.images)
 
 
-def test_of_size_0_it_gives_everything_back_and_has_nothing_to_choose() -> None:
+def test_with_size_0_it_returns_its_input() -> None:
     kept = pool(0)
     assert exchanged(kept, 30) == list(range(1, 31))
     saved = {name: np.asarray(a) for name, a in kept.state_dict().items()}
@@ -89,7 +89,7 @@ def test_of_size_0_it_gives_everything_back_and_has_nothing_to_choose() -> None:
 
 
 @pytest.mark.parametrize("stop", [0, 3, 4, 5, 20])
-def test_saved_and_loaded_it_goes_on_as_if_nothing_had_been(stop: int) -> None:
+def test_a_loaded_pool_continues_like_the_saved_one(stop: int) -> None:
     whole, first, second = pool(4), pool(4), pool(4)
     expected = exchanged(whole, 40)
     begin = exchanged(first, stop)
@@ -112,7 +112,7 @@ def test_choices_depend_on_the_seed_and_not_on_global_random_streams() -> None:
     assert random.default_generator.counter == own_before
 
 
-def test_what_is_given_back_is_nobodys_else() -> None:
+def test_returned_images_share_no_memory_with_the_pool_or_the_input() -> None:
     kept, newest = pool(1), images(1)
     back = kept.exchange(newest)
     back.data[...] = 7
@@ -140,7 +140,7 @@ def test_images_keep_their_type_and_their_layout_in_memory(dtype: type) -> None:
      {"images": np.zeros((4, 3, 4, 2)), "seen": np.array(3)}],
     ids=["nothing", "no count", "no images", "other size", "other shape"],
 )  # fmt: skip
-def test_another_pools_state_is_refused_and_changes_nothing(saved: dict[str, Any]) -> None:
+def test_the_state_of_another_pool_is_refused_and_changes_nothing(saved: dict[str, Any]) -> None:
     kept = pool(4)
     exchanged(kept, 6)
     before, seen = kept.images.copy(), kept.seen

@@ -1,4 +1,4 @@
-"""CycleGAN's settings: what follows from those that are given, and which do not go together."""
+"""CycleGAN's settings: how defaults depend on other settings, and which settings contradict each other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gans.cyclegan import CycleGAN
-from gans.cyclegan_config import Config, with_defaults
+from gans.cyclegan.config import Config, with_defaults
 from gans.training.config import ConfigError
 
 
@@ -26,10 +26,10 @@ from gans.training.config import ConfigError
     ],
     ids=str,
 )  # fmt: skip
-def test_what_is_not_given_follows_from_what_is(given: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_defaults_depend_on_the_given_settings(given: dict[str, Any], expected: dict[str, Any]) -> None:
     full = with_defaults(Config(**given))
     assert {name: getattr(full, name) for name in expected} == expected
-    assert with_defaults(full) == full, "a run that is resumed has the same settings"
+    assert with_defaults(full) == full, "a resumed run has the same settings"
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_what_is_not_given_follows_from_what_is(given: dict[str, Any], expected:
     ],
     ids=str,
 )
-def test_settings_that_do_not_go_together_are_refused_in_one_sentence(given: dict[str, Any], complaint: str) -> None:
+def test_contradicting_settings_are_refused_in_one_sentence(given: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint) as caught:
         CycleGAN(Config(backend="numpy", **given))
     assert "\n" not in str(caught.value)

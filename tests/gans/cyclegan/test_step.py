@@ -1,4 +1,4 @@
-"""CycleGAN's step and its falling rate, with tiny networks on pictures of 32 x 32."""
+"""CycleGAN's step and its learning rate schedule, with tiny networks on 32 x 32 images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 import minigrad as mg
 from gans.cyclegan import CycleGAN
-from gans.cyclegan_config import Config
+from gans.cyclegan.config import Config
 from minigrad import nn
 from minigrad.arrays.layout import channels_last
 
@@ -43,8 +43,8 @@ def weights(*networks: nn.Module) -> list[bytes]:
 # --- the step
 
 
-class Seen:
-    """What the networks of a trainer make of pictures, one batch at a time, as arrays."""
+class Outputs:
+    """The outputs of a trainer's networks for single batches, as arrays."""
 
     def __init__(self, trainer: CycleGAN) -> None:
         self.trainer = trainer
@@ -59,8 +59,8 @@ class Seen:
         return run
 
 
-def gan_loss(kind: str, judgement: np.ndarray, real: bool) -> float:
-    values = judgement.astype(np.float64)
+def gan_loss(kind: str, scores: np.ndarray, real: bool) -> float:
+    values = scores.astype(np.float64)
     if kind == "lsgan":
         return float(((values - real) ** 2).mean())
     if kind == "bce":
@@ -77,7 +77,7 @@ def distance(x: np.ndarray, y: np.ndarray) -> float:
 )
 def test_the_generators_descend_the_papers_loss(kind: str, norm: str, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make(gan_loss=kind, norm=norm, cycle=3.0, identity=0.7)
-    net, a, b = Seen(trainer), A.numpy(), B.numpy()
+    net, a, b = Outputs(trainer), A.numpy(), B.numpy()
     fake_a, fake_b = net.F(B), net.G(A)
     expected = {
         "g_loss_ab": gan_loss(kind, net.D_B(fake_b), True), "g_loss_ba": gan_loss(kind, net.D_A(fake_a), True),
@@ -97,7 +97,7 @@ def test_the_generators_descend_the_papers_loss(kind: str, norm: str, monkeypatc
 @pytest.mark.parametrize("kind", ["lsgan", "bce"])
 def test_the_discriminators_descend_half_of_their_two_losses(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make(gan_loss=kind)
-    net, fake_a, fake_b = Seen(trainer), noise(3), noise(4)
+    net, fake_a, fake_b = Outputs(trainer), noise(3), noise(4)
     expected = {
         "d_loss_a": 0.5 * (gan_loss(kind, net.D_A(A), True) + gan_loss(kind, net.D_A(fake_a), False)),
         "d_loss_b": 0.5 * (gan_loss(kind, net.D_B(B), True) + gan_loss(kind, net.D_B(fake_b), False)),
@@ -108,11 +108,11 @@ def test_the_discriminators_descend_half_of_their_two_losses(kind: str, monkeypa
     assert losses == pytest.approx([sum(expected.values())], rel=1e-4)
 
 
-def test_with_wgan_gp_each_picture_has_one_score_and_one_slope(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gans import cyclegan as module
+def test_with_wgan_gp_each_image_has_one_score_and_one_penalised_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gans.cyclegan import trainer as module
 
     trainer = make(gan_loss="wgan-gp")
-    net, fake_a, points = Seen(trainer), noise(3), []
+    net, fake_a, points = Outputs(trainer), noise(3), []
 
     def penalty(critic: nn.Module, between: mg.Tensor) -> mg.Tensor:
         points.append(between.numpy())
@@ -121,13 +121,13 @@ def test_with_wgan_gp_each_picture_has_one_score_and_one_slope(monkeypatch: pyte
     monkeypatch.setattr(module, "gradient_penalty", penalty)
     assert net.D_A(A).shape == (2, 1)
     expected = net.D_A(fake_a).mean() - net.D_A(A).mean() + 10 * 0.25
-    assert trainer.judge(trainer.d_a, A, fake_a).item() == pytest.approx(expected, rel=1e-5)
+    assert trainer.discriminator_loss(trainer.d_a, A, fake_a).item() == pytest.approx(expected, rel=1e-5)
     (between,) = points
     alphas = []
     for x, real, fake in zip(between, A.numpy(), fake_a.numpy(), strict=True):
         alphas.append(((x - fake) * (real - fake)).sum() / ((real - fake) ** 2).sum())
         np.testing.assert_allclose(x, alphas[-1] * real + (1 - alphas[-1]) * fake, atol=1e-5)
-    assert all(0 <= alpha <= 1 for alpha in alphas) and abs(alphas[0] - alphas[1]) > 1e-3, "one for each picture"
+    assert all(0 <= alpha <= 1 for alpha in alphas) and abs(alphas[0] - alphas[1]) > 1e-3, "one for each image"
 
 
 @pytest.mark.parametrize("kind", GAN_LOSSES)
@@ -147,9 +147,11 @@ def test_each_half_of_a_step_changes_its_own_networks_alone_and_all_of_them(kind
     assert all(p.grad is None for network in (*generators, *discriminators) for p in network.parameters())
 
 
-def test_the_discriminators_see_what_the_pools_give_and_the_pools_what_was_just_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pools_get_the_new_translations_and_the_discriminators_get_what_the_pools_return(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     trainer = make()
-    net = Seen(trainer)
+    net = Outputs(trainer)
     fake_a, fake_b = net.F(B), net.G(A)
     came: dict[str, np.ndarray] = {}
     old = {"pool_a": noise(5), "pool_b": noise(6)}
@@ -157,7 +159,9 @@ def test_the_discriminators_see_what_the_pools_give_and_the_pools_what_was_just_
         pool = getattr(trainer, name)
         monkeypatch.setattr(pool, "exchange", lambda images, name=name: came.update({name: images.numpy()}) or old[name])
     judged = []
-    monkeypatch.setattr(trainer, "judge", lambda D, real, fake: judged.append((D, real, fake)) or (D(fake) ** 2).mean())
+    monkeypatch.setattr(
+        trainer, "discriminator_loss", lambda D, real, fake: judged.append((D, real, fake)) or (D(fake) ** 2).mean()
+    )
     trainer.step(A, B)
     np.testing.assert_allclose(came["pool_a"], fake_a, atol=1e-5)
     np.testing.assert_allclose(came["pool_b"], fake_b, atol=1e-5)
@@ -168,9 +172,9 @@ def test_the_discriminators_see_what_the_pools_give_and_the_pools_what_was_just_
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
-@pytest.mark.parametrize(("identity", "pictures"), [(0.5, 6), (0.0, 4)])
-def test_without_identity_its_pass_is_left_out(
-    norm: str, identity: float, pictures: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("identity", "images"), [(0.5, 6), (0.0, 4)])
+def test_without_the_identity_loss_its_forward_pass_is_skipped(
+    norm: str, identity: float, images: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = make(identity=identity, norm=norm)
     seen = {"a_to_b": 0, "b_to_a": 0}
@@ -183,7 +187,7 @@ def test_without_identity_its_pass_is_left_out(
 
         monkeypatch.setattr(getattr(trainer, name), "forward", forward)
     metrics = numbers(trainer.step(A, B))
-    assert seen == {"a_to_b": pictures, "b_to_a": pictures}, "G(a), G(F(b)) and perhaps G(b), two pictures each"
+    assert seen == {"a_to_b": images, "b_to_a": images}, "G(a), G(F(b)) and perhaps G(b), two images each"
     assert {"identity_a", "identity_b"}.isdisjoint(metrics) == (identity == 0)
 
 
@@ -204,7 +208,7 @@ BRIGHT, DARK = mg.Tensor(A.data * 0.3 + 0.6), mg.Tensor(B.data * 0.3 - 0.6)
     ],
     ids=str,
 )
-def test_steps_stay_finite_and_the_cycles_close(settings: dict[str, Any]) -> None:
+def test_steps_stay_finite_and_the_cycle_losses_fall(settings: dict[str, Any]) -> None:
     trainer = make(lr=0.01, **settings)
     n = settings.get("batch_size", 2)
     rows = [numbers(trainer.step(BRIGHT[:n], DARK[:n])) for _ in range(12)]
@@ -217,11 +221,11 @@ def test_steps_stay_finite_and_the_cycles_close(settings: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("kind", GAN_LOSSES)
-def test_the_discriminators_learn_to_tell_their_kind_from_what_is_not(kind: str) -> None:
+def test_the_discriminators_learn_to_recognise_their_kind(kind: str) -> None:
     trainer = make(gan_loss=kind, lr=2e-3)
     for _ in range(15):
         trainer.train_discriminators(BRIGHT, DARK, DARK, BRIGHT)
-    net = Seen(trainer)
+    net = Outputs(trainer)
     assert net.D_A(BRIGHT).mean() > net.D_A(DARK).mean() + 0.05
     assert net.D_B(DARK).mean() > net.D_B(BRIGHT).mean() + 0.05
 
@@ -239,7 +243,7 @@ def test_batches_go_through_a_network_together_unless_that_would_mix_them(norm: 
     together = [y.numpy() for y in trainer.each(Spy(), A, B)]
     assert len(passes) == calls
     for y, x in zip(together, (A, B), strict=True):
-        np.testing.assert_allclose(y, Seen(trainer).G(x), atol=1e-5)
+        np.testing.assert_allclose(y, Outputs(trainer).G(x), atol=1e-5)
 
 
 def test_the_optimizers_are_the_papers() -> None:
@@ -259,7 +263,7 @@ def test_the_optimizers_are_the_papers() -> None:
 
 
 def rates(trainer: CycleGAN, steps: int) -> list[float]:
-    """The share of --lr at each step."""
+    """The learning rate of each step, divided by --lr."""
     shares = []
     for _ in range(steps):
         trainer.step(A, B)
@@ -286,7 +290,7 @@ def test_the_rate_is_constant_then_falls_to_0_in_equal_steps(epochs: int, decay:
     assert rates(trainer, 2 * epochs) == pytest.approx(expected)
 
 
-def test_the_rate_goes_on_where_a_saved_trainer_stopped() -> None:
+def test_a_loaded_trainer_continues_the_schedule() -> None:
     whole, first, second = (make(epochs=4) for _ in range(3))
     for trainer in (whole, first, second):
         trainer.steps_per_epoch = 2
@@ -298,7 +302,7 @@ def test_the_rate_goes_on_where_a_saved_trainer_stopped() -> None:
         np.testing.assert_array_equal(second.state_dict()[name], a, err_msg=name)
 
 
-def test_a_rate_of_0_moves_nothing() -> None:
+def test_a_rate_of_0_changes_no_weight() -> None:
     trainer = make(epochs=1, decay_epochs=1)
     trainer.steps_per_epoch = 1
     rates(trainer, 1)
@@ -307,5 +311,5 @@ def test_a_rate_of_0_moves_nothing() -> None:
     assert weights(*trainer.networks().values()) == before
 
 
-def test_without_data_the_rate_is_the_one_given() -> None:
+def test_without_data_the_rate_is_lr() -> None:
     assert rates(make(), 2) == [1, 1]

@@ -1,4 +1,4 @@
-"""`python -m gans.cyclegan` from the command line to the files, and the pictures it shows."""
+"""`python -m gans.cyclegan` from its flags to its files, and its sample grids."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gans.data.pairs import load_two_folders
 from gans.training.images import GAP, read_png
 from gans.training.loop import Loop
 from tests.gans.conftest import Ended, checkpoint_step, files, state
-from tests.gans.test_cyclegan import A, B, make
+from tests.gans.cyclegan.test_step import A, B, make
 from tests.gans.training.conftest import at_step, interrupt
 
 pytestmark = pytest.mark.usefixtures("plots_stubbed")
@@ -35,10 +35,10 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
-def test_pictures_are_translated_in_evaluation_mode_in_parts_and_nothing_changes(
+def test_images_are_translated_in_evaluation_mode_in_parts_without_changing_the_trainer(
     norm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gans import cyclegan as module
+    from gans.cyclegan import trainer as module
 
     trainer = make(norm=norm)
     trainer.step(A, B)
@@ -55,7 +55,7 @@ def test_pictures_are_translated_in_evaluation_mode_in_parts_and_nothing_changes
 
 
 def tiles(sheet: np.ndarray, across: int) -> np.ndarray:
-    """The pictures of a sheet, (rows, columns, 3, 32, 32); small ones are shown twice as large."""
+    """The images of a sample grid, (rows, columns, 3, 32, 32), which shows them at twice their size."""
     step = 32 + GAP
     sheet = sheet[::2, ::2]
     assert (sheet.shape[1] - GAP) // step == across
@@ -65,7 +65,7 @@ def tiles(sheet: np.ndarray, across: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("count_a", "count_b", "shown"), [(3, 5, 3), (20, 9, 8), (1, 4, 1)])
-def test_a_sheet_has_a_picture_its_translation_and_the_way_back_of_both_kinds_in_each_row(
+def test_a_row_of_the_grid_shows_an_image_its_translation_and_its_reconstruction_of_both_kinds(
     count_a: int, count_b: int, shown: int
 ) -> None:
     trainer = make()
@@ -74,11 +74,11 @@ def test_a_sheet_has_a_picture_its_translation_and_the_way_back_of_both_kinds_in
     sheet = tiles(trainer.sample_sheet(), across=6)
     assert len(sheet) == shown
     for held_out, column, there, back in ((trainer.test_a, 0, "AtoB", "BtoA"), (trainer.test_b, 3, "BtoA", "AtoB")):
-        picture, translated, returned = (sheet[:, column + i] for i in range(3))
-        numbers = [next(i for i, x in enumerate(held_out) if np.array_equal(x, tile)) for tile in picture]
+        image, translated, returned = (sheet[:, column + i] for i in range(3))
+        numbers = [next(i for i, x in enumerate(held_out) if np.array_equal(x, tile)) for tile in image]
         assert sorted(set(numbers)) == numbers
         assert shown == 1 or (numbers[0], numbers[-1]) == (0, len(held_out) - 1), "from the first to the last"
-        np.testing.assert_array_equal(translated, trainer.translate(picture, there))
+        np.testing.assert_array_equal(translated, trainer.translate(image, there))
         np.testing.assert_array_equal(returned, trainer.translate(translated, back))
 
 
@@ -125,12 +125,12 @@ def test_a_run_writes_sheets_a_gif_and_eight_curves(cyclegan: Command) -> None:
     }  # fmt: skip
     header, *rows = Path("run", "metrics.csv").read_text().splitlines()
     assert header == "step,d_loss_a,d_loss_b,g_loss_ab,g_loss_ba,cycle_a,cycle_b,identity_a,identity_b"
-    assert [row.split(",")[0] for row in rows] == ["10", "12"], "6 steps an epoch: 26 pictures B, four at a time"
+    assert [row.split(",")[0] for row in rows] == ["10", "12"], "6 steps per epoch: 26 images B, four at a time"
     with Image.open("run/training.gif") as gif:
         assert gif.n_frames == 3
-    told = json.loads(Path("run", "config.json").read_text())
-    assert told["samples"] == "held-out pictures, in rows: a, G(a), F(G(a)), b, F(b), G(F(b))"
-    assert (told["config"]["load_size"], told["config"]["generator"]) == (36, "unet")
+    saved = json.loads(Path("run", "config.json").read_text())
+    assert saved["samples"] == "held-out images, in rows: a, G(a), F(G(a)), b, F(b), G(F(b))"
+    assert (saved["config"]["load_size"], saved["config"]["generator"]) == (36, "unet")
 
 
 def test_a_runs_sheets_show_the_same_held_out_pictures_each_time(cyclegan: Command, two_kinds: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_runs_sheets_show_the_same_held_out_pictures_each_time(cyclegan: Comma
     ],
     ids=str,
 )
-def test_a_run_in_pieces_equals_a_whole_one_bit_for_bit(
+def test_a_run_in_pieces_is_bit_identical_to_a_whole_one(
     settings: tuple[object, ...], stops: list[int], cyclegan: Command, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     whole = tmp_path_factory.getbasetemp() / f"whole-{'-'.join(map(str, settings))}"
@@ -171,7 +171,9 @@ def test_a_run_in_pieces_equals_a_whole_one_bit_for_bit(
     assert Path("pieces", "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
 
 
-def test_a_checkpoint_holds_both_pools_and_the_schedule_goes_on(cyclegan: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_contains_both_pools_and_resuming_continues_the_schedule(
+    cyclegan: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rates, plain = [], CycleGAN.rate
     monkeypatch.setattr(CycleGAN, "rate", lambda self: rates.append(plain(self)) or rates[-1])
     cyclegan(*UNET, "--epochs", 2, "--steps", 8, "--out", "run")
@@ -184,7 +186,7 @@ def test_a_checkpoint_holds_both_pools_and_the_schedule_goes_on(cyclegan: Comman
     assert rates == pytest.approx([2e-4] * 7 + [2e-4 * k / 6 for k in (5, 4, 3, 2, 1)]), "by --epochs, not by --steps"
 
 
-def test_ctrl_c_finishes_the_step_and_the_command_it_prints_goes_on(cyclegan: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_finishes_the_step_and_the_printed_command_resumes(cyclegan: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Loop, "guarded_step", at_step(4, interrupt))
     ended = cyclegan(*UNET, "--epochs", 2, "--out", "run")
     assert ended.code == 130 and checkpoint_step(Path("run")) == 4
@@ -205,7 +207,7 @@ def test_a_checkpoint_with_another_pool_gives_one_sentence_and_nothing_is_lost(p
 
 
 @pytest.mark.parametrize("flag", ["--pool", "--identity", "--load-size", "--width"])
-def test_what_would_make_another_run_cannot_change_when_resuming(flag: str, cyclegan: Command) -> None:
+def test_settings_that_define_the_run_cannot_change_when_resuming(flag: str, cyclegan: Command) -> None:
     cyclegan(*UNET, "--steps", 1, "--out", "run")
     before = files(Path("run"))
     assert f"was started with {flag} " in cyclegan("--resume", "--steps", 2, flag, 40, "--out", "run").complaint
@@ -223,13 +225,13 @@ def few_landscapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINIGRAD_CACHE", str(tmp_path / "cache"))
 
 
-def test_the_report_is_only_for_landscapes_where_the_truth_is_known(cyclegan: Command, few_landscapes: None) -> None:
+def test_only_the_drawn_landscapes_get_a_report(cyclegan: Command, few_landscapes: None) -> None:
     assert cyclegan(*UNET, "--steps", 1, "--out", "folder").code == 0
     assert not Path("folder", "report.md").exists()
     ended = cyclegan(*UNET, "--steps", 1, "--out", "drawn", data=None)
     assert ended.code == 0, ended.err
     report = Path("drawn", "report.md").read_text()
-    assert "Translations of 3 held-out pictures" in report and report in ended.out
+    assert "Translations of 3 held-out" in report and report in ended.out
     assert "landscapes" in ended.out
 
 
@@ -246,7 +248,7 @@ def copy_without(two_kinds: Path, folder: Path, missing: str) -> Path:
 
 
 @pytest.mark.parametrize("missing", ["trainA", "trainB"])
-def test_a_folder_without_pictures_to_train_on_is_refused_in_one_sentence(
+def test_a_folder_without_training_images_is_refused_in_one_sentence(
     missing: str, cyclegan: Command, two_kinds: Path, tmp_path: Path
 ) -> None:
     data = copy_without(two_kinds, tmp_path / "data", missing)
@@ -257,7 +259,7 @@ def test_a_folder_without_pictures_to_train_on_is_refused_in_one_sentence(
 
 
 @pytest.mark.parametrize("missing", ["testA", "testB"])
-def test_without_test_pictures_some_are_held_out_of_training(
+def test_without_test_images_some_training_images_are_held_out(
     missing: str, cyclegan: Command, two_kinds: Path, tmp_path: Path
 ) -> None:
     ended = cyclegan(*UNET, "--steps", 1, "--out", "run", data=copy_without(two_kinds, tmp_path / "data", missing))
@@ -277,28 +279,28 @@ def test_without_test_pictures_some_are_held_out_of_training(
     ],
     ids=str,
 )
-def test_what_cannot_be_is_said_in_one_sentence_and_nothing_is_written(
+def test_contradicting_settings_are_refused_in_one_sentence_and_nothing_is_written(
     arguments: tuple[object, ...], complaint: str, cyclegan: Command
 ) -> None:
     assert complaint in cyclegan(*arguments, "--out", "run").complaint
     assert not list(Path.cwd().iterdir())
 
 
-def test_a_rate_far_too_large_ends_the_run_with_the_op_and_the_step(cyclegan: Command) -> None:
+def test_a_learning_rate_far_too_large_ends_the_run_with_the_op_and_the_step(cyclegan: Command) -> None:
     complaint = cyclegan(*UNET, "--lr", "1e30", "--out", "run").complaint
     assert "step 2: " in complaint and "A lower --lr" in complaint
     assert not Path("run", "checkpoint.safetensors").exists()
 
 
 @pytest.mark.parametrize("settings", [(), ("--identity", 0), ("--gan-loss", "wgan-gp"), ("--norm", "batch")], ids=str)
-def test_a_dry_run_makes_a_step_and_writes_nothing(settings: tuple[object, ...], cyclegan: Command) -> None:
+def test_a_dry_run_runs_one_step_and_writes_nothing(settings: tuple[object, ...], cyclegan: Command) -> None:
     ended = cyclegan(*UNET, *settings, "--dry-run")
     assert ended.code == 0, ended.err
     assert "one step: d_loss_a" in ended.out and ("identity_b" in ended.out) == ("--identity" not in settings)
     assert not list(Path.cwd().iterdir())
 
 
-def test_a_report_that_was_not_finished_is_made_by_resuming(
+def test_resuming_writes_a_report_that_was_interrupted(
     cyclegan: Command, few_landscapes: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(self: CycleGAN) -> str:
@@ -309,16 +311,16 @@ def test_a_report_that_was_not_finished_is_made_by_resuming(
         assert cyclegan(*UNET, "--steps", 1, "--out", "run", data=None).code == 130
     assert not Path("run", "report.md").exists()
     assert cyclegan("--resume", "--out", "run", data=None).code == 0
-    assert "held-out pictures" in Path("run", "report.md").read_text()
+    assert "held-out" in Path("run", "report.md").read_text()
 
 
-def test_the_report_of_an_end_that_is_none_any_more_goes(cyclegan: Command, few_landscapes: None) -> None:
+def test_resuming_a_finished_run_replaces_its_report(cyclegan: Command, few_landscapes: None) -> None:
     assert cyclegan(*UNET, "--steps", 1, "--out", "run", data=None).code == 0
     before = Path("run", "report.md").read_text()
     assert cyclegan("--resume", "--steps", 2, "--out", "run", data=None).code == 0
     assert Path("run", "report.md").read_text() != before
 
 
-def test_what_was_not_given_is_not_said_to_have_been(cyclegan: Command) -> None:
+def test_a_refusal_names_the_flag_that_was_not_given(cyclegan: Command) -> None:
     cyclegan(*UNET, "--steps", 1, "--out", "run")
     assert "was started without --no-mirror;" in cyclegan("--resume", "--no-mirror", "--out", "run").complaint

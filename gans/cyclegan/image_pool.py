@@ -1,7 +1,7 @@
-"""A pool of images generated before, so that a discriminator does not forget what the generator no longer does.
+"""A pool of earlier generated images, so that a discriminator does not forget the generator's past errors.
 
-Source: Shrivastava et al., "Learning from simulated and unsupervised images through adversarial training", CVPR 2017,
-section 2.3.
+Source: Shrivastava et al., "Learning from simulated and unsupervised images through adversarial
+training", CVPR 2017, section 2.3.
 """
 
 from __future__ import annotations
@@ -17,47 +17,48 @@ from minigrad.arrays.layout import by_pixel
 
 
 class ImagePool:
-    """Keeps generated images, and gives back, half of the time, an older one in place of the newest.
+    """Stores generated images and, half of the time, returns a stored one in exchange for a new one.
 
-    Which ones depends on the seed and on how many images have come before, alone.
+    The choices depend only on the seed and on the number of images seen so far.
 
     Parameters
     ----------
-    size : images that are kept; with 0 every image is given back at once
+    size : number of stored images; with 0, `exchange` returns its input
     image_shape : (channels, height, width)
     seed : of the choices
     """
 
     def __init__(self, size: int, image_shape: tuple[int, ...], seed: Sequence[int], backend_name: str, dtype: Any) -> None:
         channels, height, width = image_shape
-        self._pixels = backend.move(np.zeros((size + 1, height, width, channels), dtype), backend_name)  # the last: not kept
+        # One slot more than `size`: the last one takes the images that are not stored.
+        self._pixels = backend.move(np.zeros((size + 1, height, width, channels), dtype), backend_name)
         self.size = size
         self.seed = tuple(seed)
         self.seen = 0
 
     @property
     def images(self) -> Any:
-        """Those that are kept: (size, channels, height, width)."""
+        """The stored images, (size, channels, height, width)."""
         return self._pixels[: self.size].transpose(0, 3, 1, 2)
 
     def exchange(self, images: mg.Tensor) -> mg.Tensor:
-        """The images (n, channels, height, width), some of them replaced by older ones, whose places in the pool they take."""
+        """The images (n, channels, height, width), some of them exchanged for stored ones."""
         n, given = len(images), by_pixel(images.data).copy()
         if self.size:
             choices = backend.kernels(given).from_host(lambda: self._choose(n), 2 * n, np.int64)
-            for i in range(n):  # one after another: an image may get what the one before it left
+            for i in range(n):  # one by one: an image may be exchanged for an earlier one of the same batch
                 self._exchange(given[i : i + 1], choices[2 * i : 2 * i + 1], choices[2 * i + 1 : 2 * i + 2].astype(bool))
         return mg.Tensor(given.transpose(0, 3, 1, 2))
 
-    def _exchange(self, image: Any, place: Any, wanted: Any) -> None:
-        """Put the image at its place in the pool, and what was there in the image's, if it is wanted."""
+    def _exchange(self, image: Any, slot: Any, wanted: Any) -> None:
+        """Store the image in a slot of the pool. If `wanted`, overwrite the image with the slot's previous content."""
         pixels = hooks.persistent(self._pixels)
-        older = pixels[place]
-        pixels[place] = image
+        older = pixels[slot]
+        pixels[slot] = image
         image[...] = backend.array_module(image).where(wanted, older, image)
 
     def _choose(self, count: int) -> list[int]:
-        """For each of the next images the place that it takes, and whether (1 or 0) what was there is given back instead."""
+        """For each of the next images, its slot, and whether (1 or 0) the slot's previous image is returned instead."""
         choices: list[int] = []
         for number in range(self.seen, self.seen + count):
             rng = np.random.default_rng((*self.seed, number))
@@ -71,11 +72,11 @@ class ImagePool:
         return choices
 
     def state_dict(self) -> dict[str, Any]:
-        """The images, and how many have come."""
+        """The stored images, and the number of images seen."""
         return {"images": self.images, "seen": np.array(self.seen)}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave; ValueError if it is of another pool."""
+        """Load what `state_dict` returned. ValueError if it is from a pool of another size."""
         if saved.keys() != {"images", "seen"} or saved["images"].shape != self.images.shape:
             raise ValueError("the saved pool of images is of another size")
         self.images[...] = backend.move(saved["images"], backend.name_of(self.images))

@@ -1,0 +1,115 @@
+"""`LatentTrainer` and `GAN`: what algorithms that turn latent vectors into images have in common, except their step."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from gans.data.batches import Batches
+from gans.data.pictures import load_pictures
+from gans.training.average import follow
+from gans.training.config import RunConfig
+from gans.training.images import grid
+from gans.training.trainer import Shape, Trainer, as_pixels, in_evaluation
+from minigrad import nn, optim
+
+SAMPLES = 64  # images in a sample grid
+AT_ONCE = 256  # images per forward pass when generating
+FIXED_NOISE_COUNTER = 2**62  # start of the fixed noise in the seed's random stream; training never gets there
+
+
+class LatentTrainer(Trainer):
+    """Base class of algorithms with a generator of images from latent vectors.
+
+    A subclass defines `make_generator`, `make_optimizer` and `step`, and adds the networks that its
+    generator trains against. It may change the three settings below, before `super().__init__` if
+    they depend on the config.
+    """
+
+    latent_size: int = 100
+    image_shape: Shape = (1, 28, 28)  # (channels, height, width)
+    ema: float = 0.0  # decay of a running average of the generator's weights, which then makes the samples; 0: no average
+
+    def __init__(self, config: RunConfig, dtype: Any = np.float32) -> None:
+        super().__init__(config, dtype)
+        self.generator: nn.Module = self.make_generator().to(self.backend, dtype)
+        self.g_optimizer = self.make_optimizer(self.generator.parameters())
+        self.average: nn.Module | None = copy.deepcopy(self.generator) if self.ema else None
+
+    def make_generator(self) -> nn.Module:
+        """The network from latent vectors (n, latent_size) to images (n, *image_shape) in [-1, 1]."""
+        raise NotImplementedError
+
+    def make_optimizer(self, parameters: list[nn.Parameter]) -> optim.Optimizer:
+        """The optimizer of one network."""
+        raise NotImplementedError
+
+    @property
+    def images_per_step(self) -> int:
+        return self.config.batch_size
+
+    @property
+    def batch_shapes(self) -> tuple[Shape, ...]:
+        return ((self.images_per_step, *self.image_shape),)
+
+    @property
+    def samples_are(self) -> str:
+        sampler = "generator" if self.average is None else "running average of the generator"
+        return f"fixed noise, {sampler} in evaluation mode"
+
+    @property
+    def sampler(self) -> nn.Module:
+        """The network that makes the samples: the generator, or its running average if there is one."""
+        return self.generator if self.average is None else self.average
+
+    def update_average(self) -> None:
+        """Move the running average, if there is one, towards the generator's new weights. Called at the end of a step."""
+        if self.average is not None:
+            follow(self.average, self.generator, self.ema)
+
+    def load_images(self) -> tuple[np.ndarray, str]:
+        """The training images, uint8 (n, channels, height, width), and a description of their source."""
+        return load_pictures(self.config.data, self.image_shape[-1])
+
+    def load_batches(self) -> Batches:
+        images, source = self.load_images()
+        return Batches(images, self.images_per_step, self.config.seed, self.backend, self.dtype, source)
+
+    def noise(self, count: int) -> mg.Tensor:
+        """Latent vectors from N(0, 1): (count, latent_size)."""
+        return mg.randn((count, self.latent_size), self.backend, self.dtype)
+
+    def fixed_noise(self, count: int, seed: int) -> mg.Tensor:
+        """Latent vectors that depend only on the seed: (count, latent_size)."""
+        return mg.Generator(seed, FIXED_NOISE_COUNTER).randn((count, self.latent_size), self.backend, self.dtype)
+
+    def generate(self, latent: mg.Tensor) -> np.ndarray:
+        """Images uint8 (n, channels, height, width) from latent vectors, with the network in evaluation mode."""
+        parts = [in_evaluation(self.sampler, latent[i : i + AT_ONCE]) for i in range(0, len(latent), AT_ONCE)]
+        return as_pixels(np.concatenate(parts))
+
+    def sample_sheet(self) -> np.ndarray:
+        return grid(self.generate(self.fixed_noise(SAMPLES, self.config.seed)))
+
+    def weights(self) -> dict[str, Any]:
+        return self.sampler.state_dict()
+
+    def load_weights(self, saved: Mapping[str, Any]) -> None:
+        self.sampler.load_state_dict(saved)
+
+
+class GAN(LatentTrainer):
+    """A generator G and a discriminator D, each with its own optimizer. A subclass defines both networks and `step`."""
+
+    def __init__(self, config: RunConfig, dtype: Any = np.float32) -> None:
+        super().__init__(config, dtype)
+        self.discriminator: nn.Module = self.make_discriminator().to(self.backend, dtype)
+        self.d_optimizer = self.make_optimizer(self.discriminator.parameters())
+
+    def make_discriminator(self) -> nn.Module:
+        """The network from images (n, *image_shape) to one number each, (n, 1): the larger, the more real."""
+        raise NotImplementedError
