@@ -1,4 +1,7 @@
-"""Generate images with a trained model, while it trains or afterwards: `python -m gans.generate runs/mnist_gan --count 100`."""
+"""Generate images with a trained generator: `python -m gans.generate runs/mnist_gan --count 100`.
+
+This also works while the run is still training: it uses the weights of the last checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -71,11 +74,13 @@ def _run(arguments: argparse.Namespace) -> Path:
 
 
 def latent_walk(waypoints: Sequence[np.ndarray], frames: int) -> list[np.ndarray]:
-    """Latent vectors on a closed loop through the waypoints, each (n, latent_size), with `frames` steps between two.
+    """A closed loop through the waypoints, in `frames` steps from each to the next.
 
-    Spherical linear interpolation (slerp): a normal distribution in many dimensions concentrates near a
-    sphere, and a straight line between two samples passes through its inside, where the generator saw
-    no training data.
+    Waypoints and results are latent vectors (n, latent_size): n loops at once.
+
+    The interpolation is spherical (slerp) because a normal distribution in many dimensions
+    concentrates near a sphere: a straight line between two samples would pass through its inside,
+    where the generator was never trained.
     """
     path = []
     for a, b in zip(waypoints, [*waypoints[1:], waypoints[0]], strict=True):

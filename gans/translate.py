@@ -1,7 +1,8 @@
-"""Translate images with a trained CycleGAN: `python -m gans.translate runs/cyclegan --direction AtoB --input photos --out DIR`.
+"""Translate images with a trained CycleGAN.
 
-Translations have the size of their inputs. Images are reflected at their borders up to a size that
-the network accepts, and the padding is cropped off again.
+Example: `python -m gans.translate runs/cyclegan --direction AtoB --input photos --out translated`.
+Translations have the size of their inputs: where the network needs another size, images are padded
+by reflection and the result is cropped.
 """
 
 from __future__ import annotations
@@ -78,20 +79,22 @@ def _run(arguments: argparse.Namespace) -> str:
         report_failures(failures, folder, len(outputs), "translated")
     if len(failures) == len(outputs):
         raise ConfigError(f"nothing in {arguments.input} could be translated")
-    return f"{len(outputs) - len(failures)} in {arguments.out}"
+    return f"translated {len(outputs) - len(failures)} of {len(outputs)} images to {arguments.out}"
 
 
 def _output_paths(source: Path, out: Path) -> tuple[Path, dict[Path, Path]]:
-    """The folder of the images, and the path of each image's translation: same subfolder and name, but a PNG.
+    """The folder of the input images, and a dict from each image to the path of its translation.
 
-    Where two images would share a path, their old suffixes are kept: a.jpg becomes a.jpg.png.
+    Translations keep the subfolder and the name, with the suffix .png. Images whose translations
+    would get the same path keep their old suffix too: a.jpg becomes a.jpg.png.
     """
     if not os.path.exists(source):
         raise ConfigError(f"--input {source} does not exist")
     folder, files = (source, find_images(source)) if os.path.isdir(source) else (source.parent, [source])
     if not files:
         raise ConfigError(f"--input {source} has no images")
-    # Compare without case, as some file systems do, and both with and without suffix: a.jpg.png could also become a.jpg.
+    # Counted without case, as some file systems ignore it, and with suffixes too: a.jpg.webp must not become a.jpg.png,
+    # which may be the translation of a.jpg.
     names = Counter(str(name).casefold() for file in files for name in (file, file.with_suffix("")))
     outputs = {}
     for file in files:
@@ -101,7 +104,7 @@ def _output_paths(source: Path, out: Path) -> tuple[Path, dict[Path, Path]]:
 
 
 def _check_outputs(outputs: dict[Path, Path], overwrite: bool) -> None:
-    """Raise ConfigError if an output would replace an input, or without --overwrite any existing file."""
+    """Raise ConfigError if an output would replace an input or, unless `overwrite`, any existing file."""
     inputs = {os.path.realpath(source) for source in outputs}
     if replaced := {os.path.realpath(output) for output in outputs.values()} & inputs:
         raise ConfigError(f"the translation would replace its input {min(replaced)}: choose another --out")

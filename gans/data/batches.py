@@ -1,4 +1,8 @@
-"""Shuffled batches of images. A batch depends only on the seed and the step, so a resumed run needs no other state."""
+"""Shuffled batches of images.
+
+A batch depends only on the seed and the step, so a run can resume at any step without replaying
+the earlier ones.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +68,7 @@ class Batches:
         self._order = self.pixels[:0]
 
     def __getitem__(self, step: int) -> tuple[mg.Tensor]:
-        """The batch of one step, (batch_size, channels, height, width) in [-1, 1], channels-last in memory."""
+        """A step's batch in [-1, 1], (batch_size, channels, height, width), channels-last in memory."""
         scaled = self._gather(self._indices(step), step).astype(self.dtype) * self.dtype.type(1 / 127.5) - self.dtype.type(1)
         return (mg.Tensor(scaled.transpose(0, 3, 1, 2)),)
 

@@ -1,4 +1,4 @@
-"""The folder for cached files: those that can be downloaded or drawn again."""
+"""Where files are cached that can be downloaded or drawn again."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 
 
 def cache_folder(data_set: str) -> Path:
-    """The cache folder of a data set: $MINIGRAD_CACHE/NAME if that is set, else below the platform's cache folder.
+    """The cache folder of a data set. It may not exist yet.
 
-    The folder may not exist yet.
+    It is $MINIGRAD_CACHE/DATA_SET if that variable is set, else minigrad/DATA_SET in the platform's
+    cache folder, such as ~/.cache.
     """
     if chosen := os.environ.get("MINIGRAD_CACHE"):
         return Path(chosen, data_set)

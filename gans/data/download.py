@@ -1,4 +1,4 @@
-"""Downloads with several mirrors, time-outs and checksums: a complete, verified file or one clear error."""
+"""Download a file from one of several mirrors, with time-outs and a checksum."""
 
 import hashlib
 import queue

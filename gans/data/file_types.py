@@ -1,4 +1,4 @@
-"""What type of file some bytes belong to, for error messages about a file that is not what it should be."""
+"""Guess the type of a file from its first bytes, for messages about files of the wrong type."""
 
 _MAGIC = {  # compared in lower case
     b"<!doctype html": "an HTML page",

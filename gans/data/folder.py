@@ -90,7 +90,7 @@ def _allocate(count: int, size: int) -> npt.NDArray[np.uint8]:
 
 
 def _square(image: Image, size: int) -> Image:
-    """The central square, resized. Pillow weights colours by alpha, so transparent pixels do not bleed into others."""
+    """The central square, resized. Pillow weights colours by alpha, so transparent ones do not bleed."""
     from PIL.Image import Resampling
 
     side = min(image.size)

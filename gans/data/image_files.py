@@ -1,4 +1,4 @@
-"""Image files of any usual format: finding them in a folder, decoding them, and reporting those that fail."""
+"""Find image files in a folder, decode them, and report those that cannot be read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # what Pillow may try, whatever the suffix says; it knows many more
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # the only decoders that Pillow may use; the content decides, not the suffix
 _MAX_NAMED = 3  # unreadable files that the warning lists by name
 
 
@@ -61,8 +61,8 @@ def read_image(path: Path, prepare: Callable[[Image], Image], min_side: int | No
 
     Parameters
     ----------
-    prepare : applied before transparency is removed, to a Pillow image of mode RGB or RGBA
-    min_side : if given, a large JPEG may be decoded at reduced size, with sides of at least this many pixels; faster
+    prepare : function of a Pillow image (mode RGB or RGBA), applied before transparent parts become white
+    min_side : if given, a large JPEG is decoded at a reduced size of at least this many pixels a side, which is faster
     """
     from PIL import Image, ImageOps
 
@@ -112,9 +112,13 @@ def why_unreadable(error: Exception) -> str:
 
 
 def report_failures(failures: dict[Path, str], folder: Path, total: int, action: str = "read") -> None:
-    """Print one line on stderr: how many of the `total` images in `folder` failed, and the first few with reasons.
+    """Print one line on stderr that counts the failed images and names the first few, with reasons.
 
-    `failures` maps files below `folder` to reasons; `action` is the participle in "cannot be read".
+    Parameters
+    ----------
+    failures : file below `folder` to reason
+    total : number of images, failed or not
+    action : what failed, as in "cannot be read"
     """
     named = [f"{file.relative_to(folder)} ({failures[file]})" for file in sorted(failures)[:_MAX_NAMED]]
     more = f" and {len(failures) - len(named):,} more" if len(failures) > len(named) else ""

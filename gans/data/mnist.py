@@ -28,9 +28,9 @@ _SYNTHETIC_SEED = {"train": 0, "test": 1}
 
 @dataclass(frozen=True)
 class Remote:
-    """Where a data set can be downloaded: each of `mirrors` (URLs ending in "/") has all files in `md5`."""
+    """Where a data set can be downloaded: every mirror has every file."""
 
-    mirrors: tuple[str, ...]
+    mirrors: tuple[str, ...]  # URLs of folders, ending in "/"
     md5: Mapping[str, str]  # file name to checksum
     timeout: float = 4.0  # seconds; short, because offline each mirror delays the start of training this long
 
@@ -75,7 +75,7 @@ def load_mnist(
     digits. Without a folder, the files are taken from the cache or downloaded from `remote`; if that
     fails, a line on stderr says so and synthetic digits are used.
 
-    Raises DataError if `folder` cannot be used. Without a folder it always returns digits.
+    Raises DataError if `folder` cannot be used. Without a folder it never fails.
     """
     if folder is not None and str(folder) != SYNTHETIC:
         return _load_folder(Path(folder), split, labels)
@@ -100,17 +100,17 @@ def _load_folder(folder: Path, split: Split, labels: bool) -> Digits:
     image_path, images = _read_first_usable(folder, f"{_PREFIX[split]}-images-idx3-ubyte", _image_problem)
     if not labels:
         return Digits(images, None, str(image_path))
-    label_path, numbers = _read_first_usable(folder, f"{_PREFIX[split]}-labels-idx1-ubyte", _label_problem)
-    if len(images) != len(numbers):
+    label_path, label_values = _read_first_usable(folder, f"{_PREFIX[split]}-labels-idx1-ubyte", _label_problem)
+    if len(images) != len(label_values):
         raise DataError(
-            f"{label_path} has {len(numbers):,} labels, but {image_path.name} has {len(images):,} images; "
+            f"{label_path} has {len(label_values):,} labels, but {image_path.name} has {len(images):,} images; "
             "use files of the same data set."
         )
-    return Digits(images, numbers, str(image_path))
+    return Digits(images, label_values, str(image_path))
 
 
 def _read_first_usable(folder: Path, name: str, find_problem: Callable[[npt.NDArray[Any]], str | None]) -> tuple[Path, Bytes]:
-    """Read the first usable file that may hold `name`. If none is usable, raise the error of the first."""
+    """Read the first usable file that may hold `name`; if none is usable, raise the first one's error."""
     errors = []
     for path in _candidates(folder, name):
         try:
@@ -160,7 +160,7 @@ def _describe(array: npt.NDArray[Any]) -> str:
 
 
 def _download_all(folder: Path, remote: Remote) -> None:
-    """Download all files, or raise DownloadError. All, so that the splits never come from different data sets.
+    """Download all files or raise DownloadError, so that both splits come from the same data set.
 
     The outer loop is over mirrors, so a dead mirror costs only one time-out. Files from one mirror are
     kept when the next takes over.
@@ -184,7 +184,10 @@ def _why_no_download(error: DataError) -> str:
 
 @contextmanager
 def _writable(cache: Path) -> Iterator[Path]:
-    """`cache` if it can be written, else a temporary folder that exists until the block ends (if one can be made)."""
+    """`cache` if it can be written, else a temporary folder for the duration of the block.
+
+    If not even that can be created, `cache` again; writing to it will fail.
+    """
     with ExitStack() as stack:
         try:
             cache.mkdir(parents=True, exist_ok=True)
@@ -201,16 +204,16 @@ def _load_synthetic(cache: Path, split: Split, labels: bool) -> Digits:
     stem = f"synthetic-{drawn_version('digit*.py')}-{split}"
     image_path, label_path = cache / f"{stem}-images-idx3-ubyte", cache / f"{stem}-labels-idx1-ubyte"
     try:
-        images, numbers = read_idx(image_path), read_idx(label_path)
-        good = len(images) == len(numbers) == count and not _image_problem(images) and not _label_problem(numbers)
+        images, label_values = read_idx(image_path), read_idx(label_path)
+        good = len(images) == len(label_values) == count and not _image_problem(images) and not _label_problem(label_values)
     except DataError:
         good = False
     if not good:
         from gans.data.drawn.digits import synthetic_digits
 
-        images, numbers = synthetic_digits(count, seed)
-        _write_cache({image_path: images, label_path: numbers})
-    return Digits(images, numbers if labels else None, f"{count:,} synthetic digits ({split}, seed {seed})")
+        images, label_values = synthetic_digits(count, seed)
+        _write_cache({image_path: images, label_path: label_values})
+    return Digits(images, label_values if labels else None, f"{count:,} synthetic digits ({split}, seed {seed})")
 
 
 def _write_cache(arrays: Mapping[Path, Bytes]) -> None:

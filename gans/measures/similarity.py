@@ -1,4 +1,4 @@
-"""How close images are to the ground truth (L1, PSNR, SSIM), and histogram matching as a baseline for translations.
+"""L1, PSNR and SSIM between images, and histogram matching as a baseline for translations.
 
 Images are uint8 (n, channels, height, width). Each measure returns one value per image, float64 (n,).
 """
@@ -23,7 +23,7 @@ def l1(a: Images, b: Images) -> Floats:
 
 
 def psnr(a: Images, b: Images) -> Floats:
-    """The peak signal-to-noise ratio in dB, 10 log10(255^2 / mean squared error); infinite for identical images."""
+    """The peak signal-to-noise ratio in dB, 10 log10(255^2 / MSE); infinite for identical images."""
     _check(a, b)
     squared = np.array([((x.astype(np.float64) - y) ** 2).mean() for x, y in zip(a, b, strict=True)])
     with np.errstate(divide="ignore"):
@@ -63,7 +63,7 @@ def _window_means(image: Floats) -> Floats:
 
 
 def histogram_match(source: Images, reference_a: Images, reference_b: Images) -> Images:
-    """Translate images from domain A to B with one lookup table per channel, fitted to unpaired references.
+    """Translate images from A to B with one lookup table per channel, fitted to unpaired references.
 
     The tables map A's quantiles to B's, so each channel's histogram becomes that of B. This ignores
     the content of the images, so a trained network should do better.
@@ -79,13 +79,13 @@ def histogram_match(source: Images, reference_a: Images, reference_b: Images) ->
 
 
 def _lookup_table(a: Images, b: Images) -> npt.NDArray[np.uint8]:
-    """The table for one channel: each of the 256 values is mapped to the value of the same rank in b as in a."""
+    """The table for one channel, (256,): each value is mapped to that which has the same rank in b."""
     present = np.flatnonzero(np.bincount(b.ravel(), minlength=256))  # values that occur in b
     return np.round(np.interp(_ranks(a), _ranks(b)[present], present)).astype(np.uint8)
 
 
 def _ranks(values: Images) -> Floats:
-    """The rank of each of the 256 values: the fraction of `values` below it, plus half the fraction equal to it."""
+    """The rank of each value from 0 to 255: the fraction of pixels below it, plus half of those equal to it."""
     frequency = np.bincount(values.ravel(), minlength=256) / values.size
     return np.cumsum(frequency) - frequency / 2
 

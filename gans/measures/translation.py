@@ -1,4 +1,4 @@
-"""How good a translation is where the ground truth is known, next to two baselines: no translation, and histogram matching."""
+"""How close translations are to the ground truth, compared with not translating and with histogram matching."""
 
 from __future__ import annotations
 

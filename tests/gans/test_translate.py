@@ -85,7 +85,7 @@ def test_a_translation_has_the_size_of_its_input(
 ) -> None:
     save(Path("a.png"), pixels(height, width))
     ended = call(translate, run if which == "run" else unet_run, "a.png")
-    assert (ended.code, ended.out, ended.err) == (0, "1 in out\n", "")
+    assert (ended.code, ended.out, ended.err) == (0, "translated 1 of 1 images to out\n", "")
     assert load(Path("out/a.png")).shape == (3, height, width)
 
 
@@ -178,7 +178,7 @@ def test_unreadable_images_are_skipped_and_named(translate: Command, run: Path) 
     save_damaged(Path("in"))
     save(Path("in/good.png"))
     ended = call(translate, run, "in")
-    assert (ended.code, ended.out) == (0, "1 in out\n")
+    assert (ended.code, ended.out) == (0, "translated 1 of 4 images to out\n")
     assert ended.err == (
         "3 of the 4 images in in cannot be translated: "
         "cut.png (damaged), empty.jpg (not an image), rubbish.webp (not an image).\n"
@@ -211,7 +211,7 @@ def test_pillows_warnings_about_large_images_and_odd_metadata_are_silenced(
     save(Path("in/odd.jpg"), exif=b"Exif\0\0rubbish")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)  # Pillow warns above this, and raises above twice this
     ended = call(translate, run, "in")
-    assert (ended.code, ended.out) == (0, "2 in out\n")
+    assert (ended.code, ended.out) == (0, "translated 2 of 3 images to out\n")
     assert ended.err == "1 of the 3 images in in cannot be translated: larger.png (too large).\n"
 
 
@@ -228,7 +228,7 @@ def test_an_image_that_needs_too_much_memory_is_skipped_and_named(
     save(Path("in/small.png"), pixels(20, 20))
     monkeypatch.setattr(CycleGAN, "translate", out_of_memory)
     ended = call(translate, run, "in")
-    assert (ended.code, ended.out) == (0, "1 in out\n")
+    assert (ended.code, ended.out) == (0, "translated 1 of 2 images to out\n")
     assert "large.png (50 x 20 pixels need too much memory; try a smaller --size)" in ended.err
 
 
@@ -239,7 +239,7 @@ def test_a_folder_is_translated_with_its_subfolders_under_the_same_names(transla
     for name in ("a.png", "b.JPG", "deep/er/c.webp", "deep/a.bmp", ".hidden.png", "deep/notes.txt.png"):
         save(Path("in", name))
     Path("in/notes.txt").write_text("ignored")
-    assert call(translate, run, "in").out == "5 in out\n"
+    assert call(translate, run, "in").out == "translated 5 of 5 images to out\n"
     assert set(files(Path("out"))) == {"a.png", "b.png", "deep/er/c.png", "deep/a.png", "deep/notes.txt.png"}
 
 
@@ -247,7 +247,7 @@ def test_images_that_differ_only_in_suffix_do_not_replace_each_other(translate: 
     names = ("a.jpg", "a.png", "a.jpg.webp", "b.jpg", "b.jpg.png", "c.png", "deep/a.png", "e.jpg", "E.png")
     for i, name in enumerate(names):
         save(Path("in", name), np.full((8, 8, 3), 30 * i, np.uint8))
-    assert call(translate, run, "in").out == "9 in out\n"
+    assert call(translate, run, "in").out == "translated 9 of 9 images to out\n"
     assert set(files(Path("out"))) == {
         "a.jpg.png", "a.png.png", "a.jpg.webp.png", "b.png", "b.jpg.png.png", "c.png", "deep/a.png", "e.jpg.png", "E.png.png",
     }  # fmt: skip
@@ -279,11 +279,11 @@ def test_an_input_is_never_replaced(out: str, more: list[str], translate: Comman
 
 def test_outputs_may_be_beside_or_below_the_inputs(translate: Command, run: Path) -> None:
     save(Path("in/a.jpg"))
-    assert call(translate, run, "in", out="in/night").out == "1 in in/night\n"
+    assert call(translate, run, "in", out="in/night").out == "translated 1 of 1 images to in/night\n"
     before = files(Path("in"))
     assert call(translate, run, "in", "--overwrite", out="in/night").complaint
     assert files(Path("in")) == before
-    assert call(translate, run, "in/a.jpg", out="in").out == "1 in in\n"
+    assert call(translate, run, "in/a.jpg", out="in").out == "translated 1 of 1 images to in\n"
     assert set(files(Path("in"))) == {"a.jpg", "a.png", "night/a.png"}
 
 
