@@ -1,6 +1,8 @@
-"""Pictures translated by a CycleGAN: `python -m gans.translate runs/cyclegan --direction AtoB --input photos --out there`.
+"""Translate images with a trained CycleGAN.
 
-Pictures keep their size: to fit the network they are continued beyond their borders by mirror images, which are cut off again.
+Example: `python -m gans.translate runs/cyclegan --direction AtoB --input photos --out translated`.
+Translations have the size of their inputs: where the network needs another size, images are padded
+by reflection and the result is cropped.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gans.cyclegan import CycleGAN
-from gans.data.folder import image_files, read_image, reason, warn_of, without_warnings
+from gans.data.image_files import find_images, pillow_warnings_ignored, read_image, report_failures, why_unreadable
 from gans.trainers import load_run
+from gans.training.arguments import add_backend, add_run, integer_up_to
 from gans.training.cli import one_line_errors
 from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import save_png
@@ -25,19 +28,23 @@ from minigrad.arrays import backend
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MOST_SIDE = 8192  # of --size, in pixels
-MOST_PIXELS = 2**27  # of a resized picture: a narrow one may get very long
+MAX_SIZE = 8192  # of --size, in pixels
+MAX_PIXELS = 2**27  # of a resized image: resizing the shorter side of a narrow image can make it very long
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = OneLineParser("python -m gans.translate", description=__doc__)
-    parser.add_argument("run", type=Path, metavar="RUN", help="run folder, such as runs/cyclegan")
-    parser.add_argument("--direction", choices=("AtoB", "BtoA"), required=True, help="from which kind to which")
-    parser.add_argument("--input", type=Path, metavar="PATH", required=True, help="a picture, or a folder of pictures")
-    parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder for the translations, as PNG")
-    parser.add_argument("--size", type=_size, metavar="N", help="resize first, the shorter side to N pixels")
-    parser.add_argument("--overwrite", action="store_true", help="replace translations that are there already")
-    parser.add_argument("--backend", choices=("auto", "numpy", "cupy"), default="numpy", help="what computes (default: numpy)")
+    add_run(parser, "runs/cyclegan")
+    parser.add_argument(
+        "--direction", choices=("AtoB", "BtoA"), required=True, help="from domain A to domain B, or from B to A"
+    )
+    parser.add_argument("--input", type=Path, metavar="PATH", required=True, help="an image or a folder of images")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", required=True, help="folder for the translations, which are PNG files"
+    )
+    parser.add_argument("--size", type=integer_up_to(MAX_SIZE), metavar="N", help="first resize the shorter side to N pixels")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing translations")
+    add_backend(parser)
     arguments = parser.parse_args(argv)
     with one_line_errors(parser.prog):
         print(_run(arguments))
@@ -48,57 +55,70 @@ def _run(arguments: argparse.Namespace) -> str:
 
     trainer = load_run(arguments.run, backend.resolve(arguments.backend))
     if not isinstance(trainer, CycleGAN):
-        raise ConfigError(f"{arguments.run} is a run of gans.{trainer.name}, which makes new pictures: use gans.generate")
-    folder, targets = _targets(arguments.input, arguments.out)
-    _check_free(targets, arguments.overwrite)
+        raise ConfigError(
+            f"{arguments.run} is a run of gans.{trainer.name}, which generates images instead of translating them: "
+            "use gans.generate"
+        )
+    folder, outputs = _output_paths(arguments.input, arguments.out)
+    _check_outputs(outputs, arguments.overwrite)
     failures: dict[Path, str] = {}
-    for source, target in tqdm(targets.items(), desc="translating", unit="", delay=1, disable=None):  # None: not into a log
+    bar = tqdm(outputs.items(), desc="translating", unit="", delay=1, disable=None)  # None: no bar in a log file
+    for source, output in bar:
         try:
             image = _read(source, arguments.size)
-        except Exception as error:  # of many kinds: Pillow passes on whatever a damaged file makes its decoders raise
-            failures[source] = reason(error)
+        except Exception as error:  # damaged files make Pillow's decoders raise many kinds of errors
+            failures[source] = why_unreadable(error)
             continue
         try:
             translated = translate(trainer, image, arguments.direction)
         except MemoryError:
-            failures[source] = f"{image.shape[2]} x {image.shape[1]} pixels are too many for the memory there is; try --size"
+            failures[source] = f"{image.shape[2]} x {image.shape[1]} pixels need too much memory; try a smaller --size"
             continue
-        _save(target, translated)
+        _save(output, translated)
     if failures:
-        warn_of(failures, folder, len(targets), "translated")
-    if len(failures) == len(targets):
+        report_failures(failures, folder, len(outputs), "translated")
+    if len(failures) == len(outputs):
         raise ConfigError(f"nothing in {arguments.input} could be translated")
-    return f"{len(targets) - len(failures)} in {arguments.out}"
+    return f"translated {len(outputs) - len(failures)} of {len(outputs)} images to {arguments.out}"
 
 
-def _targets(source: Path, out: Path) -> tuple[Path, dict[Path, Path]]:
-    """The folder of the pictures, and for each of them where its translation goes: same place, same name, but PNG."""
+def _output_paths(source: Path, out: Path) -> tuple[Path, dict[Path, Path]]:
+    """The folder of the input images, and a dict from each image to the path of its translation.
+
+    Translations keep the subfolder and the name, with the suffix .png. Images whose translations
+    would get the same path keep their old suffix too: a.jpg becomes a.jpg.png.
+    """
     if not os.path.exists(source):
         raise ConfigError(f"--input {source} does not exist")
-    folder, files = (source, image_files(source)) if os.path.isdir(source) else (source.parent, [source])
+    folder, files = (source, find_images(source)) if os.path.isdir(source) else (source.parent, [source])
     if not files:
-        raise ConfigError(f"--input {source} has no pictures")
-    names = Counter(str(name).casefold() for file in files for name in (file, file.with_suffix("")))  # some systems fold them
-    targets = {}
+        raise ConfigError(f"--input {source} has no images")
+    # Counted without case, as some file systems ignore it, and with suffixes too: a.jpg.webp must not become a.jpg.png,
+    # which may be the translation of a.jpg.
+    names = Counter(str(name).casefold() for file in files for name in (file, file.with_suffix("")))
+    outputs = {}
     for file in files:
-        # Else the old suffix tells a.jpg and A.png apart, and a.jpg.png from both.
-        alone = names[str(file.with_suffix("")).casefold()] == 1
-        targets[file] = out / file.relative_to(folder).with_name(f"{file.stem if alone else file.name}.png")
-    return folder, targets
+        unique = names[str(file.with_suffix("")).casefold()] == 1
+        outputs[file] = out / file.relative_to(folder).with_name(f"{file.stem if unique else file.name}.png")
+    return folder, outputs
 
 
-def _check_free(targets: dict[Path, Path], overwrite: bool) -> None:
-    """ConfigError if something would be lost."""
-    if lost := {os.path.realpath(target) for target in targets.values()} & {os.path.realpath(source) for source in targets}:
-        raise ConfigError(f"the translation would replace the picture itself, {min(lost)}: choose another --out")
-    there = [target for target in targets.values() if os.path.exists(target)]
-    if there and not overwrite:
-        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-        raise ConfigError(f"{there[0]}{more} exist already: choose another --out, or replace them (--overwrite)")
+def _check_outputs(outputs: dict[Path, Path], overwrite: bool) -> None:
+    """Raise ConfigError if an output would replace an input or, unless `overwrite`, any existing file."""
+    inputs = {os.path.realpath(source) for source in outputs}
+    if replaced := {os.path.realpath(output) for output in outputs.values()} & inputs:
+        raise ConfigError(f"the translation would replace its input {min(replaced)}: choose another --out")
+    existing = [output for output in outputs.values() if os.path.exists(output)]
+    if existing and not overwrite:
+        if len(existing) == 1:
+            raise ConfigError(f"{existing[0]} already exists: choose another --out, or replace it with --overwrite")
+        raise ConfigError(
+            f"{existing[0]} and {len(existing) - 1} more already exist: choose another --out, or replace them with --overwrite"
+        )
 
 
 def translate(trainer: CycleGAN, image: np.ndarray, direction: str) -> np.ndarray:
-    """One picture (3, height, width) uint8 of any size."""
+    """Translate one image, uint8 (3, height, width) of any size; the result has the same shape."""
     height, width = image.shape[1:]
     missing = [-length % trainer.granularity for length in (height, width)]
     top, left = (n // 2 for n in missing)
@@ -116,28 +136,25 @@ def _save(path: Path, image: np.ndarray) -> None:
 
 
 def _read(path: Path, side: int | None) -> np.ndarray:
-    """One picture (3, height, width) uint8, its shorter side that long if there is a wish. Raises what Pillow raises."""
-    with without_warnings():
-        return read_image(path, lambda picture: _resized(picture, side))
+    """Read one image, uint8 (3, height, width), with its shorter side resized to `side`, if given.
+
+    Raises whatever Pillow raises.
+    """
+    with pillow_warnings_ignored():
+        return read_image(path, lambda image: _resize(image, side))
 
 
-def _resized(picture: Image, side: int | None) -> Image:
-    """The shorter side that long, if there is a wish."""
+def _resize(image: Image, side: int | None) -> Image:
+    """The image with its shorter side resized to `side`, if given. MemoryError above MAX_PIXELS."""
     from PIL.Image import Resampling
 
     if side is None:
-        return picture
-    scale = side / min(picture.size)
-    width, height = (max(1, round(length * scale)) for length in picture.size)
-    if width * height > MOST_PIXELS:
+        return image
+    scale = side / min(image.size)
+    width, height = (max(1, round(length * scale)) for length in image.size)
+    if width * height > MAX_PIXELS:
         raise MemoryError
-    return picture.resize((width, height), Resampling.BICUBIC, reducing_gap=3)
-
-
-def _size(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= MOST_SIDE:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MOST_SIDE}")
-    return int(text)
+    return image.resize((width, height), Resampling.BICUBIC, reducing_gap=3)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,8 @@ import numpy as np
 import minigrad as mg
 from gans.cyclegan.config import UNETS, Config, with_defaults
 from gans.cyclegan.image_pool import ImagePool
-from gans.data.unpaired import Crops, Unpaired, load_unpaired, middle
+from gans.data.unpaired import load_unpaired
+from gans.data.unpaired_batches import RandomCrops, UnpairedBatches, center_crop
 from gans.losses import bce, least_squares, wasserstein
 from gans.measures.translation import scores
 from gans.networks.translators import (
@@ -56,8 +57,8 @@ from gans.training.trainer import Metrics, Shape, Trainer, as_pixels, below, in_
 from gans.wgan_gp import gradient_penalty
 from minigrad import nn, optim
 from minigrad.arrays import hooks
-from minigrad.functional import concatenate, l1_loss
 from minigrad.arrays.layout import channels_last
+from minigrad.functional import concatenate, l1_loss
 
 LOSSES = {"lsgan": least_squares, "bce": bce, "wgan-gp": wasserstein}
 PENALTY_WEIGHT = 10.0  # for wgan-gp
@@ -171,20 +172,20 @@ class CycleGAN(Trainer):
         decay = (config.epochs // 2 if config.decay_epochs is None else config.decay_epochs) * self.steps_per_epoch
         return config.lr * min(1.0, max(left, 0) / decay) if decay else config.lr
 
-    def load_batches(self) -> Unpaired:
+    def load_batches(self) -> UnpairedBatches:
         config, kinds = self.config, load_unpaired(self.config.data, self.config.load_size)
         self.kinds = kinds
-        self.test_a, self.test_b = (middle(images, config.image_size) for images in (kinds.test_a, kinds.test_b))
+        self.test_a, self.test_b = (center_crop(images, config.image_size) for images in (kinds.test_a, kinds.test_b))
         held_out = (kinds.test_a, kinds.test_b)
-        batches = Unpaired(self.crops(kinds.train_a, 0), self.crops(kinds.train_b, 1), held_out, kinds.source)
+        batches = UnpairedBatches(self.crops(kinds.train_a, 0), self.crops(kinds.train_b, 1), held_out, kinds.source)
         self.steps_per_epoch = batches.per_epoch
         return batches
 
-    def crops(self, images: np.ndarray, kind: int) -> Crops:
+    def crops(self, images: np.ndarray, kind: int) -> RandomCrops:
         """Batches of one kind of images, 0 for A and 1 for B."""
         config = self.config
         order = (config.batch_size, (config.seed, kind), self.backend, self.dtype)
-        return Crops(images, config.image_size, not config.no_mirror, *order)
+        return RandomCrops(images, config.image_size, not config.no_mirror, *order)
 
     @property
     def granularity(self) -> int:

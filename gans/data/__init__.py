@@ -1,1 +1,1 @@
-"""The data the trainers learn from: readers, downloads and synthetic stand-ins."""
+"""The data that trainers learn from: readers, downloads, batches, and synthetic data sets."""

@@ -1,4 +1,8 @@
-"""Batches of images in an order that depends on the seed alone: to resume, it is enough to know the step."""
+"""Shuffled batches of images.
+
+A batch depends only on the seed and the step, so a run can resume at any step without replaying
+the earlier ones.
+"""
 
 from __future__ import annotations
 
@@ -14,28 +18,29 @@ from minigrad.arrays import backend
 
 
 class Stream(Protocol):
-    """What the training loop needs to know of its data: `stream[i]` holds the tensors that step i takes."""
+    """The data as the training loop sees it: `stream[step]` holds the tensors of one step."""
 
     source: str  # where the images come from, for the log
-    count: int  # images in the data set
-    digest: str  # of their pixels: a run goes on with the images it started with
-    batch_size: int  # images a step
-    per_epoch: int  # steps in one pass through the data
+    count: int  # number of images
+    digest: str  # hash of the images, by which a resumed run checks that its data has not changed
+    batch_size: int
+    per_epoch: int  # steps per epoch
 
     def __getitem__(self, step: int) -> tuple[mg.Tensor, ...]: ...
 
 
 class Batches:
-    """Batch number i of an endless stream of shuffled passes through the data.
+    """An endless sequence of batches, reshuffled every epoch.
 
-    The data set stays on the backend as bytes; a batch is gathered and scaled there. The few images that do not fill a
-    batch sit out an epoch, other ones each time.
+    The data set stays on the backend as uint8; each batch is gathered and scaled there. If the
+    batch size does not divide the number of images, each epoch skips the remainder at the end of
+    its shuffled order, so different epochs skip different images.
 
     Parameters
     ----------
     images : uint8 (n, channels, height, width)
     batch_size : at most n
-    seed : of the order; a sequence of integers is one as well
+    seed : of the shuffles, an integer or a sequence of integers
     backend_name, dtype : of the batches
     source : where the images come from, for the log
     """
@@ -50,7 +55,7 @@ class Batches:
         source: str = "",
     ) -> None:
         if batch_size > len(images):
-            raise DataError(f"the data set has {len(images)} images, fewer than the {batch_size} of a step; lower --batch-size")
+            raise DataError(f"the data set has {len(images)} images, fewer than one batch of {batch_size}; lower --batch-size.")
         self.source = source
         self.count = len(images)
         self.digest = digest_of(images)
@@ -63,25 +68,25 @@ class Batches:
         self._order = self.pixels[:0]
 
     def __getitem__(self, step: int) -> tuple[mg.Tensor]:
-        """Batch number `step`, in [-1, 1]: (batch_size, channels, height, width), channels-last in memory."""
-        scaled = self._gather(self._places(step), step).astype(self.dtype) * self.dtype.type(1 / 127.5) - self.dtype.type(1)
+        """A step's batch in [-1, 1], (batch_size, channels, height, width), channels-last in memory."""
+        scaled = self._gather(self._indices(step), step).astype(self.dtype) * self.dtype.type(1 / 127.5) - self.dtype.type(1)
         return (mg.Tensor(scaled.transpose(0, 3, 1, 2)),)
 
-    def _places(self, step: int) -> Any:
-        """Which images the batch has, on the backend."""
-        epoch, place = divmod(step, self.per_epoch)
+    def _indices(self, step: int) -> Any:
+        """The indices of the batch's images, on the backend."""
+        epoch, position = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             order = np.random.default_rng((*self.seed, epoch)).permutation(self.count)
             self._epoch, self._order = epoch, backend.move(order, backend.name_of(self.pixels))
-        return self._order[place * self.batch_size : (place + 1) * self.batch_size]
+        return self._order[position * self.batch_size : (position + 1) * self.batch_size]
 
-    def _gather(self, places: Any, step: int) -> Any:
-        """The bytes of a batch, (batch_size, height, width, channels)."""
-        return self.pixels[places]
+    def _gather(self, indices: Any, step: int) -> Any:
+        """The images of the batch, uint8 (batch_size, height, width, channels)."""
+        return self.pixels[indices]
 
 
 def digest_of(*parts: np.ndarray | bytes) -> str:
-    """16 letters and digits that change with any byte of the parts."""
+    """The BLAKE2b hash of the parts, as 16 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=8)
     for part in parts:
         digest.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).data)

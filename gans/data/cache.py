@@ -1,4 +1,4 @@
-"""Where files are kept that can be made or fetched again."""
+"""Where files are cached that can be downloaded or drawn again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from pathlib import Path
 
 
 def cache_folder(data_set: str) -> Path:
-    """The folder for a data set's files: $MINIGRAD_CACHE/NAME, or in the platform's usual place. It need not exist."""
+    """The cache folder of a data set. It may not exist yet.
+
+    It is $MINIGRAD_CACHE/DATA_SET if that variable is set, else minigrad/DATA_SET in the platform's
+    cache folder, such as ~/.cache.
+    """
     if chosen := os.environ.get("MINIGRAD_CACHE"):
         return Path(chosen, data_set)
     return _platform_cache() / "minigrad" / data_set
@@ -23,14 +27,17 @@ def _platform_cache() -> Path:
         return chosen
     try:
         home = Path.home()
-    except RuntimeError:  # a user without a home, as in some containers
+    except RuntimeError:  # a user without a home folder, as in some containers
         return Path(tempfile.gettempdir())
-    usual = {"darwin": "Library/Caches", "win32": "AppData/Local"}
-    return home / usual.get(sys.platform, ".cache")
+    default = {"darwin": "Library/Caches", "win32": "AppData/Local"}
+    return home / default.get(sys.platform, ".cache")
 
 
 def drawn_version(*patterns: str) -> str:
-    """Changes with the sources in `drawn` that match, so that what an older version of them drew is not taken for theirs."""
+    """A hash of the source files in `drawn` that match the patterns.
+
+    It is part of the names of cached images, so images drawn by older code are not reused.
+    """
     digest = hashlib.md5(usedforsecurity=False)
     folder = Path(__file__).with_name("drawn")
     for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):

@@ -1,4 +1,4 @@
-"""Downloads that end in a complete, verified file or in one clear sentence."""
+"""Download a file from one of several mirrors, with time-outs and a checksum."""
 
 import hashlib
 import queue
@@ -13,32 +13,35 @@ from typing import BinaryIO
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from gans.data.errors import DataError
-from gans.data.idx import cannot_write, looks_like
+from gans.data.errors import DataError, write_error
+from gans.data.file_types import guess_file_type
 from minigrad.io.files import replacing
 
 _CHUNK = 1 << 16
-_LONGEST_REASON = 120
+_MAX_REASON = 120  # characters
 
 
 class DownloadError(DataError):
-    """No mirror gave the file; `failures` maps each URL to its reason."""
+    """Every mirror failed. `failures` maps each URL to the reason."""
 
     def __init__(self, name: str, failures: Mapping[str, str]) -> None:
         self.failures = dict(failures)
         reasons = "; ".join(f"{url}: {reason}" for url, reason in failures.items())
-        super().__init__(f"{name} cannot be downloaded ({reasons}); check the network, or get the file by other means.")
+        super().__init__(
+            f"{name} cannot be downloaded ({reasons}); check the network connection, or download the file by other means."
+        )
 
 
 class _MirrorError(Exception):
-    """Why one mirror did not give the file, in a few words."""
+    """Why one mirror failed, in a few words."""
 
 
 def download(urls: Sequence[str], path: Path, md5: str, timeout: float = 10.0) -> Path:
-    """Makes `path` the file with the checksum `md5`, from the first of the mirrors `urls` that has it.
+    """Download a file to `path` from the first mirror in `urls` that delivers it with the checksum `md5`.
 
-    A good file already there is kept. A mirror may take `timeout` seconds to answer, and as long between
-    two pieces of the file; one that fails is reported in a line on stderr, and the next is tried.
+    If `path` already has that checksum, nothing is downloaded. A mirror fails if it takes more than
+    `timeout` seconds to respond, or more than that between two chunks of data. Each failure is
+    reported in a line on stderr before the next mirror is tried.
 
     Returns `path`. Raises DownloadError if every mirror fails, DataError if `path` cannot be written.
     """
@@ -54,13 +57,13 @@ def download(urls: Sequence[str], path: Path, md5: str, timeout: float = 10.0) -
         except _MirrorError as error:
             failures[url] = str(error)
             print(f"{url}: {error}.", file=sys.stderr)
-        except OSError as error:  # the disk's: those of the network are _MirrorErrors by now
-            raise cannot_write(path, error) from error
+        except OSError as error:  # from the disk: network errors were turned into _MirrorError
+            raise write_error(path, error) from error
     raise DownloadError(path.name, failures)
 
 
 def has_md5(path: Path, md5: str) -> bool:
-    """Whether `path` is a readable file with this checksum."""
+    """Whether `path` is a readable file with the MD5 checksum `md5`."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, _new_md5).hexdigest() == md5
@@ -78,41 +81,41 @@ def _fetch(url: str, file: BinaryIO, name: str, md5: str, timeout: float) -> Non
     digest, head = _new_md5(), b""
     with _open(url, timeout) as response:
         length = _length(response)
-        with tqdm(total=length, desc=name, unit="B", unit_scale=True, disable=None) as bar:  # None: not into a log file
+        with tqdm(total=length, desc=name, unit="B", unit_scale=True, disable=None) as bar:  # None: no bar in a log file
             for chunk in _chunks(response, length, timeout):
                 file.write(chunk)
                 digest.update(chunk)
                 bar.update(len(chunk))
                 head = head or chunk[:64]
     if digest.hexdigest() != md5:
-        look = looks_like(head) if head else "nothing"
-        raise _MirrorError(f"sent {look}, not the file" if look else "sent a file with the wrong checksum")
+        guess = guess_file_type(head) if head else "nothing"
+        raise _MirrorError(f"sent {guess} instead of the file" if guess else "sent a file with the wrong checksum")
 
 
 def _open(url: str, timeout: float) -> HTTPResponse:
-    """`urlopen` within `timeout` seconds in all.
+    """`urlopen` that takes at most `timeout` seconds in total.
 
-    By itself it waits without limit for the name lookup, and for a full `timeout` on each of the host's
-    addresses; hence a thread, which is left behind if it is late.
+    Its own time-out does not cover the name lookup and starts again for each of the host's addresses.
+    So it runs in a daemon thread, which is abandoned when the time is up.
     """
-    answers: queue.SimpleQueue[HTTPResponse | Exception] = queue.SimpleQueue()
+    results: queue.SimpleQueue[HTTPResponse | Exception] = queue.SimpleQueue()
 
-    def ask() -> None:
+    def connect() -> None:
         try:
-            answers.put(urlopen(url, timeout=timeout))
+            results.put(urlopen(url, timeout=timeout))
         except Exception as error:
-            answers.put(error)
+            results.put(error)
 
-    threading.Thread(target=ask, daemon=True).start()
+    threading.Thread(target=connect, daemon=True).start()
     try:
-        answer = answers.get(timeout=timeout)
+        result = results.get(timeout=timeout)
     except queue.Empty:
-        answer = TimeoutError()
-    if isinstance(answer, (OSError, HTTPException, ValueError)):  # ValueError: a malformed URL, or a redirect to one
-        raise _MirrorError(_reason(answer, timeout)) from answer
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+        result = TimeoutError()
+    if isinstance(result, (OSError, HTTPException, ValueError)):  # ValueError: a malformed URL, or a redirect to one
+        raise _MirrorError(_reason(result, timeout)) from result
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def _length(response: HTTPResponse) -> int | None:
@@ -124,7 +127,7 @@ def _chunks(response: HTTPResponse, length: int | None, timeout: float) -> Itera
     received = 0
     while length is None or received < length:
         try:
-            chunk = response.read1(_CHUNK)  # read() would wait for a full chunk, and hide a slow mirror's progress
+            chunk = response.read1(_CHUNK)  # read() would block until the chunk is full, hiding slow progress
         except (OSError, HTTPException, ValueError) as error:
             raise _MirrorError(_reason(error, timeout)) from error
         if not chunk:
@@ -132,18 +135,18 @@ def _chunks(response: HTTPResponse, length: int | None, timeout: float) -> Itera
         received += len(chunk)
         yield chunk
     if length is not None and received < length:
-        raise _MirrorError(f"broke off after {received:,} of {length:,} bytes")
+        raise _MirrorError(f"closed the connection after {received:,} of {length:,} bytes")
 
 
 def _reason(error: Exception, timeout: float) -> str:
     if isinstance(error, HTTPError):
         error.close()
-        return shorten(f"answers {error.code} {error.reason}", _LONGEST_REASON)
+        return shorten(f"HTTP error {error.code} {error.reason}", _MAX_REASON)
     cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, TimeoutError):
-        return f"no answer for {timeout:g} s"
+        return f"no response for {timeout:g} s"
     if isinstance(cause, socket.gaierror):
         return "the host name cannot be resolved"
     if isinstance(cause, ConnectionRefusedError):
-        return "the connection is refused"
-    return shorten(str(cause), _LONGEST_REASON) or type(cause).__name__
+        return "connection refused"
+    return shorten(str(cause), _MAX_REASON) or type(cause).__name__

@@ -1,9 +1,16 @@
-"""The one error that every reader of data raises for the user."""
+"""The error that every reader of data raises for the user."""
+
+from pathlib import Path
 
 
 class DataError(Exception):
     """A data file or folder cannot be used.
 
-    The message is one clear sentence for the user, naming the file, what is wrong and what to do;
-    the command line prints it as it is and exits non-zero.
+    The message is one sentence that names the file, says what is wrong and what to do about it.
+    Commands print it without a traceback and exit with status 1.
     """
+
+
+def write_error(path: Path, error: OSError) -> DataError:
+    """The DataError for an OSError raised while writing `path`."""
+    return DataError(f"{path} cannot be written ({error.strerror or error}); check the free space and the permissions.")

@@ -1,4 +1,4 @@
-"""MNIST, from wherever it is to be had: a folder, the cache, the network, or else drawn on the spot."""
+"""MNIST from a folder, the cache or the network, with synthetic digits as the fallback."""
 
 import os
 import sys
@@ -28,11 +28,15 @@ _SYNTHETIC_SEED = {"train": 0, "test": 1}
 
 @dataclass(frozen=True)
 class Remote:
-    """Where a data set is published: `mirrors` that each hold the files named in `md5` (URLs ending in "/")."""
+    """Where a data set can be downloaded: every mirror has every file."""
 
-    mirrors: tuple[str, ...]
-    md5: Mapping[str, str]
-    timeout: float = 4.0  # short: without a network it passes once for each mirror before training begins
+    mirrors: tuple[str, ...]  # URLs of folders, ending in "/"
+    md5: Mapping[str, str]  # file name to checksum
+    timeout: float = 4.0  # seconds; short, because offline each mirror delays the start of training this long
+
+    def is_complete_in(self, folder: Path) -> bool:
+        """Whether `folder` has all files, with the right checksums."""
+        return all(has_md5(folder / name, md5) for name, md5 in self.md5.items())
 
 
 MNIST = Remote(
@@ -51,7 +55,10 @@ MNIST = Remote(
 
 @dataclass(frozen=True, eq=False)
 class Digits:
-    """`images` (N, 28, 28) uint8, 0 the background; `labels` (N,) uint8, 0..9, if asked for; `source`, for the log."""
+    """`images` uint8 (n, 28, 28), where 0 is the background; `labels` uint8 (n,) from 0 to 9, or None.
+
+    `source` says where they come from, for the log.
+    """
 
     images: Bytes
     labels: Bytes | None
@@ -61,104 +68,102 @@ class Digits:
 def load_mnist(
     folder: Path | str | None = None, split: Split = "train", *, labels: bool = False, remote: Remote = MNIST
 ) -> Digits:
-    """Loads the digits of one split, and their labels if `labels`.
+    """Load the images of one split, and their labels if `labels` is true.
 
-    `folder` holds MNIST's IDX files (or those of Fashion-MNIST, which have the same names), gzip-compressed
-    or not, also as torchvision lays them out; "synthetic" asks for synthetic digits. Without a folder the
-    digits come from the cache, else from `remote`; and where neither has them they are synthetic, which a
-    line on stderr says.
+    `folder` holds MNIST's IDX files (or Fashion-MNIST's, which have the same names), plain or
+    gzip-compressed; torchvision's layouts (raw/ and MNIST/raw/) work too. "synthetic" selects synthetic
+    digits. Without a folder, the files are taken from the cache or downloaded from `remote`; if that
+    fails, a line on stderr says so and synthetic digits are used.
 
-    Raises DataError if `folder` cannot be used; without a folder there is always something to return.
+    Raises DataError if `folder` cannot be used. Without a folder it never fails.
     """
     if folder is not None and str(folder) != SYNTHETIC:
-        return _from_folder(Path(folder), split, labels)
+        return _load_folder(Path(folder), split, labels)
     cache = cache_folder("mnist")
-    if folder is None and _is_complete(cache, remote):  # a cache that is full need not be writable
-        return _from_folder(cache, split, labels)
+    if folder is None and remote.is_complete_in(cache):  # a complete cache need not be writable
+        return _load_folder(cache, split, labels)
     with _writable(cache) as cache:
         if folder is None:
             try:
                 _download_all(cache, remote)
-                return _from_folder(cache, split, labels)
+                return _load_folder(cache, split, labels)
             except DataError as error:
-                _say(
-                    f"No MNIST here and {_why(error)}: using {_SYNTHETIC_COUNT[split]:,} synthetic digits instead; "
-                    "--data DIR takes the real files."
+                _warn(
+                    f"MNIST is not in the cache and {_why_no_download(error)}: "
+                    f"using {_SYNTHETIC_COUNT[split]:,} synthetic digits instead; "
+                    "for real ones, pass the folder with MNIST's files as --data DIR."
                 )
-        return _synthetic(cache, split, labels)
+        return _load_synthetic(cache, split, labels)
 
 
-def _from_folder(folder: Path, split: Split, labels: bool) -> Digits:
-    image_path, images = _read_first_good(folder, f"{_PREFIX[split]}-images-idx3-ubyte", _image_fault)
+def _load_folder(folder: Path, split: Split, labels: bool) -> Digits:
+    image_path, images = _read_first_usable(folder, f"{_PREFIX[split]}-images-idx3-ubyte", _image_problem)
     if not labels:
         return Digits(images, None, str(image_path))
-    label_path, numbers = _read_first_good(folder, f"{_PREFIX[split]}-labels-idx1-ubyte", _label_fault)
-    if len(images) != len(numbers):
+    label_path, label_values = _read_first_usable(folder, f"{_PREFIX[split]}-labels-idx1-ubyte", _label_problem)
+    if len(images) != len(label_values):
         raise DataError(
-            f"{label_path} has {len(numbers):,} labels for the {len(images):,} images of {image_path.name}; "
-            "take both from the same data set."
+            f"{label_path} has {len(label_values):,} labels, but {image_path.name} has {len(images):,} images; "
+            "use files of the same data set."
         )
-    return Digits(images, numbers, str(image_path))
+    return Digits(images, label_values, str(image_path))
 
 
-def _read_first_good(folder: Path, name: str, fault: Callable[[npt.NDArray[Any]], str | None]) -> tuple[Path, Bytes]:
-    """Reads the first usable one of the files that may stand for `name`; if none is, tells about the first."""
+def _read_first_usable(folder: Path, name: str, find_problem: Callable[[npt.NDArray[Any]], str | None]) -> tuple[Path, Bytes]:
+    """Read the first usable file that may hold `name`; if none is usable, raise the first one's error."""
     errors = []
     for path in _candidates(folder, name):
         try:
             array = read_idx(path)
-            if complaint := fault(array):
-                raise DataError(f"{path} {complaint}; --data takes a folder with the files of MNIST.")
+            if problem := find_problem(array):
+                raise DataError(f"{path} {problem}; --data must be a folder with MNIST's files.")
             return path, array
         except DataError as error:
             errors.append(error)
     if errors:
         raise errors[0]
-    raise DataError(f"{folder} has no {name} or {name}.gz; --data takes the folder that holds the files of MNIST.")
+    raise DataError(f"{folder} has no {name} or {name}.gz; --data must be the folder with MNIST's files.")
 
 
 def _candidates(folder: Path, name: str) -> Iterator[Path]:
-    """The existing files that may stand for `name`, plain ones first."""
+    """The existing files that may hold `name`: in each folder, uncompressed files first."""
     try:
         os.listdir(folder)
     except OSError as error:
         raise DataError(
-            f"{folder} cannot be opened ({error.strerror or error}); --data takes the folder that holds {name}.gz."
+            f"{folder} cannot be opened ({error.strerror or error}); --data must be the folder that holds {name}.gz."
         ) from error
-    for place in (folder, folder / "raw", folder / "MNIST" / "raw"):  # the latter two are torchvision's
+    for parent in (folder, folder / "raw", folder / "MNIST" / "raw"):  # the last two are torchvision's
         for suffix in ("", ".gz"):
             for stem in (name, name.replace("-idx", ".idx")):
-                path = place / f"{stem}{suffix}"
-                if os.path.lexists(path):  # a broken link too: the reader says so
+                path = parent / f"{stem}{suffix}"
+                if os.path.lexists(path):  # includes broken links, for which read_idx has a good error message
                     yield path
 
 
-def _image_fault(array: npt.NDArray[Any]) -> str | None:
+def _image_problem(array: npt.NDArray[Any]) -> str | None:
     if array.dtype != np.uint8 or array.shape[1:] != (28, 28):
-        return f"holds {_described(array)}, not images of 28 x 28 bytes"
+        return f"holds {_describe(array)}, not uint8 images of 28 x 28 pixels"
     return None if len(array) else "holds no images"
 
 
-def _label_fault(array: npt.NDArray[Any]) -> str | None:
+def _label_problem(array: npt.NDArray[Any]) -> str | None:
     if array.dtype != np.uint8 or array.ndim != 1:
-        return f"holds {_described(array)}, not one byte per label"
+        return f"holds {_describe(array)}, not one uint8 label per image"
     if not len(array):
         return "holds no labels"
-    return f"has a label {array.max()}, where 0 to 9 are possible" if array.max() > 9 else None
+    return f"has a label {array.max()}, but labels go from 0 to 9" if array.max() > 9 else None
 
 
-def _described(array: npt.NDArray[Any]) -> str:
-    return f"{' x '.join(map(str, array.shape))} numbers of type {array.dtype}"
-
-
-def _is_complete(folder: Path, remote: Remote) -> bool:
-    return all(has_md5(folder / name, md5) for name, md5 in remote.md5.items())
+def _describe(array: npt.NDArray[Any]) -> str:
+    return f"{array.dtype} data of shape {array.shape}"
 
 
 def _download_all(folder: Path, remote: Remote) -> None:
-    """Fetches all files or raises; all, so that the two splits never come from different data sets.
+    """Download all files or raise DownloadError, so that both splits come from the same data set.
 
-    Mirror by mirror, not file by file, so that a dead mirror is waited for once. What one mirror gave is kept.
+    The outer loop is over mirrors, so a dead mirror costs only one time-out. Files from one mirror are
+    kept when the next takes over.
     """
     failures: dict[str, str] = {}
     for mirror in remote.mirrors:
@@ -171,50 +176,53 @@ def _download_all(folder: Path, remote: Remote) -> None:
     raise DownloadError("MNIST", failures)
 
 
-def _why(error: DataError) -> str:
+def _why_no_download(error: DataError) -> str:
     if isinstance(error, DownloadError):
-        return f"no network ({'; '.join(dict.fromkeys(error.failures.values()))})"
-    return f"no room for it ({str(error).rstrip('.')})"
+        return f"cannot be downloaded ({'; '.join(dict.fromkeys(error.failures.values()))})"
+    return f"cannot be stored ({str(error).rstrip('.')})"
 
 
 @contextmanager
 def _writable(cache: Path) -> Iterator[Path]:
-    """`cache` or, where that cannot be written, a temporary folder (if there can be one) that lasts for the block."""
+    """`cache` if it can be written, else a temporary folder for the duration of the block.
+
+    If not even that can be created, `cache` again; writing to it will fail.
+    """
     with ExitStack() as stack:
         try:
             cache.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=cache).close()
         except OSError as error:
-            _say(f"Nothing is cached for the next run: {cache} cannot be written ({error.strerror or error}).")
+            _warn(f"The data is not cached for the next run, because {cache} cannot be written ({error.strerror or error}).")
             with suppress(OSError):
                 cache = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         yield cache
 
 
-def _synthetic(cache: Path, split: Split, labels: bool) -> Digits:
+def _load_synthetic(cache: Path, split: Split, labels: bool) -> Digits:
     count, seed = _SYNTHETIC_COUNT[split], _SYNTHETIC_SEED[split]
     stem = f"synthetic-{drawn_version('digit*.py')}-{split}"
     image_path, label_path = cache / f"{stem}-images-idx3-ubyte", cache / f"{stem}-labels-idx1-ubyte"
     try:
-        images, numbers = read_idx(image_path), read_idx(label_path)
-        good = len(images) == len(numbers) == count and not _image_fault(images) and not _label_fault(numbers)
+        images, label_values = read_idx(image_path), read_idx(label_path)
+        good = len(images) == len(label_values) == count and not _image_problem(images) and not _label_problem(label_values)
     except DataError:
         good = False
     if not good:
         from gans.data.drawn.digits import synthetic_digits
 
-        images, numbers = synthetic_digits(count, seed)
-        _keep({image_path: images, label_path: numbers})
-    return Digits(images, numbers if labels else None, f"{count:,} synthetic digits ({split}, seed {seed})")
+        images, label_values = synthetic_digits(count, seed)
+        _write_cache({image_path: images, label_path: label_values})
+    return Digits(images, label_values if labels else None, f"{count:,} synthetic digits ({split}, seed {seed})")
 
 
-def _keep(arrays: Mapping[Path, Bytes]) -> None:
+def _write_cache(arrays: Mapping[Path, Bytes]) -> None:
     try:
         for path, array in arrays.items():
             write_idx(path, array)
     except DataError as error:
-        _say(f"The synthetic digits are not cached: {error}")
+        _warn(f"The synthetic digits are not cached: {error}")
 
 
-def _say(line: str) -> None:
+def _warn(line: str) -> None:
     print(line, file=sys.stderr)

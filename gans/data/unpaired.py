@@ -1,75 +1,95 @@
-"""Two kinds of pictures with nothing that says which belongs to which, and the stream of training steps made of them."""
+"""Unpaired data sets: images of two domains, A and B, where no image of A has a counterpart in B.
+
+A folder is laid out like CycleGAN's data sets: trainA/ and trainB/, and optionally testA/ and testB/.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-import minigrad as mg
-from gans.data.batches import Batches, digest_of
 from gans.data.drawn.landscapes import load_landscapes
-from gans.data.pairs import TwoKinds, load_two_folders
-from minigrad.arrays import backend
+from gans.data.errors import DataError
+from gans.data.folder import load_folder
+
+LAYOUT = "trainA/ and trainB/ with images of the two domains, and optionally testA/ and testB/"
+
+_HELD_OUT = 0.1  # fraction of the training images to hold out if there is no test folder, ...
+_MAX_HELD_OUT = 100  # ... but at most this many
 
 
-def load_unpaired(data: str | None, image_size: int) -> TwoKinds:
-    """The pictures in a folder with trainA/ and trainB/, or the synthetic landscapes by day (A) and by night (B).
+@dataclass(frozen=True, eq=False)
+class UnpairedImages:
+    """Training and held-out images of the domains A and B, each uint8 (n, 3, size, size).
 
-    Of the landscapes, and of them alone, test_a[i] and test_b[i] show the same.
+    `source` says where they come from, for the log.
+    """
+
+    train_a: npt.NDArray[np.uint8]
+    train_b: npt.NDArray[np.uint8]
+    test_a: npt.NDArray[np.uint8]
+    test_b: npt.NDArray[np.uint8]
+    source: str
+
+
+def load_unpaired(data: str | None, image_size: int) -> UnpairedImages:
+    """Load the folder `data`, or without one the synthetic landscapes: A by day, B by night.
+
+    The held-out landscapes (and only those) are paired: test_a[i] and test_b[i] show the same scene.
     """
     if data is not None:
-        return load_two_folders(data, image_size)
+        return load_unpaired_folder(data, image_size)
     drawn = load_landscapes(image_size)
-    return TwoKinds(drawn.day, drawn.night, drawn.test_day, drawn.test_night, drawn.source)
+    return UnpairedImages(drawn.day, drawn.night, drawn.test_day, drawn.test_night, drawn.source)
 
 
-def middle(images: np.ndarray, size: int) -> np.ndarray:
-    """The middle of images (n, channels, height, width): (n, channels, size, size)."""
-    top, left = ((length - size) // 2 for length in images.shape[2:])
-    return images[:, :, top : top + size, left : left + size]
+def load_unpaired_folder(path: Path | str, image_size: int) -> UnpairedImages:
+    """Read the images in trainA/, trainB/, testA/ and testB/ with `load_folder`.
 
+    If a test folder is missing, about a tenth of that domain's training images is held out
+    instead, the same ones each time, and a line on stderr says so.
 
-class Crops(Batches):
-    """Batches of squares cut out of the images at random places, half of them mirrored: other ones each time.
-
-    Parameters
-    ----------
-    size : pixels of a square, at most those of an image
-    mirror : whether left and right may be exchanged
+    Raises DataError if trainA/ or trainB/ is missing, or if one of the folders cannot be used.
     """
-
-    def __init__(self, images: np.ndarray, size: int, mirror: bool, *others: Any) -> None:
-        super().__init__(images, *others)
-        self.size, self.mirror = size, mirror
-
-    def _gather(self, places: Any, step: int) -> Any:
-        rng = np.random.default_rng((*self.seed, step, 1))  # (seed, kind, step, 1); an epoch's order has (seed, kind, epoch)
-        rows, columns = (self._place(rng, length) for length in self.pixels.shape[1:3])
-        if self.mirror:
-            columns = np.where(rng.random((self.batch_size, 1)) < 0.5, columns[:, ::-1], columns)
-        rows, columns = (backend.move(index, backend.name_of(self.pixels)) for index in (rows, columns))
-        return self.pixels[places[:, None, None], rows[:, :, None], columns[:, None, :]]
-
-    def _place(self, rng: np.random.Generator, length: int) -> np.ndarray:
-        """For each image which rows, or which columns, of it are in the square: (n, size)."""
-        return rng.integers(0, length - self.size + 1, (self.batch_size, 1)) + np.arange(self.size)
+    folder = Path(path)
+    _check_layout(folder)
+    train_a, test_a = _load_domain(folder, "A", image_size)
+    train_b, test_b = _load_domain(folder, "B", image_size)
+    return UnpairedImages(train_a, train_b, test_a, test_b, str(folder))
 
 
-class Unpaired:
-    """A stream of steps with images of both kinds. A pass ends when the larger data set has been seen once.
+def held_out_indices(count: int) -> npt.NDArray[np.intp]:
+    """Which of `count` training images to hold out: evenly spaced, because neighbours may look alike.
 
-    The held-out images are no part of it, but of its digest: a run goes on with the same ones.
+    They depend only on `count`. So if both domains have the same number of images, the same
+    indices are held out of both, and image i of one never trains while image i of the other tests.
     """
+    number = min(max(1, round(_HELD_OUT * count)), _MAX_HELD_OUT)
+    return ((np.arange(number) + 0.5) * (count / number)).astype(np.intp)
 
-    def __init__(self, a: Batches, b: Batches, held_out: Sequence[np.ndarray], source: str) -> None:
-        self.a, self.b = a, b
-        self.source = source
-        self.count = a.count + b.count
-        self.digest = digest_of(a.digest.encode(), b.digest.encode(), *held_out)
-        self.batch_size = a.batch_size
-        self.per_epoch = max(a.per_epoch, b.per_epoch)
 
-    def __getitem__(self, step: int) -> tuple[mg.Tensor, mg.Tensor]:
-        return *self.a[step], *self.b[step]
+def _check_layout(folder: Path) -> None:
+    if not folder.exists():
+        raise DataError(f"{folder} does not exist; it must be a folder that contains {LAYOUT}.")
+    if not folder.is_dir():
+        raise DataError(f"{folder} is a file, not a folder; it must be a folder that contains {LAYOUT}.")
+    missing = [name for name in ("trainA", "trainB") if not (folder / name).is_dir()]
+    if missing:
+        raise DataError(f"{folder} has no folder {' and no folder '.join(missing)}; it must contain {LAYOUT}.")
+
+
+def _load_domain(folder: Path, domain: str, image_size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """The training images and the held-out images of one domain, "A" or "B"."""
+    images, _ = load_folder(folder / f"train{domain}", image_size)
+    if (folder / f"test{domain}").is_dir():
+        return images, load_folder(folder / f"test{domain}", image_size, min_images=1)[0]
+    held_out = held_out_indices(len(images))
+    print(
+        f"{folder} has no test{domain}, so {len(held_out)} of the {len(images):,} images in train{domain} are held out.",
+        file=sys.stderr,
+    )
+    return np.delete(images, held_out, axis=0), images[held_out]

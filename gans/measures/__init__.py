@@ -1,1 +1,1 @@
-"""How good generated images are, where there is something to measure them by."""
+"""How good generated images are, where there is a ground truth to compare them with."""

@@ -1,7 +1,6 @@
-"""How close translated images come to the true ones, and a translation that every network should beat.
+"""L1, PSNR and SSIM between images, and histogram matching as a baseline for translations.
 
-Images are uint8 (n, channels, height, width); each measure is a number for every image, (n,) float64. The plainest
-baseline is to translate nothing: measure the untranslated images themselves.
+Images are uint8 (n, channels, height, width). Each measure returns one value per image, float64 (n,).
 """
 
 from __future__ import annotations
@@ -10,50 +9,52 @@ import numpy as np
 import numpy.typing as npt
 
 Images = npt.NDArray[np.uint8]
-Numbers = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float64]
 
 _PEAK = 255.0
-_WINDOW, _SIGMA = 11, 1.5  # of SSIM, in pixels
-_C1, _C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2  # keep its quotients from 0 / 0
+_WINDOW, _SIGMA = 11, 1.5  # of SSIM's Gaussian, in pixels
+_C1, _C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2  # SSIM's constants, which prevent 0 / 0
 
 
-def l1(a: Images, b: Images) -> Numbers:
-    """The mean absolute difference, from 0, alike, to 255."""
+def l1(a: Images, b: Images) -> Floats:
+    """The mean absolute difference, from 0 (identical) to 255."""
     _check(a, b)
     return np.array([np.abs(x.astype(np.float64) - y).mean() for x, y in zip(a, b, strict=True)])
 
 
-def psnr(a: Images, b: Images) -> Numbers:
-    """The peak signal-to-noise ratio in dB, 10 log10(255^2 / mean squared difference); infinite where they are alike."""
+def psnr(a: Images, b: Images) -> Floats:
+    """The peak signal-to-noise ratio in dB, 10 log10(255^2 / MSE); infinite for identical images."""
     _check(a, b)
     squared = np.array([((x.astype(np.float64) - y) ** 2).mean() for x, y in zip(a, b, strict=True)])
     with np.errstate(divide="ignore"):
         return 10 * np.log10(_PEAK**2 / squared)
 
 
-def ssim(a: Images, b: Images) -> Numbers:
-    """The structural similarity, at most 1, which is alike.
+def ssim(a: Images, b: Images) -> Floats:
+    """The structural similarity index, at most 1 (identical).
 
-    Wang, Bovik, Sheikh and Simoncelli, "Image Quality Assessment: From Error Visibility to Structural Similarity" (2004),
-    equation 13, with their Gaussian window of 11 x 11 pixels and sigma 1.5, wherever it lies within the image. They
-    compare grey images; here each channel is one, and the mean is taken over the channels too.
+    Wang, Bovik, Sheikh and Simoncelli, "Image Quality Assessment: From Error Visibility to Structural
+    Similarity" (2004), equation 13, with their Gaussian window of 11 x 11 pixels and sigma 1.5, averaged
+    over all positions where the window fits inside the image. The paper is about grey images; here it
+    is computed for each channel and averaged.
     """
     _check(a, b)
     if min(a.shape[2:]) < _WINDOW:
-        raise ValueError(f"ssim: its window of {_WINDOW} x {_WINDOW} pixels needs larger images than {a.shape} has")
+        raise ValueError(f"ssim: images of shape {a.shape} are smaller than its window of {_WINDOW} x {_WINDOW} pixels")
     return np.array([_ssim(x.astype(np.float64), y.astype(np.float64)) for x, y in zip(a, b, strict=True)])
 
 
-def _ssim(a: Numbers, b: Numbers) -> float:
-    mean_a, mean_b = _blurred(a), _blurred(b)
-    variance_a, variance_b = _blurred(a * a) - mean_a**2, _blurred(b * b) - mean_b**2
-    covariance = _blurred(a * b) - mean_a * mean_b
-    likeness = (2 * mean_a * mean_b + _C1) * (2 * covariance + _C2)
-    return float((likeness / ((mean_a**2 + mean_b**2 + _C1) * (variance_a + variance_b + _C2))).mean())
+def _ssim(a: Floats, b: Floats) -> float:
+    mean_a, mean_b = _window_means(a), _window_means(b)
+    variance_a, variance_b = _window_means(a * a) - mean_a**2, _window_means(b * b) - mean_b**2
+    covariance = _window_means(a * b) - mean_a * mean_b
+    numerator = (2 * mean_a * mean_b + _C1) * (2 * covariance + _C2)
+    denominator = (mean_a**2 + mean_b**2 + _C1) * (variance_a + variance_b + _C2)
+    return float((numerator / denominator).mean())
 
 
-def _blurred(image: Numbers) -> Numbers:
-    """The means under the Gaussian window, first over its rows, then over its columns: (channels, h - 10, w - 10)."""
+def _window_means(image: Floats) -> Floats:
+    """Gaussian-weighted means of every window, (channels, h - 10, w - 10), by one pass per axis."""
     weights = np.exp(-((np.arange(_WINDOW) - _WINDOW // 2) ** 2) / (2 * _SIGMA**2))
     weights /= weights.sum()
     height, width = (n - _WINDOW + 1 for n in image.shape[1:])
@@ -62,10 +63,10 @@ def _blurred(image: Numbers) -> Numbers:
 
 
 def histogram_match(source: Images, reference_a: Images, reference_b: Images) -> Images:
-    """Translates images of kind A into kind B, as well as can be done by a table for each channel.
+    """Translate images from A to B with one lookup table per channel, fitted to unpaired references.
 
-    The tables, fitted on unpaired references of both kinds, map A's quantiles to B's: afterwards each channel's values are
-    as frequent as in B, but nothing has been learned of what the images show.
+    The tables map A's quantiles to B's, so each channel's histogram becomes that of B. This ignores
+    the content of the images, so a trained network should do better.
     """
     for name, images in (("source", source), ("reference_a", reference_a), ("reference_b", reference_b)):
         _check_images(name, images)
@@ -73,31 +74,31 @@ def histogram_match(source: Images, reference_a: Images, reference_b: Images) ->
             raise ValueError(f"histogram_match: {name} has {images.shape[1]} channels but source has {source.shape[1]}")
     matched = np.empty_like(source)
     for channel in range(source.shape[1]):
-        matched[:, channel] = _table(reference_a[:, channel], reference_b[:, channel])[source[:, channel]]
+        matched[:, channel] = _lookup_table(reference_a[:, channel], reference_b[:, channel])[source[:, channel]]
     return matched
 
 
-def _table(a: Images, b: Images) -> npt.NDArray[np.uint8]:
-    """For each of the 256 values, the one that has the same rank in b as it has in a."""
-    there = np.flatnonzero(np.bincount(b.ravel(), minlength=256))  # values that b has
-    return np.round(np.interp(_ranks(a), _ranks(b)[there], there)).astype(np.uint8)
+def _lookup_table(a: Images, b: Images) -> npt.NDArray[np.uint8]:
+    """The table for one channel, (256,): each value is mapped to that which has the same rank in b."""
+    present = np.flatnonzero(np.bincount(b.ravel(), minlength=256))  # values that occur in b
+    return np.round(np.interp(_ranks(a), _ranks(b)[present], present)).astype(np.uint8)
 
 
-def _ranks(values: Images) -> Numbers:
-    """The share of what is below each of the 256 values, and half of what equals it."""
-    share = np.bincount(values.ravel(), minlength=256) / values.size
-    return np.cumsum(share) - share / 2
+def _ranks(values: Images) -> Floats:
+    """The rank of each value from 0 to 255: the fraction of pixels below it, plus half of those equal to it."""
+    frequency = np.bincount(values.ravel(), minlength=256) / values.size
+    return np.cumsum(frequency) - frequency / 2
 
 
 def _check(a: Images, b: Images) -> None:
     _check_images("a", a)
     _check_images("b", b)
     if a.shape != b.shape:
-        raise ValueError(f"images of unlike shapes cannot be compared: a is {a.shape}, b is {b.shape}")
+        raise ValueError(f"images of different shapes cannot be compared: a is {a.shape}, b is {b.shape}")
 
 
 def _check_images(name: str, images: Images) -> None:
     if images.dtype != np.uint8 or images.ndim != 4 or not images.size:
         raise ValueError(
-            f"{name} must be images, uint8 of the shape (n, channels, height, width), but it is {images.dtype} {images.shape}"
+            f"{name} must be a batch of images, uint8 (n, channels, height, width), but it is {images.dtype} {images.shape}"
         )

@@ -1,4 +1,4 @@
-"""How good a translation is, where the truth is known: beside doing nothing, and beside a table of colours."""
+"""How close translations are to the ground truth, compared with not translating and with histogram matching."""
 
 from __future__ import annotations
 
@@ -6,28 +6,31 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gans.data.pairs import TwoKinds
+from gans.data.unpaired import UnpairedImages
 from gans.measures import similarity
 
 
-def scores(translate: Callable[[np.ndarray, str], np.ndarray], kinds: TwoKinds, test_a: np.ndarray, test_b: np.ndarray) -> str:
-    """A table in Markdown of the mean PSNR, SSIM and L1 distance over held-out pictures.
+def scores(
+    translate: Callable[[np.ndarray, str], np.ndarray], data: UnpairedImages, test_a: np.ndarray, test_b: np.ndarray
+) -> str:
+    """A Markdown table of PSNR, SSIM and L1 distance, each the mean over the held-out images.
 
     Parameters
     ----------
-    translate : (images, "AtoB" or "BtoA") to translated images
-    kinds : with the training images, on which the table of colours is fitted
-    test_a, test_b : held-out images uint8 (n, 3, height, width); image i of both shows the same
+    translate : maps (images, "AtoB" or "BtoA") to translated images
+    data : the data set; histogram matching is fitted to its training images
+    test_a, test_b : held-out images uint8 (n, 3, height, width); test_a[i] and test_b[i] show the same scene
     """
     lines = [
-        f"Translations of {len(test_a)} held-out pictures beside the truth (PSNR in dB and SSIM: more is better; L1: less is).",
+        f"Translations of {len(test_a)} held-out images compared with the ground truth "
+        "(PSNR in dB, SSIM: higher is better; L1: lower is better).",
         "",
         "| direction | translated by | PSNR | SSIM | L1 |",
         "| --- | --- | --: | --: | --: |",
     ]
     directions = (
-        ("AtoB", test_a, test_b, kinds.train_a, kinds.train_b),
-        ("BtoA", test_b, test_a, kinds.train_b, kinds.train_a),
+        ("AtoB", test_a, test_b, data.train_a, data.train_b),
+        ("BtoA", test_b, test_a, data.train_b, data.train_a),
     )
     for direction, source, truth, train_source, train_target in directions:
         candidates = {

@@ -10,7 +10,7 @@ import numpy as np
 
 import minigrad as mg
 from gans.data.batches import Batches
-from gans.data.pictures import load_pictures
+from gans.data.images import load_training_images
 from gans.training.average import follow
 from gans.training.config import RunConfig
 from gans.training.images import grid
@@ -73,7 +73,7 @@ class LatentTrainer(Trainer):
 
     def load_images(self) -> tuple[np.ndarray, str]:
         """The training images, uint8 (n, channels, height, width), and a description of their source."""
-        return load_pictures(self.config.data, self.image_shape[-1])
+        return load_training_images(self.config.data, self.image_shape[-1])
 
     def load_batches(self) -> Batches:
         images, source = self.load_images()

@@ -213,7 +213,7 @@ class TestData:
             (("--arch", "28", "--image-size", 64), "--arch 28 is for 28 x 28 images"),
             (("--data", "nowhere"), "nowhere"),
             (("--arch", "28", "--batch-size", 1), "--batch-size 1 is too small"),
-            (("--data", "digits"), "For MNIST's files take --arch 28"),
+            (("--data", "digits"), "For MNIST's files, use --arch 28"),
             (("--arch", "28", "--data", "images"), "take another --arch"),
             (("--data", "."), "has no images"),
         ],

@@ -1,4 +1,4 @@
-"""`python -m gans.generate` on finished, running and damaged runs."""
+"""`python -m gans.generate` with finished, running and damaged runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import minigrad as mg
-from gans.generate import walk
+from gans.generate import latent_walk
 from gans.trainers import load_run
 from gans.training.images import GAP, read_png
 from gans.training.run_folder import RunFolder
@@ -37,11 +37,11 @@ def run(train: Command, made: Path, tmp_path: Path) -> Path:
 
 
 def frames(path: Path) -> list[np.ndarray]:
-    with Image.open(path) as picture:
+    with Image.open(path) as image:
         shown = []
-        for i in range(picture.n_frames):
-            picture.seek(i)
-            shown.append(np.asarray(picture.convert("L")).astype(float))
+        for i in range(image.n_frames):
+            image.seek(i)
+            shown.append(np.asarray(image.convert("L")).astype(float))
         return shown
 
 
@@ -50,7 +50,7 @@ def listing(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(("count", "across", "down"), [(1, 1, 1), (3, 2, 2), (10, 4, 3), (100, 10, 10)])
-def test_as_many_images_as_asked_for_are_in_the_grid(
+def test_the_grid_has_the_requested_number_of_images(
     count: int, across: int, down: int, generate: Command, run: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "some.png"
@@ -66,7 +66,7 @@ def test_as_many_images_as_asked_for_are_in_the_grid(
     assert filled == [True] * count + [False] * (across * down - count)
 
 
-def test_the_images_are_the_generators(generate: Command, run: Path, tmp_path: Path) -> None:
+def test_the_images_equal_a_forward_pass_written_out_in_numpy(generate: Command, run: Path, tmp_path: Path) -> None:
     generate(run, "--count", 1, "--seed", 5, "--out", tmp_path / "one.png")
     weights = mg.load(run / "generator.safetensors")
     h = mg.Generator(5).randn((1, 100)).numpy().astype(np.float64)
@@ -77,7 +77,7 @@ def test_the_images_are_the_generators(generate: Command, run: Path, tmp_path: P
     np.testing.assert_allclose(shown, (h.reshape(28, 28) + 1) * 127.5, atol=0.51)
 
 
-def test_the_same_seed_gives_the_same_file_and_another_one_another(generate: Command, run: Path, tmp_path: Path) -> None:
+def test_equal_seeds_give_equal_files_and_other_seeds_do_not(generate: Command, run: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2), ("d", 2**64 - 1)):
         assert generate(run, "--count", 4, "--seed", seed, "--out", tmp_path / f"{name}.png").code == 0
     a, b, c, d = ((tmp_path / f"{name}.png").read_bytes() for name in "abcd")
@@ -85,7 +85,7 @@ def test_the_same_seed_gives_the_same_file_and_another_one_another(generate: Com
     assert len({a, c, d}) == 3
 
 
-def test_without_out_the_picture_goes_to_the_run_folder_and_nothing_else_changes(generate: Command, run: Path) -> None:
+def test_without_out_the_image_goes_to_the_run_folder_and_nothing_else_changes(generate: Command, run: Path) -> None:
     before = listing(run)
     assert generate(run).out == f"{run / 'generated.png'}\n"
     assert generate(run, "--interpolate", "--count", 2).out == f"{run / 'generated.gif'}\n"
@@ -95,7 +95,7 @@ def test_without_out_the_picture_goes_to_the_run_folder_and_nothing_else_changes
     assert read_png(run / "generated.png").shape[:2] == (2 * (8 * 30 + 2),) * 2, "64 images by default"
 
 
-def test_a_running_run_serves_images_from_its_last_checkpoint(generate: Command, run: Path, tmp_path: Path) -> None:
+def test_images_of_a_run_in_progress_come_from_its_last_checkpoint(generate: Command, run: Path, tmp_path: Path) -> None:
     generate(run, "--out", tmp_path / "finished.png")
     for name in ("metrics.csv", "losses.png", "training.gif", "checkpoint.safetensors"):
         (run / name).unlink(missing_ok=True)
@@ -104,34 +104,34 @@ def test_a_running_run_serves_images_from_its_last_checkpoint(generate: Command,
     assert (tmp_path / "running.png").read_bytes() == (tmp_path / "finished.png").read_bytes()
 
 
-def test_a_walk_is_a_gif_that_moves_in_small_steps_and_closes_its_loop(generate: Command, run: Path, tmp_path: Path) -> None:
+def test_an_interpolation_is_a_gif_with_small_steps_that_loops_seamlessly(generate: Command, run: Path, tmp_path: Path) -> None:
     out = tmp_path / "walk.gif"
     assert generate(run, "--interpolate", "--count", 4, "--seed", 3, "--out", out).code == 0
     shown = frames(out)
     assert len(shown) == 80
     steps = [np.abs(a - b).mean() for a, b in zip(shown, [*shown[1:], shown[0]], strict=True)]
     assert min(steps) > 0
-    assert steps[-1] <= max(steps[:-1]), "from the last frame to the first is a step like any other"
-    assert max(steps) < 0.5 * np.abs(shown[0] - shown[16]).mean(), "a step is small beside the way between two points"
-    with Image.open(out) as picture:
-        assert picture.info["loop"] == 0
-        assert picture.info["duration"] == 60
+    assert steps[-1] <= max(steps[:-1]), "the step from the last frame to the first is like any other"
+    assert max(steps) < 0.5 * np.abs(shown[0] - shown[16]).mean(), "steps are small compared with the distance of waypoints"
+    with Image.open(out) as image:
+        assert image.info["loop"] == 0
+        assert image.info["duration"] == 60
 
 
-def test_a_walk_visits_its_points_and_keeps_to_the_lengths_between() -> None:
-    stops = [mg.Generator(0, 1000 * i).randn((3, 100)).numpy() for i in range(4)]
-    path = walk(stops, 8)
+def test_a_latent_walk_passes_through_its_waypoints_and_stays_near_the_sphere() -> None:
+    waypoints = [mg.Generator(0, 1000 * i).randn((3, 100)).numpy() for i in range(4)]
+    path = latent_walk(waypoints, 8)
     assert len(path) == 32
     assert all(z.dtype == np.float32 and z.shape == (3, 100) for z in path)
-    for i, stop in enumerate(stops):
-        np.testing.assert_allclose(path[8 * i], stop, atol=1e-5)
+    for i, waypoint in enumerate(waypoints):
+        np.testing.assert_allclose(path[8 * i], waypoint, atol=1e-5)
     lengths = np.array([np.linalg.norm(z, axis=1) for z in path])
-    assert lengths.min() > 0.85 * np.linalg.norm(stops, axis=2).min(), "no short cut through the inside"
+    assert lengths.min() > 0.85 * np.linalg.norm(waypoints, axis=2).min(), "a straight line would pass through the inside"
     steps = [np.linalg.norm(a - b) for a, b in zip(path, [*path[1:], path[0]], strict=True)]
     assert max(steps) < 1.6 * min(steps)
 
 
-# --- refusals
+# --- errors
 
 
 @pytest.mark.parametrize(
@@ -147,50 +147,50 @@ def test_a_wrong_command_line_gives_one_line_and_exit_code_2(argv: list[str], ge
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64])
-def test_a_seed_out_of_range_is_refused_in_one_line(seed: int, generate: Command, run: Path, tmp_path: Path) -> None:
+def test_a_seed_out_of_range_is_an_error_in_one_line(seed: int, generate: Command, run: Path, tmp_path: Path) -> None:
     ended = generate(run, "--seed", seed, "--out", tmp_path / "a.png")
     assert ended.code in (1, 2)
     assert ended.err.count("\n") == 1
     assert "--seed" in ended.err
-    assert "2^64 - 1" in ended.err or seed < 0, "the line says what the limit is"
+    assert "2^64 - 1" in ended.err or seed < 0, "the error says what the limit is"
 
 
-def test_a_folder_without_a_run_is_refused(generate: Command, tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_an_error(generate: Command, tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "missing"):
         assert str(folder) in generate(folder).complaint
     (tmp_path / "file").touch()
     assert "file" in generate(tmp_path / "file").complaint
 
 
-def test_a_name_too_long_for_the_system_is_refused_in_one_sentence(generate: Command, tmp_path: Path) -> None:
+def test_a_name_too_long_for_the_file_system_is_an_error_in_one_sentence(generate: Command, tmp_path: Path) -> None:
     assert generate(tmp_path / ("x" * 300)).complaint
 
 
 @pytest.mark.parametrize("trainer", ["os", "biggan", "../evil", "", "training.cli"])
-def test_a_run_of_an_unknown_trainer_is_refused(trainer: str, generate: Command, run: Path) -> None:
-    told = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps({**told, "trainer": trainer}))
+def test_a_run_of_an_unknown_trainer_is_an_error(trainer: str, generate: Command, run: Path) -> None:
+    settings = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**settings, "trainer": trainer}))
     assert repr(trainer) in generate(run).complaint
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"\xff", b'{"trainer": "mnist_gan"}', b'{"trainer": "mnist_gan", "config": 3}']
 )
-def test_damaged_settings_are_refused_in_one_sentence(content: bytes, generate: Command, run: Path) -> None:
+def test_a_damaged_config_file_is_an_error_in_one_sentence(content: bytes, generate: Command, run: Path) -> None:
     (run / "config.json").write_bytes(content)
     before = listing(run)
     assert "config.json" in generate(run).complaint
     assert listing(run) == before
 
 
-def test_a_run_without_weights_yet_says_when_they_come(generate: Command, run: Path) -> None:
+def test_a_run_without_weights_is_an_error_that_says_when_they_are_saved(generate: Command, run: Path) -> None:
     (run / "generator.safetensors").unlink()
     assert "generator.safetensors" in (complaint := generate(run).complaint)
     assert "first checkpoint" in complaint
 
 
 @pytest.mark.parametrize("keep", [0, 1, 8, 100, 100_000, -1])
-def test_weights_cut_short_are_refused_in_one_sentence(keep: int, generate: Command, run: Path) -> None:
+def test_truncated_weights_are_an_error_in_one_sentence(keep: int, generate: Command, run: Path) -> None:
     path = run / "generator.safetensors"
     path.write_bytes(path.read_bytes()[:keep])
     before = listing(run)
@@ -203,7 +203,7 @@ def test_weights_cut_short_are_refused_in_one_sentence(keep: int, generate: Comm
     [{"w": np.ones(3)}, {}, {"0.weight": np.ones((256, 50), np.float32)}],
     ids=["other names", "none", "other shapes"],
 )
-def test_another_programs_weights_are_refused_in_one_sentence(weights: dict[str, Any], generate: Command, run: Path) -> None:
+def test_weights_of_another_network_are_an_error_in_one_sentence(weights: dict[str, Any], generate: Command, run: Path) -> None:
     path = run / "generator.safetensors"
     whole = mg.load(path)
     mg.save(path, {**whole, **weights} if "0.weight" in weights else weights)
@@ -212,7 +212,7 @@ def test_another_programs_weights_are_refused_in_one_sentence(weights: dict[str,
 
 @pytest.mark.parametrize("options", [[], ["--interpolate"]], ids=str)
 @pytest.mark.parametrize("name", ["a.jpg", "a", "a.txt"])
-def test_a_name_of_another_format_is_refused(
+def test_an_output_name_with_the_wrong_suffix_is_an_error(
     name: str, options: list[str], generate: Command, run: Path, tmp_path: Path
 ) -> None:
     assert (".gif" if options else ".png") in generate(run, *options, "--out", tmp_path / name).complaint
@@ -220,20 +220,20 @@ def test_a_name_of_another_format_is_refused(
 
 
 @pytest.mark.parametrize("options", [[], ["--interpolate", "--count", "1"]], ids=["png", "gif"])
-def test_a_picture_for_a_missing_folder_is_refused(options: list[str], generate: Command, run: Path, tmp_path: Path) -> None:
+def test_an_output_in_a_missing_folder_is_an_error(options: list[str], generate: Command, run: Path, tmp_path: Path) -> None:
     out = tmp_path / "missing" / ("a.gif" if options else "a.png")
     assert str(out) in generate(run, *options, "--out", out).complaint
     assert not out.parent.exists()
 
 
-def test_a_folder_in_place_of_the_picture_is_refused_and_kept(generate: Command, run: Path, tmp_path: Path) -> None:
+def test_a_folder_with_the_name_of_the_output_is_an_error_and_is_kept(generate: Command, run: Path, tmp_path: Path) -> None:
     (tmp_path / "a.png").mkdir()
     assert "a.png" in generate(run, "--out", tmp_path / "a.png").complaint
     assert (tmp_path / "a.png").is_dir()
 
 
-def test_a_loaded_run_is_on_the_backend_asked_for_whatever_it_was_trained_on(run: Path) -> None:
-    told = json.loads((run / "config.json").read_text())
-    told["config"] |= {"backend": "cupy", "a setting of a later version": 1}
-    (run / "config.json").write_text(json.dumps(told))
+def test_a_run_loads_on_the_requested_backend_not_on_that_of_its_training(run: Path) -> None:
+    settings = json.loads((run / "config.json").read_text())
+    settings["config"] |= {"backend": "cupy", "a setting of a later version": 1}
+    (run / "config.json").write_text(json.dumps(settings))
     assert load_run(run, "numpy").backend == "numpy"

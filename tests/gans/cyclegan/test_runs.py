@@ -13,7 +13,7 @@ from PIL import Image
 
 import minigrad as mg
 from gans.cyclegan import CycleGAN
-from gans.data.pairs import load_two_folders
+from gans.data.unpaired import load_unpaired_folder
 from gans.training.images import GAP, read_png
 from gans.training.loop import Loop
 from tests.gans.conftest import Ended, checkpoint_step, files, state
@@ -96,7 +96,7 @@ def test_what_is_kept_are_the_weights_of_both_generators() -> None:
 def test_held_out_pictures_are_the_middles_of_what_was_loaded(two_kinds: Path) -> None:
     trainer = make(data=str(two_kinds), load_size=40)
     stream = trainer.load_batches()
-    np.testing.assert_array_equal(trainer.test_a, load_two_folders(two_kinds, 40).test_a[:, :, 4:36, 4:36])
+    np.testing.assert_array_equal(trainer.test_a, load_unpaired_folder(two_kinds, 40).test_a[:, :, 4:36, 4:36])
     assert stream.per_epoch == trainer.steps_per_epoch == 13
     assert [x.shape for x in stream[0]] == list(trainer.batch_shapes) == [(2, 3, 32, 32)] * 2
     a, b = (x.numpy() for x in stream[0])
@@ -136,7 +136,7 @@ def test_a_run_writes_sheets_a_gif_and_eight_curves(cyclegan: Command) -> None:
 def test_a_runs_sheets_show_the_same_held_out_pictures_each_time(cyclegan: Command, two_kinds: Path) -> None:
     cyclegan(*UNET, "--epochs", 2, "--out", "run")
     first, _, last = (tiles(read_png(path), across=6) for path in sorted(Path("run", "samples").iterdir()))
-    held_out = load_two_folders(two_kinds, 36)
+    held_out = load_unpaired_folder(two_kinds, 36)
     for column, images in ((0, held_out.test_a), (3, held_out.test_b)):
         np.testing.assert_array_equal(first[:, column], last[:, column])
         assert {x.tobytes() for x in first[:, column]} <= {x[:, 2:34, 2:34].tobytes() for x in images}
@@ -270,7 +270,7 @@ def test_without_test_images_some_training_images_are_held_out(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("--batch-size", 19), "18 images, fewer than the 19 of a step"),
+        (("--batch-size", 19), "18 images, fewer than one batch of 19"),
         (("--image-size", 33), "not a multiple of 4"),
         (("--generator", "unet", "--image-size", 36), "--generator unet"),
         (("--load-size", 31), "--load-size 31"),

@@ -1,3 +1,5 @@
+"""Batches are shuffled, depend only on the seed and the step, and hold scaled images."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -6,52 +8,54 @@ import pytest
 from gans.data.batches import Batches
 from gans.data.errors import DataError
 
-IMAGES = np.arange(70, dtype=np.uint8).reshape(70, 1, 1, 1).repeat(3, axis=2)  # image i is full of i
+IMAGES = np.arange(70, dtype=np.uint8).reshape(70, 1, 1, 1).repeat(3, axis=2)  # every pixel of image i is i
 
 
-def numbers(batches: Batches, step: int) -> list[int]:
-    """Which images batch number `step` holds."""
+def indices(batches: Batches, step: int) -> list[int]:
+    """The indices of the images in the batch of `step`."""
     pixels = np.rint((batches[step][0].numpy() + 1) * 127.5).astype(int)
     assert (pixels == pixels[:, :, :1]).all()
     return pixels[:, 0, 0, 0].tolist()
 
 
 def epoch(batches: Batches, number: int) -> list[int]:
-    return [i for place in range(batches.per_epoch) for i in numbers(batches, number * batches.per_epoch + place)]
+    """The indices of the images of a whole epoch, in order."""
+    first = number * batches.per_epoch
+    return [i for step in range(first, first + batches.per_epoch) for i in indices(batches, step)]
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 35, 70])
-def test_an_epoch_shows_every_image_once_where_batches_divide_the_data(batch_size: int) -> None:
+def test_an_epoch_has_every_image_once_if_the_batch_size_divides_their_number(batch_size: int) -> None:
     batches = Batches(IMAGES, batch_size, seed=0)
     assert batches.per_epoch == 70 // batch_size
     for number in range(3):
         assert sorted(epoch(batches, number)) == list(range(70))
 
 
-def test_no_image_comes_twice_in_an_epoch_and_others_sit_out_each_time() -> None:
+def test_no_image_repeats_within_an_epoch_and_each_epoch_skips_different_ones() -> None:
     batches = Batches(IMAGES, 16, seed=0)
     seen = [epoch(batches, number) for number in range(6)]
     assert all(len(set(each)) == len(each) == 64 for each in seen)
-    left_out = {frozenset(range(70)) - frozenset(each) for each in seen}
-    assert len(left_out) == 6
+    skipped = {frozenset(range(70)) - frozenset(each) for each in seen}
+    assert len(skipped) == 6
     assert set().union(*seen) == set(range(70))
 
 
-def test_the_order_differs_by_epoch_and_by_seed_and_is_shuffled() -> None:
+def test_every_epoch_and_every_seed_has_its_own_shuffled_order() -> None:
     orders = [epoch(Batches(IMAGES, 10, seed), number) for seed in range(4) for number in range(4)]
     assert len({tuple(order) for order in orders}) == 16
     assert list(range(70)) not in orders
 
 
-def test_a_batch_depends_on_its_number_and_the_seed_alone() -> None:
-    forwards = Batches(IMAGES, 16, seed=3)
-    expected = {step: forwards[step][0].numpy() for step in range(20)}
-    jumping = Batches(IMAGES, 16, seed=3)
+def test_a_batch_depends_only_on_the_seed_and_the_step() -> None:
+    in_order = Batches(IMAGES, 16, seed=3)
+    expected = {step: in_order[step][0].numpy() for step in range(20)}
+    out_of_order = Batches(IMAGES, 16, seed=3)
     for step in (19, 0, 7, 7, 4, 3, 12, 11, 19):
-        np.testing.assert_array_equal(jumping[step][0].numpy(), expected[step])
+        np.testing.assert_array_equal(out_of_order[step][0].numpy(), expected[step])
 
 
-def test_taking_a_batch_leaves_global_random_streams_alone() -> None:
+def test_making_a_batch_does_not_advance_global_random_generators() -> None:
     from minigrad import random
 
     np.random.seed(0)
@@ -62,7 +66,7 @@ def test_taking_a_batch_leaves_global_random_streams_alone() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_bytes_become_numbers_from_minus_one_to_one(dtype: type) -> None:
+def test_pixels_are_scaled_to_the_range_from_minus_one_to_one(dtype: type) -> None:
     every_byte = np.arange(256, dtype=np.uint8).reshape(256, 1, 1, 1)
     batch = Batches(every_byte, 256, seed=0, dtype=dtype)[0][0]
     values = np.sort(batch.numpy().ravel())
@@ -77,7 +81,7 @@ def test_batches_keep_the_shape_of_colour_images() -> None:
     assert Batches(np.zeros((5, 3, 8, 6), np.uint8), 2, seed=0)[1][0].shape == (2, 3, 8, 6)
 
 
-def test_the_data_is_not_changed() -> None:
+def test_writing_to_a_batch_does_not_change_the_images() -> None:
     images = IMAGES.copy()
     batches = Batches(images, 16, seed=0)
     batches[0][0].data[...] = 9
@@ -85,11 +89,11 @@ def test_the_data_is_not_changed() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 15])
-def test_a_batch_larger_than_the_data_is_refused_in_one_sentence(count: int) -> None:
+def test_a_batch_larger_than_the_data_set_is_an_error_in_one_sentence(count: int) -> None:
     with pytest.raises(DataError, match=f"{count} images.*16.*--batch-size") as caught:
         Batches(IMAGES[:count], 16, seed=0)
     assert "\n" not in str(caught.value)
 
 
-def test_seeds_of_64_bits_work() -> None:
+def test_a_seed_may_have_64_bits() -> None:
     assert sorted(epoch(Batches(IMAGES, 70, 2**64 - 1), 0)) == list(range(70))

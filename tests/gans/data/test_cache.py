@@ -1,4 +1,4 @@
-"""The cache is where the user or the platform wants it."""
+"""The cache folder is where $MINIGRAD_CACHE says, else where the platform keeps caches."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def test_the_cache_folder_follows_the_environment_and_the_platform(monkeypatch: 
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     for variable in ("MINIGRAD_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(variable, raising=False)
-    for platform, place in (("linux", ".cache"), ("darwin", "Library/Caches"), ("win32", "AppData/Local")):
+    for platform, folder in (("linux", ".cache"), ("darwin", "Library/Caches"), ("win32", "AppData/Local")):
         monkeypatch.setattr(sys, "platform", platform)
-        assert cache_folder("mnist") == tmp_path / place / "minigrad" / "mnist"
+        assert cache_folder("mnist") == tmp_path / folder / "minigrad" / "mnist"
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_folder("mnist") == tmp_path / "xdg" / "minigrad" / "mnist"
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # to be ignored, says the standard
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # the XDG specification says to ignore relative paths
     assert cache_folder("mnist") == tmp_path / ".cache" / "minigrad" / "mnist"

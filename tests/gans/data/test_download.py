@@ -1,3 +1,5 @@
+"""Downloads against a local server that misbehaves in every way that a mirror can."""
+
 import errno
 import hashlib
 import os
@@ -20,10 +22,10 @@ TIMEOUT = 0.25
 
 
 class Mirror(BaseHTTPRequestHandler):
-    """Answers /NAME with the method NAME, and counts the requests."""
+    """Responds to /NAME with the method NAME, and records the requests."""
 
     def do_GET(self) -> None:
-        self.server.asked.append(self.path)
+        self.server.requests.append(self.path)
         getattr(self, self.path.strip("/"))()
 
     def log_message(self, *_: object) -> None:
@@ -50,8 +52,8 @@ class Mirror(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(CONTENT)
 
-    def dribble(self) -> None:
-        """Takes longer than the time-out in all, never so long for one piece."""
+    def slow(self) -> None:
+        """Takes longer than the time-out in total, but not between any two chunks."""
         self.send(CONTENT[:-5], length=len(CONTENT))
         for byte in CONTENT[-5:]:
             time.sleep(TIMEOUT / 4)
@@ -77,14 +79,14 @@ class Mirror(BaseHTTPRequestHandler):
     def corrupt(self) -> None:
         self.send(CONTENT[:-1] + b"!")
 
-    def cut(self) -> None:
+    def truncated(self) -> None:
         self.send(CONTENT[:1000], length=len(CONTENT))
 
-    def stuck(self) -> None:
+    def stalled(self) -> None:
         self.send(CONTENT[:1000], length=len(CONTENT))
         self.server.closing.wait(5)
 
-    def mute(self) -> None:
+    def silent(self) -> None:
         self.server.closing.wait(5)
 
     def gibberish(self) -> None:
@@ -95,7 +97,7 @@ class Mirror(BaseHTTPRequestHandler):
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
     monkeypatch.setenv("no_proxy", "*")
     with ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
-        server.asked, server.closing = [], threading.Event()
+        server.requests, server.closing = [], threading.Event()
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
@@ -115,60 +117,60 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def refusing() -> Iterator[str]:
-    """The URL of a port that nobody listens on."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{held.getsockname()[1]}/"
+def closed_port() -> Iterator[str]:
+    """The URL of a port on which no server listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}/"
 
 
-def left_in(path: Path) -> list[str]:
+def files_beside(path: Path) -> list[str]:
     return [file.name for file in path.parent.iterdir()]
 
 
-@pytest.mark.parametrize("name", ["good", "chunked", "without_length", "dribble", "moved"])
-def test_the_file_is_fetched(url, path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["good", "chunked", "without_length", "slow", "moved"])
+def test_a_file_is_downloaded(url, path: Path, name: str) -> None:
     assert download([url(name)], path, MD5, TIMEOUT) == path
     assert path.read_bytes() == CONTENT
-    assert left_in(path) == [path.name]
+    assert files_beside(path) == [path.name]
 
 
 FAULTS = {
-    "missing": "answers 404",
-    "broken": "answers 500",
+    "missing": "HTTP error 404",
+    "broken": "HTTP error 500",
     "html": "sent an HTML page",
     "empty": "sent nothing",
     "corrupt": "wrong checksum",
-    "cut": "broke off after 1,000 of 256,000 bytes",
-    "stuck": "no answer for 0.25 s",
-    "mute": "no answer for 0.25 s",
+    "truncated": "closed the connection after 1,000 of 256,000 bytes",
+    "stalled": "no response for 0.25 s",
+    "silent": "no response for 0.25 s",
     "gibberish": "",
 }
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_bad_mirror_is_reported_in_one_line_and_the_next_one_tried(url, path: Path, name: str, capsys) -> None:
+def test_a_failed_mirror_is_reported_in_one_line_and_the_next_one_is_tried(url, path: Path, name: str, capsys) -> None:
     download([url(name), url("good")], path, MD5, TIMEOUT)
     assert path.read_bytes() == CONTENT
-    assert left_in(path) == [path.name]
+    assert files_beside(path) == [path.name]
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(url(name)) and FAULTS[name] in line and len(line) < 200
 
 
-def test_if_all_mirrors_fail_each_reason_is_named_and_nothing_is_left(url, path: Path, refusing: str) -> None:
-    urls = [url(name) for name in FAULTS] + [refusing]
+def test_if_all_mirrors_fail_the_error_gives_each_reason_and_no_file_remains(url, path: Path, closed_port: str) -> None:
+    urls = [url(name) for name in FAULTS] + [closed_port]
     with pytest.raises(DownloadError) as caught:
         download(urls, path, MD5, TIMEOUT)
     message = str(caught.value)
-    assert all(part in message for part in [*urls, *FAULTS.values(), "connection is refused"])
+    assert all(part in message for part in [*urls, *FAULTS.values(), "connection refused"])
     assert message.startswith(path.name) and "\n" not in message
-    assert left_in(path) == []
+    assert files_beside(path) == []
 
 
-def test_a_good_file_is_kept_without_a_request(server, url, path: Path) -> None:
+def test_an_intact_file_is_kept_without_a_request(server, url, path: Path) -> None:
     download([url("good")], path, MD5, TIMEOUT)
     download([url("good")], path, MD5, TIMEOUT)
-    assert server.asked == ["/good"]
+    assert server.requests == ["/good"]
 
 
 def test_a_damaged_file_is_replaced(url, path: Path) -> None:
@@ -179,37 +181,37 @@ def test_a_damaged_file_is_replaced(url, path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", ["http://does-not-exist.invalid/", "http://[/", "no url at all", "http:///"])
-def test_a_bad_address_is_a_failed_mirror(url, path: Path, bad: str) -> None:
+def test_a_malformed_url_counts_as_a_failed_mirror(url, path: Path, bad: str) -> None:
     download([bad, url("good")], path, MD5, TIMEOUT)
     assert path.read_bytes() == CONTENT
 
 
-def test_a_hanging_name_lookup_is_cut_off(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_out_covers_the_name_lookup(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     released = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: released.wait(5))
     start = time.perf_counter()
-    with pytest.raises(DownloadError, match="no answer"):
+    with pytest.raises(DownloadError, match="no response"):
         download(["http://anywhere/"], path, MD5, TIMEOUT)
     assert time.perf_counter() - start < 4 * TIMEOUT
     released.set()
 
 
-def test_an_interrupt_leaves_nothing_behind(url, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_download_leaves_no_file(url, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tqdm.tqdm, "update", interrupt)
     with pytest.raises(KeyboardInterrupt):
         download([url("good")], path, MD5, TIMEOUT)
-    assert left_in(path) == []
+    assert files_beside(path) == []
 
 
-def test_a_full_disk_is_not_blamed_on_the_mirror(server, url, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fill(_: int) -> None:
+def test_a_full_disk_is_a_write_error_and_ends_the_attempts(server, url, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def disk_full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", fill)
+    monkeypatch.setattr(os, "fsync", disk_full)
     with pytest.raises(DataError, match=r"cannot be written.*No space left") as caught:
         download([url("good"), url("good")], path, MD5, TIMEOUT)
     assert not isinstance(caught.value, DownloadError)
-    assert server.asked == ["/good"] and left_in(path) == []
+    assert server.requests == ["/good"] and files_beside(path) == []

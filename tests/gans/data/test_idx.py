@@ -1,3 +1,5 @@
+"""IDX files are written and read exactly; damaged ones are errors that say what is wrong."""
+
 import contextlib
 import errno
 import gzip
@@ -29,7 +31,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "images-idx3-ubyte"
 
 
-def refusal(path: Path) -> str:
+def error_message(path: Path) -> str:
     with pytest.raises(DataError) as caught:
         read_idx(path)
     message = str(caught.value)
@@ -37,11 +39,11 @@ def refusal(path: Path) -> str:
     return message
 
 
-@given(array=ARRAYS, zipped=st.booleans())
+@given(array=ARRAYS, compressed=st.booleans())
 @one_file_for_all_examples
-def test_what_is_written_is_read_back(path: Path, array: np.ndarray, zipped: bool) -> None:
+def test_arrays_survive_a_round_trip(path: Path, array: np.ndarray, compressed: bool) -> None:
     write_idx(path, array)
-    if zipped:
+    if compressed:
         path.write_bytes(gzip.compress(path.read_bytes(), 1))
     read = read_idx(path)
     assert read.dtype == array.dtype and read.dtype.isnative and read.flags.writeable
@@ -49,47 +51,47 @@ def test_what_is_written_is_read_back(path: Path, array: np.ndarray, zipped: boo
 
 
 @pytest.mark.parametrize("array", [IMAGES.T, IMAGES[:, ::2], IMAGES.astype(">i2"), np.asfortranarray(IMAGES)])
-def test_layout_and_byte_order_in_memory_do_not_matter(path: Path, array: np.ndarray) -> None:
+def test_any_memory_layout_and_byte_order_can_be_written(path: Path, array: np.ndarray) -> None:
     write_idx(path, array)
     np.testing.assert_array_equal(read_idx(path), array)
 
 
-def test_the_bytes_are_those_of_the_format(path: Path) -> None:
+def test_the_file_has_the_bytes_of_the_specification(path: Path) -> None:
     write_idx(path, IMAGES)
     assert path.read_bytes() == PLAIN
 
 
-@pytest.mark.parametrize("kind", VALID)
-def test_every_truncation_is_refused(path: Path, kind: str) -> None:
-    for length in range(len(VALID[kind])):
-        path.write_bytes(VALID[kind][:length])
-        refusal(path)
+@pytest.mark.parametrize("form", VALID)
+def test_every_truncation_is_an_error(path: Path, form: str) -> None:
+    for length in range(len(VALID[form])):
+        path.write_bytes(VALID[form][:length])
+        error_message(path)
 
 
-@given(kind=st.sampled_from(sorted(VALID)), where=st.integers(0), flip=st.integers(1, 255))
+@given(form=st.sampled_from(sorted(VALID)), where=st.integers(0), flip=st.integers(1, 255))
 @one_file_for_all_examples
-def test_a_flipped_byte_gives_the_declared_shape_or_a_refusal(path: Path, kind: str, where: int, flip: int) -> None:
-    content = bytearray(VALID[kind])
+def test_a_corrupted_byte_gives_the_shape_in_the_header_or_an_error(path: Path, form: str, where: int, flip: int) -> None:
+    content = bytearray(VALID[form])
     content[where % len(content)] ^= flip
     path.write_bytes(content)
     try:
         read = read_idx(path)
     except DataError:
         return
-    header = gzip.decompress(content) if kind == "gzip" else content
+    header = gzip.decompress(content) if form == "gzip" else content
     assert read.shape == struct.unpack_from(f">{header[3]}I", header, 4)
 
 
 @given(content=st.binary(max_size=60), start=st.sampled_from([b"", b"\0\0", b"\0\0\x08\x01", b"\x1f\x8b\x08"]))
 @one_file_for_all_examples
-def test_random_bytes_give_an_array_or_a_refusal(path: Path, content: bytes, start: bytes) -> None:
+def test_random_bytes_give_an_array_or_an_error(path: Path, content: bytes, start: bytes) -> None:
     path.write_bytes(start + content)
     with contextlib.suppress(DataError):
         assert isinstance(read_idx(path), np.ndarray)
 
 
 @pytest.mark.parametrize(
-    ("content", "look"),
+    ("content", "file_type"),
     [
         (b"\n<!DOCTYPE html><html>", "an HTML page"),
         (b"<?xml version='1.0'?><Error>", "an XML page"),
@@ -98,81 +100,81 @@ def test_random_bytes_give_an_array_or_a_refusal(path: Path, content: bytes, sta
         (b"hello, world\n", "a text file"),
         (b"\x93NUMPY\x01\x00", "a NumPy .npy file"),
         (gzip.compress(gzip.compress(PLAIN)), "a gzip file"),
-        (bytes(range(200, 256)), "wrong first bytes"),
+        (bytes(range(200, 256)), "wrong magic number"),
     ],
 )
-def test_another_kind_of_file_is_named(path: Path, content: bytes, look: str) -> None:
+def test_the_error_names_the_type_of_another_file(path: Path, content: bytes, file_type: str) -> None:
     path.write_bytes(content)
-    assert look in refusal(path)
+    assert file_type in error_message(path)
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "message"),
     [
         (b"", "is empty"),
         (gzip.compress(b""), "is empty"),
-        (PLAIN[:-1], "its header promises 76 bytes, it has 75"),
-        (PLAIN + b"\0", "its header promises 76 bytes, it has 77"),
-        (gzip.compress(PLAIN[:-1]), "its header promises 60 bytes of data, it has only 59"),
-        (gzip.compress(PLAIN + b"\0"), "its header promises 60 bytes of data, it has more"),
+        (PLAIN[:-1], "its header implies 76 bytes, but it has 75"),
+        (PLAIN + b"\0", "its header implies 76 bytes, but it has 77"),
+        (gzip.compress(PLAIN[:-1]), "its header implies 60 bytes of data, but it has only 59"),
+        (gzip.compress(PLAIN + b"\0"), "its header implies 60 bytes of data, but it has more"),
         (VALID["gzip"] + b"rubbish", "damaged gzip"),
         (VALID["gzip"][:-1], "ends too early"),
         (b"\0\0\x07\x01" + PLAIN[4:], "type code 7"),
         (b"\0\0\x08\x00" + PLAIN[4:], "0 dimensions"),
         (b"\0\0\x08\xff" + bytes(4 * 255), "255 dimensions"),
-        (b"\0\0\x08\x04" + struct.pack(">4I", 0, *[2**32 - 1] * 3), "absurd"),
+        (b"\0\0\x08\x04" + struct.pack(">4I", 0, *[2**32 - 1] * 3), "impossible shape"),
     ],
 )
-def test_damage_is_described(path: Path, content: bytes, complaint: str) -> None:
+def test_the_error_describes_the_damage(path: Path, content: bytes, message: str) -> None:
     path.write_bytes(content)
-    assert complaint in refusal(path)
+    assert message in error_message(path)
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_memory_is_not_taken_on_the_word_of_the_header(path: Path, pack) -> None:
+def test_a_wrong_size_in_the_header_does_not_allocate_memory(path: Path, pack) -> None:
     path.write_bytes(pack(struct.pack(">HBB3I", 0, 8, 3, 60_000, 2_800, 28) + b"\0" * 99))
     tracemalloc.start()
     try:
-        assert "promises" in refusal(path)
+        assert "its header implies" in error_message(path)
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
 
 
-def test_a_missing_file_and_a_folder_are_refused(path: Path) -> None:
-    assert "does not exist" in refusal(path)
+def test_a_missing_file_and_a_folder_are_errors(path: Path) -> None:
+    assert "does not exist" in error_message(path)
     path.mkdir()
-    assert "is a folder" in refusal(path)
+    assert "is a folder" in error_message(path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this platform")
-def test_a_named_pipe_is_refused_without_waiting(path: Path) -> None:
+def test_a_named_pipe_is_an_error_and_does_not_block(path: Path) -> None:
     os.mkfifo(path)
-    assert "not a regular file" in refusal(path)
+    assert "not a regular file" in error_message(path)
 
 
-def test_an_unreadable_file_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_without_read_permission_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def forbid(*_: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     path.write_bytes(PLAIN)
     monkeypatch.setattr(Path, "open", forbid)  # not chmod, which does not stop root
-    assert "Permission denied" in refusal(path)
+    assert "Permission denied" in error_message(path)
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_other(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fill(_: int) -> None:
+def test_a_failed_write_leaves_only_the_old_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def disk_full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     write_idx(path, IMAGES)
-    monkeypatch.setattr(os, "fsync", fill)
+    monkeypatch.setattr(os, "fsync", disk_full)
     with pytest.raises(DataError, match="No space left on device"):
         write_idx(path, IMAGES + 1)
     np.testing.assert_array_equal(read_idx(path), IMAGES)
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_writing_below_a_file_or_onto_a_folder_is_refused(tmp_path: Path) -> None:
+def test_writing_below_a_file_or_over_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "file" / "images", tmp_path / "folder"):
@@ -181,12 +183,12 @@ def test_writing_below_a_file_or_onto_a_folder_is_refused(tmp_path: Path) -> Non
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_missing_folders_are_made(tmp_path: Path) -> None:
+def test_missing_folders_are_created(tmp_path: Path) -> None:
     write_idx(tmp_path / "a" / "b" / "images", IMAGES)
     np.testing.assert_array_equal(read_idx(tmp_path / "a" / "b" / "images"), IMAGES)
 
 
-def test_what_idx_cannot_hold_is_a_programming_error(path: Path) -> None:
+def test_dtypes_and_shapes_that_idx_cannot_hold_are_errors(path: Path) -> None:
     with pytest.raises(TypeError):
         write_idx(path, IMAGES.astype(np.complex64))
     with pytest.raises(ValueError):

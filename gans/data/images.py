@@ -1,0 +1,35 @@
+"""The training images at a given size: MNIST's digits, a folder of images, or synthetic faces."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gans.data.drawn.faces import load_faces
+from gans.data.errors import DataError
+from gans.data.folder import load_folder
+from gans.data.mnist import load_mnist
+
+MNIST_SIZE = 28  # pixels; images of this size are always digits, and no other data set has it
+
+
+def load_training_images(data: str | None, image_size: int) -> tuple[np.ndarray, str]:
+    """Images uint8 (n, channels, image_size, image_size), and a description of their source for the log.
+
+    At size 28 these are MNIST's grey digits, from wherever `load_mnist(data)` finds them. At any other
+    size they are the RGB images in the folder `data`, or without a folder the synthetic faces.
+
+    Raises DataError if `data` cannot be used.
+    """
+    if image_size == MNIST_SIZE:
+        try:
+            digits = load_mnist(data)
+        except DataError as error:
+            raise DataError(f"{error} (For a folder of images, use another --arch or --image-size.)") from error
+        return digits.images[:, None], digits.source
+    if data is None:
+        faces = load_faces(image_size)
+        return faces.images, faces.source
+    try:
+        return load_folder(data, image_size)
+    except DataError as error:
+        raise DataError(f"{error} (For MNIST's files, use --arch 28 or --image-size 28.)") from error

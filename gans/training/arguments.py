@@ -1,0 +1,27 @@
+"""Command-line arguments shared by the commands that load a run."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+
+def add_run(parser: argparse.ArgumentParser, example: str) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help=f"run folder, such as {example}")
+
+
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    help = "NumPy, CuPy, or auto: CuPy if there is a GPU (default: numpy)"
+    parser.add_argument("--backend", choices=("auto", "numpy", "cupy"), default="numpy", help=help)
+
+
+def integer_up_to(largest: int) -> Callable[[str], int]:
+    """An argparse type: an integer from 1 to `largest`."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not 1 <= int(text) <= largest:
+            raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 1 to {largest:,}")
+        return int(text)
+
+    return parse
