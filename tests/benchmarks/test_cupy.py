@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import capture_report
 import cuda_emulator
 import fake_cupy
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 import minigrad as mg
 from benchmarks import floor, layers, libraries, machine, overhead
+from benchmarks.cases import Case
 from benchmarks.settings import Settings
 from benchmarks.watch import counted, watching
 from minigrad import backend
@@ -78,3 +80,29 @@ def test_products_operations_and_kernels_are_timed(monkeypatch: pytest.MonkeyPat
     for call in timed:
         side.prepare(call)
         assert backend.is_gpu(side.action())
+
+
+def test_the_report_on_captured_steps_compares_every_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture_report, "TIMED", 1)
+    line, passed = capture_report.row("small", Case("mnist_gan", 2))
+    assert passed
+    assert line.startswith("| small | yes | bit for bit | ")
+    compare = capture_report.differences
+    monkeypatch.setattr(capture_report, "differences", lambda eager, captured: [*compare(eager, captured), "d_loss"])
+    line, passed = capture_report.row("small", Case("mnist_gan", 2))
+    assert not passed
+    assert line.startswith("| small | yes | except 1, first d_loss | ")
+
+
+def test_the_report_on_captured_steps_goes_through_all_cases(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def row(name: str, case: Case) -> tuple[str, bool]:
+        if name == "bad":
+            raise RuntimeError("out of memory\nat line 3")
+        return f"| {name} | yes |", True
+
+    monkeypatch.setattr(capture_report, "row", row)
+    monkeypatch.setattr(capture_report, "CASES", dict.fromkeys(("bad", "good"), Case("mnist_gan")))
+    assert not capture_report.report()
+    assert capsys.readouterr().out.splitlines()[2:] == ["| bad | RuntimeError: out of memory | | | |", "| good | yes |"]

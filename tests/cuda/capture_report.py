@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+import traceback
 import warnings
 from typing import Any, NamedTuple
 
@@ -52,19 +53,31 @@ def differences(eager: Way, captured: Way) -> list[str]:
     return losses + [key for key in arrays if not key.endswith("changes")]
 
 
-def report() -> list[str]:
-    """The table, a line for each row."""
-    lines = ["| case | captured | the same | op by op, ms | captured, ms |", "| --- | --- | --- | --- | --- |"]
+def row(name: str, case: Case) -> tuple[str, bool]:
+    """A row of the table, and whether the steps were captured with the same bits."""
+    eager, captured = (train(case, way) for way in (False, True))
+    differing = differences(eager, captured)
+    same = "bit for bit" if not differing else f"except {len(differing)}, first {differing[0]}"
+    times = " | ".join(f"{1000 * way.seconds:.2f}" for way in (eager, captured))
+    return f"| {name} | {captured.refusal or 'yes'} | {same} | {times} |", not captured.refusal and not differing
+
+
+def report() -> bool:
+    """Print the table row by row, so that an interrupted run keeps its rows. Whether all cases passed."""
+    print("| case | captured | the same | op by op, ms | captured, ms |\n| --- | --- | --- | --: | --: |", flush=True)
+    passed = {}
     for name, case in CASES.items():
-        eager, captured = (train(case, way) for way in (False, True))
-        differing = differences(eager, captured)
-        same = "to the bit" if not differing else f"but for {len(differing)}, first {differing[0]}"
-        times = " | ".join(f"{1000 * way.seconds:.2f}" for way in (eager, captured))
-        lines.append(f"| {name} | {captured.refusal or 'yes'} | {same} | {times} |")
-    return lines
+        try:
+            line, passed[name] = row(name, case)
+        except Exception as error:  # the other cases are worth running
+            traceback.print_exc()
+            line, passed[name] = f"| {name} | {type(error).__name__}: {str(error).partition(chr(10))[0]} | | | |", False
+        print(line, flush=True)
+    return all(passed.values())
 
 
 if __name__ == "__main__":
     if reason := backend.why_no_gpu():
         sys.exit(reason)
-    print("\n".join(report()))
+    if not report():
+        sys.exit("not every case was captured with the same bits")
