@@ -5,24 +5,26 @@ How to start it, from the root of the repository on a machine with a GPU:
     python -m benchmarks.gpu_session                 # results go to $OUT, or to benchmarks/results/<date>-<gpu>
     python -m benchmarks.gpu_session --out DIR       # or there
 
-It starts with nothing but Python 3.11 or newer. Each stage needs some packages; a stage whose packages are missing is skipped,
-and the summary says what to install. To have all of them:
+It starts with nothing but Python 3.11 or newer. Each stage needs some packages; a stage whose
+packages are missing is skipped, and the summary says what to install. To have all of them:
 
     pip install -e '.[cuda13,test]' torch            # driver 580 or newer; with an older one cuda12 in place of cuda13
 
-The stages, the most important first: describe the machine; the GPU tests; captured steps compared with steps op by op; the
-main training job for some hundred steps; the benchmark. Each runs in processes of its own and has a time limit. The time that
-a stage saves goes to the later ones. A stage that exceeds its limit is killed with all its children.
+The stages, the most important first: describe the machine; the GPU tests; captured steps compared
+with steps op by op; the main training job for some hundred steps; the benchmark. Each runs in
+processes of its own and has a time limit. The time that a stage saves goes to the later ones. A
+stage that exceeds its limit is killed with all its children.
 
-All results lie in one flat folder of at most 8 files, each under 16 MB:
+All results are in one flat folder of at most 8 files, each under 16 MB:
 
     summary.md, session.json     what each stage gave; rewritten before and after every stage
     log.txt                      everything that the stages print, as they print it
     report.md, results.json      the benchmark's, with plots; rewritten after every case
     steps.png, sizes.png
 
-Files other than the log are replaced atomically. So the session may be interrupted or killed at any moment, and what was
-measured until then is there. The exit status is 0 if every stage that could run passed, and 1 otherwise.
+Files other than the log are replaced atomically. So the session may be interrupted or killed at any
+moment, and what was measured until then is there. The exit status is 0 if every stage that could
+run passed, and 1 otherwise.
 """
 
 from __future__ import annotations
@@ -60,7 +62,10 @@ GANS = ("numpy", "numba", "cupy", "PIL", "safetensors", "tqdm", "matplotlib")  #
 
 @dataclass
 class Stage:
-    """A command and its share of the time. In its arguments {out}, {tmp} and {seconds} are replaced."""
+    """A command and its share of the time.
+
+    In its arguments {out}, {tmp} and {seconds} are replaced.
+    """
 
     name: str
     command: Sequence[str]
@@ -79,7 +84,7 @@ def gpu_stages() -> list[Stage]:
     python = (sys.executable, "-u")
     tests = ("-m", "gpu", "-vv", "-rfEs", "-p", "no:cacheprovider", "-W", "default::DeprecationWarning")
     training = ("--backend", "cupy", "--data", "synthetic", "--steps", "500", "--out", "{tmp}/run")
-    tables = ("--backend", "cupy", "--seconds", "4", "--stop-after", "{seconds}", "--out", "{out}")
+    tables = ("--backend", "cupy", "--seconds", "4", "--patience", "60", "--stop-after", "{seconds}", "--out", "{out}")
     return [
         Stage("machine", (*python, "-m", "benchmarks.machine"), 25, vital=True, shown=True),
         Stage("GPU tests", (*python, "-m", "pytest", *tests, "tests/cuda"), 150, (*GANS, "pytest", "hypothesis")),
@@ -141,7 +146,7 @@ class Session:
             log.write(f"\n=== {stage.name}: {' '.join(stage.command)}\n".encode())
             log.flush()
             first_byte = log.tell()
-            values = {"out": str(self.out), "tmp": scratch, "seconds": f"{max(1.0, stage.limit - 30):.0f}"}
+            values = {"out": str(self.out), "tmp": scratch, "seconds": f"{max(1.0, stage.limit - 45):.0f}"}
             process = subprocess.Popen(
                 [fill(argument, values) for argument in stage.command],
                 cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
@@ -201,7 +206,10 @@ def die_with_parent() -> None:
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End a stage with all its children: first ask, then kill. A stage that has ended may have left children."""
+    """End a stage with all its children: first ask, then kill.
+
+    A stage that has ended may have left children.
+    """
     for sign in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, sign)
@@ -215,7 +223,10 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def last_lines(log: Path, first_byte: int) -> list[str]:
-    """The last lines that a stage printed. Of a line that overwrote itself, as progress bars do, its last state."""
+    """The last lines that a stage printed.
+
+    Of a line that overwrote itself, as progress bars do, its last state.
+    """
     with log.open("rb") as file:
         file.seek(max(first_byte, log.stat().st_size - (64 << 10)))
         text = file.read().decode(errors="replace")
@@ -260,13 +271,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: $OUT, or benchmarks/results/<date>-<gpu>")
     parser.add_argument("--minutes", type=float, default=MINUTES, metavar="M", help=f"for everything (default: {MINUTES})")
     arguments = parser.parse_args(argv)
-    for sign in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, stop)
     begin = time.monotonic()
     out = (arguments.out or Path(os.environ.get("OUT") or default_folder())).resolve()
     if (out / "session.json").exists():
         parser.error(f"{out} already holds a session; choose another folder with --out")
     session = Session(gpu_stages(), out, 60 * arguments.minutes)
+    for sign in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, stop)
     try:
         passed = session.run()
     except KeyboardInterrupt:

@@ -1,4 +1,7 @@
-"""The machine in words, for the head of every table; `python -m benchmarks.machine` describes it and its GPU in full."""
+"""The machine in words, for the head of every table.
+
+`python -m benchmarks.machine` describes it and its GPU in full.
+"""
 
 from __future__ import annotations
 
