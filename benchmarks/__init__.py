@@ -1,1 +1,1 @@
-"""An honest comparison with PyTorch: the same work, on the same machine, in turn. `python -m benchmarks` runs it."""
+"""How fast this engine is compared with PyTorch: `python -m benchmarks`."""

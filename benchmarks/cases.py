@@ -1,6 +1,7 @@
-"""What is compared: for each case a trainer of `gans` and its twin in `benchmarks.twins`.
+"""The cases: each is a trainer of `gans` with its settings and a twin in `benchmarks.pytorch`.
 
-Neither this engine nor PyTorch is imported before it is asked for: each side's process loads only its own.
+A new case takes one line in `CASES` and one file with its twin. The engine and PyTorch are imported
+only when a side is made, so that each side's process loads only its own library.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from benchmarks.twins.twin import Twin
+    from benchmarks.pytorch.twin import Twin
     from gans.training.trainer import Trainer
 
 
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 class Case:
     """A trainer and its settings."""
 
-    module: str  # in gans, with the trainer, and in benchmarks.twins, with its twin
+    module: str  # the trainer's in gans, and its twin's in benchmarks.pytorch
     batch_size: int = 128
-    network: Mapping[str, Any] = field(default_factory=dict)  # settings of the trainer that say what its networks are
-    tolerance: float = 1e-5  # how far the losses of the first steps may be apart in float32, relative
+    network: Mapping[str, Any] = field(default_factory=dict)  # the settings of the trainer that choose its networks
+    tolerance: float = 1e-5  # largest relative difference of the first steps' losses in float32
 
     def trainer(self, dtype: Any = np.float32, backend: str = "numpy") -> Trainer:
-        """Our trainer with the weights of seed 0."""
+        """Our trainer with weights from seed 0."""
         import minigrad as mg
         from gans.trainers import trainer_named
 
@@ -37,14 +38,16 @@ class Case:
         return trainer_class(config, dtype)
 
     def twin(self, state: Mapping[str, np.ndarray], lr: float, variant: str) -> Twin:
-        """The twin of a trainer with this state and learning rate, on PyTorch's current default device."""
-        return importlib.import_module(f"benchmarks.twins.{self.module}").Twin(state, lr, variant, **self.network)
+        """The twin with a trainer's weights and learning rate, on PyTorch's current default device."""
+        return importlib.import_module(f"benchmarks.pytorch.{self.module}").Twin(state, lr, variant, **self.network)
 
 
-# Adam's first steps are as long for tiny gradients as for large ones, and so make much of rounding. After five steps the losses
-# of PyTorch's two variants are this far apart, and ours from either no farther: 2e-7 for mnist_gan, 6e-3 for dcgan_28, 9e-3 for
-# dcgan_64, 2e-3 for lsgan, 3e-4 for wgan_gp_mlp, 6e-5 for wgan_gp_conv. Of cyclegan_64 all three sides are up to 2e-2 from the
-# same steps in float64, and 3e-2 from each other. In float64 the tests find the same steps to 1e-9.
+# Adam's first steps have the same length for tiny gradients as for large ones, which magnifies
+# rounding errors. After five steps, PyTorch's two variants differ by this much, and ours differs
+# from either by no more: 2e-7 for mnist_gan, 6e-3 for dcgan_28, 9e-3 for dcgan_64, 2e-3 for lsgan,
+# 3e-4 for wgan_gp_mlp, 6e-5 for wgan_gp_conv. For cyclegan_64, all three differ by up to 2e-2 from
+# the same steps in float64, and by up to 3e-2 from each other. In float64 the tests compare to
+# 1e-9.
 CASES = {
     "mnist_gan": Case("mnist_gan"),
     "dcgan_28": Case("dcgan", network={"arch": "28"}, tolerance=2e-2),
@@ -57,11 +60,11 @@ CASES = {
 
 
 def network_state(trainer: Trainer) -> dict[str, np.ndarray]:
-    """Weights and running statistics of all networks of a trainer, "generator.0.weight" and so on."""
+    """Weights and running statistics of all networks of a trainer: "generator.0.weight" and so on."""
     return {f"{name}.{key}": a for name, network in trainer.networks().items() for key, a in network.state_dict().items()}
 
 
 def learning_rate(trainer: Trainer) -> float:
-    """The one that all optimizers of a trainer have."""
+    """The learning rate that all optimizers of a trainer share."""
     (lr,) = {optimizer.lr for optimizer in trainer.optimizers().values()}
     return lr

@@ -1,4 +1,4 @@
-"""How a comparison is made: what is asked on the command line, and handed to both sides' processes."""
+"""What is compared, and how: the names of the sides and the settings of a run."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ from dataclasses import dataclass, replace
 
 PYTORCH = {
     "eager": "the step as tutorials write it",
-    "tuned": "as someone writes it who knows PyTorch",
-    "compiled": "the tuned step, its pieces through torch.compile",
-}  # the ways PyTorch runs
-OP_BY_OP = "op by op"  # our side without captured steps
+    "tuned": "the step as an experienced PyTorch user writes it",
+    "compiled": "the tuned step with its parts compiled by torch.compile",
+}  # PyTorch's variants
+OURS, OP_BY_OP = "ours", "op by op"  # our steps captured, as the commands of gans run them, and without capture
+SIDES = (OURS, OP_BY_OP, *PYTORCH)
 
 
 def side_name(side: str) -> str:
-    """Whose side it is, and which way."""
-    return {"ours": "minigrad", OP_BY_OP: f"minigrad, {OP_BY_OP}"}.get(side, f"PyTorch {side}")
+    """The name of a side in tables."""
+    return {OURS: "minigrad", OP_BY_OP: f"minigrad, {OP_BY_OP}"}.get(side, f"PyTorch {side}")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The same for both sides. The defaults take some ten minutes for everything on two cores."""
+    """The same for both sides. With the defaults a full run takes some ten minutes on two cores."""
 
-    backend: str = "numpy"  # ours; PyTorch's device goes with it
+    backend: str = "numpy"  # ours; PyTorch's device follows from it
     threads: int = 2
-    tf32: bool = False  # on a GPU: products of float32 by both sides with inputs rounded to TF32
-    variants: tuple[str, ...] = tuple(PYTORCH)
+    tf32: bool = False  # on a GPU: both sides round the inputs of float32 products to TF32
     seconds: float = 15.0  # for the timing of a case
     rounds: int = 3  # turns of each side, at least
-    refill: int = 2  # steps before each turn that are not counted: they fill the caches again
-    replayed: int = 5  # steps that both sides must agree on
+    refill: int = 2  # untimed steps before each turn, which fill the caches again
+    patience: float = 600.0  # seconds; a side that takes longer for one answer counts as failed
+    compared: int = 5  # steps in which all sides must compute the same losses
 
     @property
     def device(self) -> str:
@@ -36,5 +37,5 @@ class Settings:
         return {"numpy": "cpu", "cupy": "cuda"}[self.backend]
 
     def quick(self) -> Settings:
-        """For a first look."""
-        return replace(self, variants=("eager", "tuned"), seconds=0.0, rounds=2, refill=1, replayed=2)
+        """Fewer steps and turns, for a first look."""
+        return replace(self, seconds=0.0, rounds=2, refill=1, compared=2)

@@ -1,7 +1,8 @@
-"""`python -m benchmarks`: what it runs, in what order, and what it says when it cannot."""
+"""`python -m benchmarks`: what it runs, in what order, what it keeps when interrupted, and its messages when it cannot run."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import subprocess
@@ -13,11 +14,12 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import check, parts, start
+from benchmarks import run
 from benchmarks.cases import CASES
-from benchmarks.settings import PYTORCH, Settings
-from benchmarks.steps import Disagreement
-from minigrad.arrays.backend import why_no_gpu
+from benchmarks.measure import layers, start
+from benchmarks.measure.process import WorkerError
+from benchmarks.measure.steps import Disagreement
+from benchmarks.settings import SIDES, Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,7 +40,7 @@ def test_quick_compares_and_times_a_case(tmp_path: Path) -> None:
 def test_an_unknown_case_is_named_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         program.main(["nonsense"])
-    assert f"there is no case nonsense; choose among {', '.join(CASES)}" in capsys.readouterr().err
+    assert f"there is no case nonsense; choose from {', '.join(CASES)}" in capsys.readouterr().err
 
 
 def test_without_pytorch_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,116 +56,146 @@ def test_without_a_gpu_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) 
         program.main(["--backend", "cupy"])
 
 
-def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Settings]]:
-    """The parts that a run does, in place of doing them."""
+def stub_parts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Settings]]:
+    """Replace every part by one that only notes that it was called, in the returned list."""
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    done: list[tuple[str, Settings]] = []
+    called: list[tuple[str, Settings]] = []
 
-    def measure(name: str) -> Any:
-        return lambda run, settings: done.append((name, settings))
+    def part(name: str) -> Any:
+        return lambda run, settings: called.append((name, settings))
 
-    for name in parts.PARTS:
-        monkeypatch.setitem(parts.PARTS, name, measure(name))
-    return done
-
-
-def answer_checks(monkeypatch: pytest.MonkeyPatch, gpu_tests: str, passed: bool) -> None:
-    """The GPU tests end with a sentence, and the steps are captured."""
-    monkeypatch.setattr(check, "run_gpu_tests", lambda log: check.Outcome(gpu_tests, passed))
-    monkeypatch.setattr(check, "check_capture", lambda: check.Outcome("| mnist_gan | yes |", True))
+    for name in run.PARTS:
+        monkeypatch.setitem(run.PARTS, name, part(name))
+    return called
 
 
-def test_by_default_all_parts_run_with_all_variants(monkeypatch: pytest.MonkeyPatch) -> None:
-    done = recorded(monkeypatch)
+def stub_result(name: str, *_: Any) -> dict[str, Any]:
+    """What `compare` returns."""
+    facts = {"case": name, "batch_size": 1, "about": {}, "notes": {}, "missing": {}, "flops": 1, "rounds": 1, "steps": 1}
+    return {**facts, "seconds": {"ours": [0.1]}, "memory": {"ours": {"resident": 1.0}}, "calls": [], "layers": {}}
+
+
+def test_by_default_all_parts_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = stub_parts(monkeypatch)
     program.main([])
-    assert done == [(name, Settings()) for name in parts.PARTS]
-    assert Settings().variants == tuple(PYTORCH)
+    assert called == [(name, Settings()) for name in run.PARTS]
 
 
-def test_quick_leaves_the_long_parts_and_compiling_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    done = recorded(monkeypatch)
+def test_quick_leaves_the_long_parts_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = stub_parts(monkeypatch)
     program.main(["--quick"])
-    assert [name for name, _ in done] == list(parts.QUICK_PARTS)
-    assert all(settings.variants == ("eager", "tuned") for _, settings in done)
+    assert called == [(name, Settings().quick()) for name in ("floor", "steps", "overhead")]
 
 
-def test_check_runs_the_gpu_tests_first_and_compiles_after_the_other_tables(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    done = recorded(monkeypatch)
-    answer_checks(monkeypatch, "12 passed", True)
-    program.main(["--check", "--out", str(tmp_path)])
-    assert [(name, "compiled" in settings.variants) for name, settings in done] == [
-        ("floor", False), ("steps", False), ("layers", False), ("overhead", False), ("steps", True), ("start", False),
-        ("sizes", False),
-    ]  # fmt: skip
-    text = (tmp_path / "report.md").read_text()
-    assert "12 passed" in text
-    assert "| mnist_gan | yes |" in text
+def test_parts_run_in_order_of_importance(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = stub_parts(monkeypatch)
+    program.main(["--part", "layers", "--part", "floor"])
+    assert [name for name, _ in called] == ["floor", "layers"]
 
 
-def test_check_measures_the_parts_that_were_asked_for_and_fails_with_the_gpu_tests(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    done = recorded(monkeypatch)
-    answer_checks(monkeypatch, "1 failed", False)
-    with pytest.raises(SystemExit, match="GPU tests: not passed"):
-        program.main(["--check", "--part", "layers", "--part", "floor", "--out", str(tmp_path)])
-    assert [name for name, _ in done] == ["floor", "layers"]
+def test_all_sides_are_compared_and_the_compiled_one_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[str, ...]] = []
+    monkeypatch.setattr("benchmarks.measure.steps.compare", lambda *given: compared.append(given[3]) or stub_result(given[0]))
+    this = run.Run(["mnist_gan"])
+    this.measure(["steps", "compiled"], Settings())
+    assert compared == [("ours", "op by op", "eager", "tuned"), ("ours", "compiled")]
+    assert {side for sides in compared for side in sides} == set(SIDES)
 
 
-def test_check_needs_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        program.main(["--check"])
-    assert "give it with --out DIR" in capsys.readouterr().err
+def test_nothing_starts_after_the_deadline_and_the_report_names_it(tmp_path: Path) -> None:
+    this = run.Run(["mnist_gan"], {"machine": "a machine"}, tmp_path, deadline=time.monotonic() - 1)
+    this.measure(["floor", "compiled"], Settings())
+    assert this.data["left_out"] == ["floor", "mnist_gan (compiled)"]
+    assert "Left out, because the time was over: floor, mnist_gan (compiled)." in (tmp_path / "report.md").read_text()
 
 
-@pytest.mark.skipif(why_no_gpu() is None, reason="there is a GPU")
-def test_without_a_gpu_the_captured_steps_say_why() -> None:
-    text, passed = check.check_capture()
-    assert "tests.cuda.capture_report` failed: " in text
-    assert str(why_no_gpu()).splitlines()[-1] in text
-    assert not passed
+def test_stop_after_sets_the_deadline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    program.main(["mnist_gan", "--part", "floor", "--part", "steps", "--stop-after", "0", "--out", str(tmp_path)])
+    assert json.loads((tmp_path / "results.json").read_text())["left_out"] == ["floor", "mnist_gan"]
 
 
-def test_the_gpu_tests_last_line_is_reported_and_all_of_it_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(check, "ROOT", tmp_path)
-    (tmp_path / "test_it.py").write_text("import pytest\n@pytest.mark.gpu\ndef test_it(): pass\ndef test_other(): assert 0\n")
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = gpu: needs a GPU\n")
-    text, passed = check.run_gpu_tests(tmp_path / "out" / "pytest.txt")
-    assert "1 passed, 1 deselected" in text
-    assert passed
-    assert "1 passed" in (tmp_path / "out" / "pytest.txt").read_text()
-
-
-def test_tests_that_hang_are_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(check, "ROOT", tmp_path)
-    monkeypatch.setattr(check, "TEST_SECONDS", 1)
-    (tmp_path / "test_it.py").write_text("import time, pytest\n@pytest.mark.gpu\ndef test_it(): time.sleep(60)\n")
-    text, passed = check.run_gpu_tests(tmp_path / "pytest.txt")
-    assert "stopped after 1 seconds" in text
-    assert not passed
-
-
-def test_what_would_begin_after_the_deadline_is_named() -> None:
-    run = parts.Run(["mnist_gan"], deadline=time.monotonic() - 1)
-    parts.measure_steps(run, Settings(variants=("compiled",)))
-    parts.measure_floor(run, Settings())
-    assert run.data == {"left_out": ["mnist_gan (compiled)", "floor"]}
-
-
-def test_what_fails_is_noted_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    done = recorded(monkeypatch)
+def test_a_failure_is_reported_and_the_rest_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    called = stub_parts(monkeypatch)
 
     def compare(name: str, *_: Any) -> Any:
         raise Disagreement(f"other losses in {name}")
 
-    monkeypatch.setattr("benchmarks.steps.compare", compare)
-    monkeypatch.setitem(parts.PARTS, "steps", parts.measure_steps)
+    monkeypatch.setattr("benchmarks.measure.steps.compare", compare)
+    monkeypatch.setitem(run.PARTS, "steps", run.measure_steps)
     with pytest.raises(SystemExit, match="benchmarks: lsgan: other losses in lsgan"):
         program.main(["lsgan", "mnist_gan", "--out", str(tmp_path)])
-    assert [name for name, _ in done] == ["floor", "layers", "overhead", "sizes", "start"]
+    assert [name for name, _ in called] == [name for name in run.PARTS if name != "steps"]
     assert "- failed: mnist_gan: other losses in mnist_gan" in (tmp_path / "report.md").read_text()
+
+
+def test_an_interrupted_run_has_kept_every_case_it_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+
+    def compare(name: str, *_: Any) -> Any:
+        if name == "dcgan_64":
+            raise KeyboardInterrupt
+        return stub_result(name)
+
+    monkeypatch.setattr("benchmarks.measure.steps.compare", compare)
+    with pytest.raises(SystemExit, match=r"interrupted; .* has what was measured"):
+        program.main(["--part", "steps", "--part", "layers", "--out", str(tmp_path)])
+    saved = json.loads((tmp_path / "results.json").read_text())
+    assert [result["case"] for result in saved["results"]] == ["mnist_gan", "dcgan_28"]
+    assert saved["unfinished"] == ["steps", "layers"]
+    assert "Unfinished: steps, layers." in (tmp_path / "report.md").read_text()
+
+
+def test_results_are_on_disk_while_the_next_case_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A killed run keeps them as well."""
+    seen: list[int] = []
+
+    def compare(name: str, *_: Any) -> Any:
+        if (tmp_path / "results.json").exists():
+            seen.append(len(json.loads((tmp_path / "results.json").read_text())["results"]))
+        return stub_result(name)
+
+    monkeypatch.setattr("benchmarks.measure.steps.compare", compare)
+    run.Run(["mnist_gan", "lsgan", "dcgan_28"], {"machine": "a machine"}, tmp_path).measure(["steps"], Settings())
+    assert seen == [1, 2]
+    assert json.loads((tmp_path / "results.json").read_text())["unfinished"] == []
+
+
+def test_kernels_are_kept_case_by_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Side:
+        def ask(self, method: str, **_: Any) -> float:
+            return 0.5
+
+    @contextlib.contextmanager
+    def kernel_timer(settings: Settings) -> Any:
+        yield layers.KernelTimer({"ours": Side(), "theirs": Side()})  # type: ignore[dict-item]
+
+    def call(size: int) -> dict[str, Any]:
+        return {"kernel": "matmul", "arguments": [{"shape": [size, size], "axes": [0, 1], "dtype": "float32"}] * 2}
+
+    monkeypatch.setattr(layers, "kernel_timer", kernel_timer)
+    results = [
+        {**stub_result("mnist_gan"), "calls": [(call(2), 3), (call(4), 1)]}, {**stub_result("lsgan"), "calls": [(call(2), 5)]},
+    ]  # fmt: skip
+    this = run.Run([], {"results": results})
+    this.measure(["layers"], Settings())
+    assert [row["cases"] for row in this.data["kernels"]] == [{"mnist_gan": 3, "lsgan": 5}, {"mnist_gan": 1}]
+    assert [(row["ours"], row["theirs"], row["flops"]) for row in this.data["kernels"]] == [(0.5, 0.5, 16), (0.5, 0.5, 128)]
+
+
+def test_a_kernel_that_one_side_cannot_compute_has_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Side:
+        def ask(self, method: str, **_: Any) -> float:
+            return 0.5
+
+    class Broken:
+        def ask(self, method: str, **_: Any) -> float:
+            raise WorkerError("no such function")
+
+    timer = layers.KernelTimer({"ours": Side(), "theirs": Broken()})  # type: ignore[dict-item]
+    call = {"kernel": "matmul", "arguments": [{"shape": [2, 2], "axes": [0, 1], "dtype": "float32"}] * 2}
+    (row,) = timer.add({**stub_result("mnist_gan"), "calls": [(call, 1)]})
+    assert (row["ours"], row["theirs"]) == (None, None)
 
 
 def test_imports_are_timed_from_the_start_of_python(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,11 +206,21 @@ def test_imports_are_timed_from_the_start_of_python(monkeypatch: pytest.MonkeyPa
     assert found["sleep"] > 0.3
 
 
-def test_the_first_step_with_empty_caches_leaves_its_kernels_there(tmp_path: Path) -> None:
-    from benchmarks.steps import write_setup
+def test_a_cold_start_compiles_kernels_and_a_warm_one_finds_them(tmp_path: Path) -> None:
+    from benchmarks.measure.steps import write_setup
 
     write_setup(CASES["mnist_gan"], tmp_path / "setup", batches=1)
     caches = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     cold = start.first_step("mnist_gan", "ours", tmp_path / "setup", Settings(), caches)
     assert list((tmp_path / "cache").rglob("*.nbi"))
     assert start.first_step("mnist_gan", "ours", tmp_path / "setup", Settings(), caches) < cold
+
+
+def test_a_side_that_cannot_start_has_a_row_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> float:
+        raise WorkerError("no Triton")
+
+    monkeypatch.setattr(start, "first_step", fail)
+    assert start.time_first_step("mnist_gan", "compiled", Settings()) == {
+        "case": "mnist_gan", "side": "compiled", "missing": "no Triton",
+    }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Tables and report: what they show follows from what was measured."""
+"""Tables, report and chart show what was measured."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report, tables
+import pytest
+
+from benchmarks.report import chart, plots, report, tables
 
 RESULT: dict[str, Any] = {
     "case": "mnist_gan",
@@ -14,7 +16,7 @@ RESULT: dict[str, Any] = {
     "about": {"ours": "minigrad 7", "eager": "PyTorch 8"},
     "seconds": {"ours": [0.001, 0.002, 0.004], "eager": [0.003, 0.004, 0.004]},
     "memory": {"ours": {"resident": 100.0}, "eager": {"resident": 200.0, "gpu": 50.0}},
-    "notes": {"ours": "", "eager": "but for this"},
+    "notes": {"ours": "", "eager": "except this"},
     "missing": {"compiled": "no C++ compiler"},
     "flops": 10**6,
     "calls": [],
@@ -50,29 +52,29 @@ def rows_of(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("|")][2:]
 
 
-def test_the_ratio_is_the_median_of_ratios_pair_by_pair() -> None:
+def test_the_ratio_is_the_median_of_the_ratios_of_each_round() -> None:
     ours, eager = tables.summary(RESULT)
     assert ours["ratio"] == 1
     assert eager["ratio"] == 2  # of 3, 2 and 1; the ratio of the medians would be 2, of the minima 3
     assert (eager["min_ms"], eager["median_ms"]) == (3, 4)
 
 
-def test_memory_is_the_gpus_where_there_is_one() -> None:
+def test_memory_is_that_of_the_gpu_where_there_is_one() -> None:
     assert [row["mib"] for row in tables.summary(RESULT)] == [100, 50]
 
 
-def test_the_floor_is_at_the_best_rate_of_all() -> None:
+def test_the_floor_uses_the_highest_rate() -> None:
     assert [row["of_floor"] for row in tables.summary(RESULT, rate=4e9)] == [0.25, 0.25 / 3]
     assert "| mnist_gan | minigrad | 1.00 | 2.00 | 1.00 | 25% | 100 |" in tables.steps(DATA)
 
 
-def test_a_variant_that_could_not_run_has_a_row_with_a_word() -> None:
+def test_a_variant_that_could_not_run_has_a_row_with_the_reason() -> None:
     eager, compiled = rows_of(tables.steps(DATA))[1:]
-    assert eager.startswith("| mnist_gan | PyTorch eager, but for this | 3.00 |")
+    assert eager.startswith("| mnist_gan | PyTorch eager, except this | 3.00 |")
     assert compiled.startswith("| mnist_gan | PyTorch compiled | no C++ compiler |")
 
 
-def test_kernels_have_ratios_and_rates_where_both_sides_have_an_answer() -> None:
+def test_kernels_have_ratios_and_rates_where_they_were_timed() -> None:
     both, one = rows_of(tables.kernels(DATA))
     assert both == "| conv2d | D.0 Conv2d forward | 1x2 | 1.0 | 2.0 | 2.00 | 4 | 2 | mnist_gan 3 |"
     assert one == "| conv2d | D.0 Conv2d forward | 1x2 | 1.0 |  |  | 4 |  | mnist_gan 3 |"
@@ -80,24 +82,28 @@ def test_kernels_have_ratios_and_rates_where_both_sides_have_an_answer() -> None
 
 def test_a_report_has_every_part_and_its_plots(tmp_path: Path) -> None:
     report.write(tmp_path / "out", DATA)
+    report.write_plots(tmp_path / "out", DATA)
     text = (tmp_path / "out" / "report.md").read_text()
-    assert text.startswith("# This engine beside PyTorch\n\na machine\n\n- minigrad 7\n- PyTorch 8\n")
+    assert text.startswith("# minigrad compared with PyTorch\n\na machine\n\n- minigrad 7\n- PyTorch 8\n")
     for part in report.SECTIONS.values():
         assert f"## {part.title}\n" in text
         if part.plot:
             assert f"]({part.plot})" in text
             assert (tmp_path / "out" / part.plot).stat().st_size > 5000
-    assert "Left out, for time was up: start." in text
+    assert "Left out, because the time was over: start." in text
     saved = json.loads((tmp_path / "out" / "results.json").read_text())
     assert saved["results"][0]["seconds"] == RESULT["seconds"]
     assert "calls" not in saved["results"][0]
 
 
 def test_a_report_of_some_parts_has_only_those(tmp_path: Path) -> None:
-    report.write(tmp_path, {"machine": "a machine", "rates": DATA["rates"]})
+    data = {"machine": "a machine", "rates": DATA["rates"], "unfinished": ["steps", "layers"]}
+    report.write(tmp_path, data)
+    report.write_plots(tmp_path, data)
     text = (tmp_path / "report.md").read_text()
     assert "## Arithmetic floor" in text
     assert "## Training steps" not in text
+    assert "Unfinished: steps, layers." in text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.md", "results.json"]
 
 
@@ -110,3 +116,51 @@ def test_each_row_of_a_table_has_as_many_cells_as_its_head() -> None:
                 assert line.count("|") == cells, line
             else:
                 cells = 0
+
+
+def with_compiled() -> list[dict[str, Any]]:
+    """Two cases, then the first one's compiled variant in rounds of its own."""
+    compiled = {**RESULT, "seconds": {"ours": [0.002], "compiled": [0.003]}, "missing": {}}
+    memory = {side: {"resident": 100.0} for side in ("ours", "eager", "compiled")}
+    return [{**each, "memory": memory} for each in (RESULT, {**RESULT, "case": "other"}, compiled)]
+
+
+def test_compiled_pytorch_follows_the_other_sides_of_its_case_and_has_its_own_rounds() -> None:
+    rows = [row.split(" | ")[:5] for row in rows_of(tables.steps({"results": with_compiled()}))]
+    assert [(row[0], row[1]) for row in rows] == [
+        ("| mnist_gan", "minigrad"), ("| mnist_gan", "PyTorch eager, except this"), ("| mnist_gan", "PyTorch compiled"),
+        ("| mnist_gan", "PyTorch compiled"), ("| other", "minigrad"), ("| other", "PyTorch eager, except this"),
+        ("| other", "PyTorch compiled"),
+    ]  # fmt: skip
+    assert rows[0][2] == "1.00"  # ours is shown once, from the first rounds
+    assert rows[3][2:] == ["3.00", "3.00", "1.50"]  # its ratio is to ours of the same rounds
+
+
+def tuned(case: str, ratio: float) -> dict[str, Any]:
+    seconds = {"ours": [0.001, 0.001], "eager": [1.0, 1.0], "tuned": [0.001 * ratio, 0.001 * ratio]}
+    return {**RESULT, "case": case, "seconds": seconds, "memory": {side: {"resident": 1.0} for side in seconds}}
+
+
+def test_the_chart_has_a_bar_for_each_case_as_long_as_the_speed_over_tuned_pytorch(tmp_path: Path) -> None:
+    data = {"machine": "a machine", "results": [tuned("mnist_gan", 2.0), tuned("lsgan", 0.5)]}
+    assert chart.speeds(data) == {"mnist_gan": pytest.approx(2.0), "lsgan": pytest.approx(0.5)}
+    (axes,) = chart.chart(data).axes
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([2.0, 0.5])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["mnist_gan", "lsgan"]
+    assert {text.get_text() for text in axes.texts} == {"2.00×", "0.50×"}
+    (tmp_path / "results.json").write_text(json.dumps(data))
+    chart.main([str(tmp_path / "results.json"), str(tmp_path / "chart.png")])
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_tuned_steps_there_is_no_chart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "results.json").write_text(json.dumps({"machine": "a machine", "results": [RESULT]}))
+    with pytest.raises(SystemExit, match="2"):
+        chart.main([str(tmp_path / "results.json"), str(tmp_path / "chart.png")])
+    assert "no training steps" in capsys.readouterr().err
+    assert not (tmp_path / "chart.png").exists()
+
+
+def test_the_plot_of_steps_has_a_bar_for_each_variant_of_each_case() -> None:
+    (axes,) = plots.plot_steps({"results": with_compiled()}).axes
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([2.0, 1.5, 2.0])

@@ -1,4 +1,4 @@
-"""Training steps: both sides are given the same work, must agree on it, and are timed in turn."""
+"""Training steps: both sides get the same work, must compute the same losses, and are timed in turn."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from benchmarks import steps
-from benchmarks.cases import CASES, Case, network_state
-from benchmarks.process import WorkerError
+from benchmarks.cases import CASES, Case, learning_rate, network_state
+from benchmarks.measure import steps
+from benchmarks.measure.process import WorkerError
 from benchmarks.settings import Settings
 from minigrad import capture
 
-LR = {"dcgan_28": 1e-3, "lsgan": 1e-3, "mnist_gan": 3e-4, "wgan_gp_mlp": 1e-4, "wgan_gp_conv": 1e-4}  # 2e-4 for the others
+LR = {"mnist_gan": 3e-4, "dcgan_28": 1e-3, "dcgan_64": 2e-4, "lsgan": 1e-3, "cyclegan_64": 2e-4}
+LR |= dict.fromkeys(("wgan_gp_mlp", "wgan_gp_conv"), 1e-4)
 ROOT = Path(__file__).parents[2]
 SMALL = Case("mnist_gan", batch_size=4)
 
@@ -32,7 +33,7 @@ def ours(folder: Path, case: Case = SMALL, settings: Settings | None = None) -> 
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_setup_holds_our_weights_and_batches_that_fit(case: str, tmp_path: Path) -> None:
+def test_the_setup_holds_our_weights_and_batches_of_the_right_shapes(case: str, tmp_path: Path) -> None:
     steps.write_setup(CASES[case], tmp_path / "setup", batches=3)
     arrays = mg.load(tmp_path / "setup")
     trainer = CASES[case].trainer()
@@ -40,52 +41,52 @@ def test_the_setup_holds_our_weights_and_batches_that_fit(case: str, tmp_path: P
         np.testing.assert_array_equal(arrays[name], array, err_msg=name)
     for i, shape in enumerate(trainer.batch_shapes):
         assert arrays[f"batch.{i}"].shape == (3, *shape)
-    assert arrays["lr"] == LR.get(case, 2e-4)
+    assert arrays["lr"] == LR.get(case, learning_rate(trainer))
 
 
-def test_our_side_replays_the_same_steps_again(tmp_path: Path) -> None:
-    first = ours(tmp_path).replay()
-    assert first == ours(tmp_path).replay()
+def test_our_side_makes_the_same_steps_from_the_same_noise(tmp_path: Path) -> None:
+    first = ours(tmp_path).compared_losses()
+    assert first == ours(tmp_path).compared_losses()
     assert np.shape(first) == (5, 4)
 
 
-def test_our_side_replays_the_same_steps_on_cupy(tmp_path: Path) -> None:
+def test_our_side_makes_the_same_steps_on_cupy(tmp_path: Path) -> None:
     if reason := cuda_emulator.why_not():
         pytest.skip(reason)
-    expected = ours(tmp_path, settings=Settings(replayed=2)).replay()
+    expected = ours(tmp_path, settings=Settings(compared=2)).compared_losses()
     with fake_cupy.installed():
-        actual = ours(tmp_path, settings=Settings(backend="cupy", replayed=2)).replay()
+        actual = ours(tmp_path, settings=Settings(backend="cupy", compared=2)).compared_losses()
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
-def test_both_sides_draw_noise_of_their_own_after_the_replay(tmp_path: Path) -> None:
+def test_after_the_comparison_a_side_draws_its_own_noise(tmp_path: Path) -> None:
     side = ours(tmp_path)
-    side.replay()
+    side.compared_losses()
     assert not {"noise", "uniform"} & set(vars(side.trainer))
     assert side.step() != side.step()
 
 
-def test_the_pytorch_side_imports_nothing_of_ours_but_the_twins(tmp_path: Path) -> None:
+def test_the_pytorch_side_imports_neither_the_engine_nor_the_trainers(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
     steps.write_setup(SMALL, tmp_path / "setup", batches=1)
     program = (
-        "import sys; from benchmarks import steps; from benchmarks.settings import Settings;"
-        f"steps.Theirs(Settings(replayed=1), {asdict(SMALL)!r}, {str(tmp_path / 'setup')!r}, 'tuned').replay();"
+        "import sys; from benchmarks.measure import steps; from benchmarks.settings import Settings;"
+        f"steps.Theirs(Settings(compared=1), {asdict(SMALL)!r}, {str(tmp_path / 'setup')!r}, 'tuned').compared_losses();"
         "assert not {'minigrad', 'gans', 'numba'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
-def test_disagreement_is_relative_to_each_metrics_largest_value() -> None:
+def test_a_difference_is_relative_to_the_largest_value_of_its_metric() -> None:
     theirs = np.array([[1.0, 0.0], [4.0, -0.01]])
-    assert steps.disagreement(theirs, theirs) == 0
-    assert steps.disagreement(theirs + np.array([[0.4, 0], [0, 0]]), theirs) == pytest.approx(0.1)
-    assert steps.disagreement(theirs + np.array([[0, 0.005], [0, 0]]), theirs) == pytest.approx(0.5)
-    assert not steps.disagreement(theirs * np.nan, theirs) < 1e9  # as check_agreement asks
+    assert steps.relative_difference(theirs, theirs) == 0
+    assert steps.relative_difference(theirs + np.array([[0.4, 0], [0, 0]]), theirs) == pytest.approx(0.1)
+    assert steps.relative_difference(theirs + np.array([[0, 0.005], [0, 0]]), theirs) == pytest.approx(0.5)
+    assert not steps.relative_difference(theirs * np.nan, theirs) < 1e9  # as check_agreement asks
 
 
-class Told:
-    """A worker that answers what it was told to, or fails."""
+class StubWorker:
+    """A worker with a fixed answer, or with an error to raise."""
 
     about = ""
 
@@ -99,13 +100,17 @@ class Told:
 
 
 def test_nothing_is_timed_when_the_losses_differ() -> None:
-    sides: Any = {"ours": Told([[1.0]]), "eager": Told([[1.25]])}
+    sides: Any = {"ours": StubWorker([[1.0]]), "eager": StubWorker([[1.25]])}
     with pytest.raises(steps.Disagreement, match=r"PyTorch eager gives other losses, by 2\.0e-01 relative"):
         steps.check_agreement(1e-5, sides, {})
 
 
-def test_a_variant_that_fails_is_missing_and_the_others_go_on() -> None:
-    sides: Any = {"ours": Told([[1.0]]), "eager": Told([[1.0]]), "compiled": Told(WorkerError("no C++ compiler"))}
+def test_a_variant_that_fails_is_missing_and_the_others_are_compared() -> None:
+    sides: Any = {
+        "ours": StubWorker([[1.0]]),
+        "eager": StubWorker([[1.0]]),
+        "compiled": StubWorker(WorkerError("no C++ compiler")),
+    }
     missing: dict[str, str] = {}
     steps.check_agreement(1e-5, sides, missing)
     assert list(sides) == ["ours", "eager"]
@@ -113,7 +118,7 @@ def test_a_variant_that_fails_is_missing_and_the_others_go_on() -> None:
 
 
 @pytest.mark.parametrize("step", [0.001, 0.02, 0.4])
-def test_the_timing_fills_its_time_whatever_a_step_takes(step: float) -> None:
+def test_the_timing_fills_its_time_for_fast_and_slow_steps(step: float) -> None:
     sides = [step, 1.5 * step, step]
     settings = Settings(seconds=30)
     rounds, count = steps.plan(sides, settings)
@@ -126,7 +131,7 @@ def test_the_timing_fills_its_time_whatever_a_step_takes(step: float) -> None:
 def test_sides_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
 
-    class Side(Told):
+    class Side(StubWorker):
         def ask(self, method: str, **arguments: Any) -> float:
             order.append(self.answer)
             return math.inf if arguments["steps"] in (steps.WARM_UP, Settings.refill) else 0.5
@@ -138,5 +143,5 @@ def test_sides_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "".join(order) == "ab" + "ab" + "aabb" * 2
 
 
-def test_steps_are_recorded_before_they_are_timed() -> None:
+def test_steps_are_captured_before_they_are_timed() -> None:
     assert steps.WARM_UP > capture.WARM_UP

@@ -1,4 +1,4 @@
-"""The twins are the trainers again: the same networks, and in float64 the same steps."""
+"""The PyTorch twins have the networks of our trainers and, in float64, make the same steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.cases import CASES, Case, learning_rate, network_state
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
-TWINS = {  # with those that are not timed
+TWINS = {  # including those that are not timed
     **CASES,
     "wgan": Case("wgan"),
     "wgan_64": Case("wgan", network={"arch": "conv", "image_size": 64}),
@@ -29,7 +29,8 @@ PARAMETERS = {  # of each network, without running statistics
     "wgan": [247_440, 233_985],
     "wgan_64": [3_576_704, 2_764_737],
 }
-JUDGES = ("discriminator", "critic", "d_a", "d_b")
+DISCRIMINATORS = ("discriminator", "critic", "d_a", "d_b")
+CONVOLUTIONAL = ("dcgan_28", "dcgan_64", "lsgan", "wgan_gp_conv", "cyclegan_64")
 
 
 def twin_of(case: str, variant: str) -> Any:
@@ -37,17 +38,17 @@ def twin_of(case: str, variant: str) -> Any:
     return TWINS[case].twin(network_state(trainer), learning_rate(trainer), variant)
 
 
-def judges_of(twin: Any) -> list[Any]:
-    """The discriminators or the critic, as the twin's steps call them."""
-    return [getattr(twin, name, network) for name, network in twin.networks.items() if name in JUDGES]
+def discriminators_of(twin: Any) -> list[Any]:
+    """The discriminators or the critic, as the twin's step uses them."""
+    return [getattr(twin, name, network) for name, network in twin.networks.items() if name in DISCRIMINATORS]
 
 
 def optimizers_of(twin: Any) -> list[Any]:
     return [value for value in vars(twin).values() if isinstance(value, torch.optim.Optimizer)]
 
 
-@pytest.mark.parametrize("case", TWINS)
-def test_a_twin_has_as_many_parameters_as_are_known(case: str) -> None:
+@pytest.mark.parametrize("case", PARAMETERS)
+def test_a_twin_has_the_known_number_of_parameters(case: str) -> None:
     twin = twin_of(case, "eager")
     counts = [sum(p.numel() for p in network.parameters()) for network in twin.networks.values()]
     assert counts == PARAMETERS[case]
@@ -55,8 +56,8 @@ def test_a_twin_has_as_many_parameters_as_are_known(case: str) -> None:
 
 @pytest.mark.parametrize("variant", ["eager", "tuned"])
 @pytest.mark.parametrize("case", TWINS)
-def test_a_twin_makes_the_trainers_steps(case: str, variant: str) -> None:
-    """Two steps with the case's own settings, but of few images; of the largest one, which has six updates and takes long."""
+def test_a_twin_makes_the_same_steps_as_the_trainer(case: str, variant: str) -> None:
+    """Two steps with the settings of the case but few images; one step of the largest, which makes six updates."""
     network = {**TWINS[case].network, "width": 16} if case == "cyclegan_64" else TWINS[case].network
     small = replace(TWINS[case], batch_size=min(4, TWINS[case].batch_size), network=network)
     run = gan_runs.Run(small, steps=1 if case == "wgan_64" else 2)
@@ -67,36 +68,38 @@ def test_a_twin_makes_the_trainers_steps(case: str, variant: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_eager_variant_is_plain(case: str) -> None:
-    """As the tutorials write it: default Adam, D not frozen, weights in PyTorch's own order, a sigmoid for cross-entropy."""
+def test_the_eager_variant_is_written_as_in_tutorials(case: str) -> None:
+    """Default Adam, D not frozen, contiguous weights and images, a sigmoid at the end of D where the loss is cross-entropy."""
     twin = twin_of(case, "eager")
     assert not any(optimizer.defaults["fused"] for optimizer in optimizers_of(twin))
     assert all(p.is_contiguous() for network in twin.networks.values() for p in network.parameters())
     assert twin.images(np.zeros((2, 3, 8, 8))).is_contiguous()
-    for judge in judges_of(twin):
-        with twin.frozen(judge):
-            assert all(p.requires_grad for p in judge.parameters())
-        last = type(list(judge)[-1])
-        assert (last is torch.nn.Sigmoid) == (case in ("mnist_gan", "dcgan_28", "dcgan_64"))
+    for network in discriminators_of(twin):
+        with twin.frozen(network):
+            assert all(p.requires_grad for p in network.parameters())
+        last = type(list(network)[-1])
+        assert (last is torch.nn.Sigmoid) == isinstance(getattr(twin, "loss", None), torch.nn.BCELoss)
+    if case in ("mnist_gan", "dcgan_28", "dcgan_64"):
+        assert isinstance(twin.loss, torch.nn.BCELoss)
 
 
 @pytest.mark.parametrize("variant", ["tuned", "compiled"])
 @pytest.mark.parametrize("case", CASES)
-def test_the_tuned_variant_is_tuned_and_the_compiled_one_as_well(case: str, variant: str) -> None:
-    """Fused Adam, memory channels-last (but for CycleGAN), no gradient of D's weights in G's step, no sigmoid in D."""
+def test_the_tuned_and_the_compiled_variant_are_tuned(case: str, variant: str) -> None:
+    """Fused Adam, channels-last (except CycleGAN), no gradient of D's weights in G's step, no sigmoid in D."""
     twin = twin_of(case, variant)
     assert len(optimizers_of(twin)) == 2
     assert all(optimizer.defaults["fused"] for optimizer in optimizers_of(twin))
     kernels = [p for network in twin.networks.values() for p in network.parameters() if p.ndim == 4]
     order = torch.channels_last if twin.channels_last else torch.contiguous_format
     assert all(p.is_contiguous(memory_format=order) for p in kernels)
-    assert bool(kernels) == (case not in ("mnist_gan", "wgan_gp_mlp"))
+    assert kernels or case not in CONVOLUTIONAL
     assert twin.images(np.zeros((2, 3, 8, 8))).is_contiguous(memory_format=order)
-    for judge in judges_of(twin):
-        with twin.frozen(judge):
-            assert not any(p.requires_grad for p in judge.parameters())
-        assert all(p.requires_grad for p in judge.parameters())
-        assert not any(isinstance(layer, torch.nn.Sigmoid) for layer in judge)
+    for network in discriminators_of(twin):
+        with twin.frozen(network):
+            assert not any(p.requires_grad for p in network.parameters())
+        assert all(p.requires_grad for p in network.parameters())
+        assert not any(isinstance(layer, torch.nn.Sigmoid) for layer in network)
 
 
 GRAPHS: list[Any] = []
@@ -110,8 +113,8 @@ def note(graph: Any, inputs: Any) -> Any:
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch.compile looks at it
 @pytest.mark.parametrize("case", CASES)
-def test_the_pieces_of_the_compiled_variant_can_be_traced_whole(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No piece falls apart in what torch.compile cannot follow, and the step stays the same. (Without generating code.)"""
+def test_each_compilable_part_is_traced_as_one_graph(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No part has a graph break, and the step computes the same. No code is generated."""
     torch_compile = torch.compile
     monkeypatch.setattr(torch, "compile", lambda method, **_: torch_compile(method, backend=note, fullgraph=True))
     torch.compiler.reset()
@@ -119,14 +122,14 @@ def test_the_pieces_of_the_compiled_variant_can_be_traced_whole(case: str, monke
     network = {**CASES[case].network, "width": 8} if case == "cyclegan_64" else CASES[case].network
     run = gan_runs.Run(replace(CASES[case], batch_size=min(2, CASES[case].batch_size), network=network), steps=1)
     plain, whole = (gan_runs.run_torch(run, 1, variant) for variant in ("tuned", "compiled"))
-    assert len(GRAPHS) >= 3  # of G, of the judge's loss, of G's loss
+    assert len(GRAPHS) >= 3  # G, D's loss, G's loss
     for name, array in plain.items():
         np.testing.assert_allclose(whole[name], array, rtol=0, atol=1e-9 * np.abs(array).max(), err_msg=name)
 
 
 @pytest.mark.filterwarnings("ignore:for .* copying from a non-meta parameter")  # a device that computes nothing
 @pytest.mark.parametrize("case", CASES)
-def test_what_a_twin_makes_is_on_the_device_of_its_networks(case: str) -> None:
+def test_tensors_of_a_twin_are_on_the_device_of_its_networks(case: str) -> None:
     with torch.device("meta"):
         twin = twin_of(case, "tuned")
     made = [twin.images(np.zeros((2, 3, 8, 8))), twin.uniform((2, 1)), twin.labels(2, 1.0)]

@@ -1,4 +1,4 @@
-"""Sides in processes of their own: they answer, fail in a word without ending, and get no settings of the other side."""
+"""Workers answer, survive errors and report them briefly, and inherit no settings from the other side."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.process import Worker, WorkerError
+from benchmarks.measure.process import Worker, WorkerError
+from benchmarks.measure.worker import short_message
 from benchmarks.settings import Settings
-from benchmarks.worker import in_a_word
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_worker_answers_and_outlives_an_error() -> None:
-    with Worker("benchmarks.floor:NumPy", Settings(threads=1)) as worker:
+def test_a_worker_answers_and_survives_an_error() -> None:
+    with Worker("benchmarks.measure.floor:NumPy", Settings(threads=1)) as worker:
         assert worker.ask("rate", size=8) > 0
         with pytest.raises(WorkerError, match="has no attribute 'nonsense'"):
             worker.ask("nonsense")
@@ -25,15 +25,23 @@ def test_a_worker_answers_and_outlives_an_error() -> None:
 
 
 def test_a_worker_that_cannot_start_says_why() -> None:
-    with pytest.raises(WorkerError, match="has no attribute 'Nobody'"):
-        Worker("benchmarks.floor:Nobody", Settings())
+    with pytest.raises(WorkerError, match="has no attribute 'Missing'"):
+        Worker("benchmarks.measure.floor:Missing", Settings())
 
 
 def test_a_worker_that_dies_is_noticed() -> None:
-    with Worker("benchmarks.floor:NumPy", Settings(threads=1)) as worker:
+    with Worker("benchmarks.measure.floor:NumPy", Settings(threads=1)) as worker:
         worker.process.kill()
         with pytest.raises(WorkerError, match="its process ended early, with status -9"):
             worker.ask("rate", size=8)
+
+
+def test_a_worker_that_hangs_is_ended() -> None:
+    with Worker("benchmarks.measure.floor:NumPy", Settings(threads=1)) as worker:
+        worker.patience = 0.3
+        with pytest.raises(WorkerError, match=r"its process gave no answer in 0\.3 s"):
+            worker.ask("rate", size=6000)
+        assert worker.process.poll() is not None
 
 
 @pytest.mark.parametrize(
@@ -45,13 +53,13 @@ def test_a_worker_that_dies_is_noticed() -> None:
         ("something\nelse", "RuntimeError: something"),
     ],
 )
-def test_an_error_is_a_word_in_a_table(message: str, words: str) -> None:
-    assert in_a_word(RuntimeError(message)) == words
+def test_an_error_has_a_short_message_for_tables(message: str, words: str) -> None:
+    assert short_message(RuntimeError(message)) == words
 
 
 def test_pytorch_does_not_inherit_our_thread_settings() -> None:
     program = (
-        "from benchmarks import __main__, process; import os; import minigrad;"
+        "from benchmarks import __main__; from benchmarks.measure import process; import os; import minigrad;"
         "assert 'GOMP_SPINCOUNT' in os.environ;"
         "assert not {'GOMP_SPINCOUNT', 'OPENBLAS_THREAD_TIMEOUT'} & set(process.ENVIRONMENT)"
     )
@@ -59,11 +67,11 @@ def test_pytorch_does_not_inherit_our_thread_settings() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, env=clean)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of this program alone")
-def test_the_peak_of_memory_is_not_that_of_the_process_that_started_this_one() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports the peak of this program alone")
+def test_peak_memory_excludes_the_parent_process() -> None:
     program = (
         "import subprocess, sys; held = b'1' * (300 << 20);"
-        "child = 'from benchmarks.libraries import resident_mib; print(resident_mib())';"
+        "child = 'from benchmarks.measure.libraries import resident_mib; print(resident_mib())';"
         "print(subprocess.run([sys.executable, '-c', child], capture_output=True, text=True, check=True).stdout)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)

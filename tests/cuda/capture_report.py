@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+import traceback
 import warnings
 from typing import Any, NamedTuple
 
@@ -53,19 +54,34 @@ def differences(eager: Run, captured: Run) -> list[str]:
     return losses + [key for key in arrays if not key.endswith("changes")]
 
 
-def report() -> list[str]:
-    """The lines of the table."""
-    lines = ["| case | captured | bit-identical | op by op, ms | captured, ms |", "| --- | --- | --- | --- | --- |"]
+def row(name: str, case: Case) -> tuple[str, bool]:
+    """A row of the table, and whether the step was captured with bit-identical results."""
+    eager, captured = (train(case, captured) for captured in (False, True))
+    differing = differences(eager, captured)
+    same = "yes" if not differing else f"except {len(differing)}, first {differing[0]}"
+    times = " | ".join(f"{1000 * run.seconds:.2f}" for run in (eager, captured))
+    return f"| {name} | {captured.refusal or 'yes'} | {same} | {times} |", not captured.refusal and not differing
+
+
+def report() -> bool:
+    """Print the table, each row at once, so that an interrupted run keeps its rows.
+
+    Returns whether every case was captured with bit-identical results.
+    """
+    print("| case | captured | bit-identical | op by op, ms | captured, ms |\n| --- | --- | --- | --: | --: |", flush=True)
+    passed = {}
     for name, case in CASES.items():
-        eager, captured = (train(case, captured) for captured in (False, True))
-        differing = differences(eager, captured)
-        same = "yes" if not differing else f"except {len(differing)}, first {differing[0]}"
-        times = " | ".join(f"{1000 * run.seconds:.2f}" for run in (eager, captured))
-        lines.append(f"| {name} | {captured.refusal or 'yes'} | {same} | {times} |")
-    return lines
+        try:
+            line, passed[name] = row(name, case)
+        except Exception as error:  # a failure must not end the report on the other cases
+            traceback.print_exc()
+            line, passed[name] = f"| {name} | {type(error).__name__}: {str(error).partition(chr(10))[0]} | | | |", False
+        print(line, flush=True)
+    return all(passed.values())
 
 
 if __name__ == "__main__":
     if reason := backend.why_no_gpu():
         sys.exit(reason)
-    print("\n".join(report()))
+    if not report():
+        sys.exit("not every case was captured with bit-identical results")

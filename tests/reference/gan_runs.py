@@ -59,7 +59,7 @@ class Run:
             yield tuple(rng.uniform(-1, 1, (shape[0], 1, 1, 1)) * rng.uniform(0, 1, shape) for shape in shapes)
 
 
-RUNS = {  # a trainer may be here if `benchmarks.twins` has its PyTorch twin; it need not
+RUNS = {  # a trainer may be here if `benchmarks.pytorch` has its PyTorch twin; it need not
     "mnist_gan": Run(Case("mnist_gan", 16), steps=200),
     "dcgan_28": Run(Case("dcgan", 8, {"arch": "28"}), steps=50),
     "dcgan_64": Run(Case("dcgan", 4, {"arch": "k4", "image_size": 64}), steps=50),

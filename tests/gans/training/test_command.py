@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import minigrad as mg
+from minigrad.arrays.gpu import why_no_gpu
 from tests.gans.conftest import TRAIN_IMAGES, Start, Train, files
 
 pytestmark = pytest.mark.usefixtures("plots_stubbed")
@@ -96,7 +96,7 @@ def test_bad_data_leaves_a_resumed_run_unchanged(train: Train, tmp_path: Path) -
 
 
 def test_a_missing_gpu_is_reported_in_one_sentence(train: Train, tmp_path: Path) -> None:
-    if mg.backend.why_no_gpu() is None:  # type: ignore[attr-defined]
+    if why_no_gpu() is None:
         pytest.skip("there is a GPU")
     assert "cannot run here" in train("--backend", "cupy", "--out", tmp_path / "run").complaint
     assert not (tmp_path / "run").exists()

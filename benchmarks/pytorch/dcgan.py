@@ -1,9 +1,10 @@
 """The PyTorch twin of `gans.dcgan`.
 
-`eager` is the step as PyTorch's own DCGAN tutorial writes it: sigmoid at the end of D, `BCELoss`, one `backward()` for the real
-and one for the generated images, default Adam, weights of D that G's loss reaches as well.
-`tuned` is what someone who knows PyTorch would make of it: the loss on logits, fused Adam, weights and images channels-last,
-D frozen in G's step. Batch normalisation forbids one pass through D for both kinds of images.
+`eager` is the step as PyTorch's own DCGAN tutorial writes it: sigmoid at the end of D, `BCELoss`,
+one `backward()` for the real and one for the generated images, default Adam, and gradients of D's
+weights in G's step. `tuned` is the step as an experienced PyTorch user writes it: the loss on
+logits, fused Adam, weights and images channels-last, D frozen in G's step. Real and generated
+images pass through D separately, because of its batch normalization.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.twins import twin
-from benchmarks.twins.twin import Loss, piece
+from benchmarks.pytorch import twin
+from benchmarks.pytorch.twin import Loss, compilable
 
 
 def k4_networks(image_size: int) -> tuple[nn.Sequential, nn.Sequential]:
-    """Generator and discriminator of the paper, for colour images."""
+    """Generator and discriminator of the paper, for color images."""
     widths = [64 * 2**i for i in range(int(math.log2(image_size)) - 2)]
     down: list[nn.Module] = [nn.Conv2d(3, 64, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
     for before, after in pairwise(widths):
@@ -36,7 +37,7 @@ def k4_networks(image_size: int) -> tuple[nn.Sequential, nn.Sequential]:
 
 
 def small_networks() -> tuple[nn.Sequential, nn.Sequential]:
-    """Generator and discriminator for grey images of 28 x 28."""
+    """Generator and discriminator for gray images of 28 x 28."""
     up = nn.Sequential(
         nn.Linear(96, 1024), nn.ReLU(inplace=True), nn.BatchNorm1d(1024),
         nn.Linear(1024, 128 * 7 * 7), nn.ReLU(inplace=True), nn.BatchNorm1d(128 * 7 * 7),
@@ -62,47 +63,46 @@ class Twin(twin.Twin):
         super().__init__(state, variant, generator=generator, discriminator=logits)
         self.latent_size = 96 if arch == "28" else 100
         self.generator = generator
-        self.discriminator, self.loss = self.game(logits)
+        self.discriminator, self.loss = self.objective(logits)
         self.g_optimizer, self.d_optimizer = (self.adam(network, lr, (0.5, 0.999)) for network in (generator, logits))
 
-    def game(self, logits: nn.Sequential) -> tuple[nn.Sequential, Loss]:
-        """The discriminator made of a network without a sigmoid, and the loss of what it says, given what it should say."""
+    def objective(self, logits: nn.Sequential) -> tuple[nn.Sequential, Loss]:
+        """Discriminator and loss, given a network without a sigmoid."""
         return self.cross_entropy(logits)
 
-    def shown(self, judgement: torch.Tensor) -> torch.Tensor:
-        """What is plotted of the discriminator's judgement."""
-        return self.probability(judgement)
+    def metric(self, output: torch.Tensor) -> torch.Tensor:
+        """The metric made of the discriminator's output."""
+        return self.probability(output)
 
     def step(self, real: torch.Tensor) -> list[float]:
         n = len(real)
         ones, zeros = self.labels(n, 1), self.labels(n, 0)
 
         self.d_optimizer.zero_grad()
-        real_loss, d_real = self.judge(real, ones)
+        real_loss, d_real = self.discriminator_loss(real, ones)
         real_loss.backward()
         fake = self.generate(self.noise(n))
-        fake_loss, d_fake = self.judge(fake.detach(), zeros)
+        fake_loss, d_fake = self.discriminator_loss(fake.detach(), zeros)
         fake_loss.backward()
         self.d_optimizer.step()
 
         self.g_optimizer.zero_grad()
         with self.frozen(self.discriminator):
-            g_loss = self.fool(fake, ones)
+            g_loss = self.generator_loss(fake, ones)
             g_loss.backward()
         self.g_optimizer.step()
         return [value.item() for value in (real_loss + fake_loss, g_loss, d_real, d_fake)]
 
-    @piece
+    @compilable
     def generate(self, z: torch.Tensor) -> torch.Tensor:
         return self.generator(z)
 
-    @piece
-    def judge(self, x: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The discriminator's loss on one kind of images, and what is plotted of what it says."""
-        judgement = self.discriminator(x)
-        return self.loss(judgement, target), self.shown(judgement).detach().mean()
+    @compilable
+    def discriminator_loss(self, x: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The loss on real or on generated images, and the mean of the metric."""
+        output = self.discriminator(x)
+        return self.loss(output, target), self.metric(output).detach().mean()
 
-    @piece
-    def fool(self, fake: torch.Tensor, ones: torch.Tensor) -> torch.Tensor:
-        """The generator's loss."""
+    @compilable
+    def generator_loss(self, fake: torch.Tensor, ones: torch.Tensor) -> torch.Tensor:
         return self.loss(self.discriminator(fake), ones)

@@ -1,41 +1,51 @@
-"""The report's plots."""
+"""The report's plots, as matplotlib figures."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import io
 from typing import Any
 
+from benchmarks.report.tables import Data, by_case, summary
 from benchmarks.settings import side_name
-from benchmarks.tables import Data, summary
+
+COLOURS = {"eager": "tab:orange", "tuned": "tab:green", "compiled": "tab:purple"}
 
 
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.figure import Figure  # not pyplot: it looks for a screen
+def figure_of(width: float, height: float) -> Any:
+    """An empty figure, in inches."""
+    from matplotlib.figure import Figure  # not pyplot, which looks for a screen
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def plot_steps(path: Path, data: Data) -> None:
-    """PyTorch's time over ours, one bar a variant and case; the line is equality."""
-    rows = [row for result in data["results"] for row in summary(result) if row["side"].startswith("PyTorch")]
-    figure = _figure(8, 1 + 0.3 * len(rows))
+def png(figure: Any, dpi: int = 100) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
+def plot_steps(data: Data) -> Any:
+    """PyTorch's time divided by ours: one bar for each case and variant.
+
+    The line marks equality.
+    """
+    rows = [row for result in by_case(data["results"]) for row in summary(result) if row["variant"] in COLOURS]
+    figure = figure_of(8, 1 + 0.3 * len(rows))
     axes = figure.add_subplot()
-    colours = {"eager": "tab:orange", "tuned": "tab:green", "compiled": "tab:purple"}
     for i, row in enumerate(rows):
-        variant = row["side"].split()[1].rstrip(",")
-        axes.barh(i, row["ratio"], color=colours[variant])
+        axes.barh(i, row["ratio"], color=COLOURS[row["variant"]])
     axes.set_yticks(range(len(rows)), [f"{row['case']}: {row['side']}" for row in rows])
     axes.invert_yaxis()
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xlabel("PyTorch's time for a step / minigrad's")
-    figure.savefig(path, dpi=100)
+    return figure
 
 
-def plot_sizes(path: Path, data: Data) -> None:
-    """Milliseconds a step against size, one panel a series."""
+def plot_sizes(data: Data) -> Any:
+    """Milliseconds of a step against size: one panel for each series."""
     measured = [row for row in data["sizes"] if "missing" not in row]
     titles = list(dict.fromkeys(row["series"] for row in measured))
-    figure = _figure(4 * max(1, len(titles)), 3.4)
+    figure = figure_of(4 * max(1, len(titles)), 3.4)
     for i, title in enumerate(titles):
         axes = figure.add_subplot(1, len(titles), i + 1)
         rows = [row for row in measured if row["series"] == title]
@@ -44,7 +54,7 @@ def plot_sizes(path: Path, data: Data) -> None:
         axes.set_xticks([row["size"] for row in rows], [str(row["size"]) for row in rows])
         axes.minorticks_off()
         axes.set_title(title, fontsize=10)
-        axes.set_ylabel("ms a step")
+        axes.set_ylabel("ms per step")
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
-    figure.savefig(path, dpi=100)
+    return figure

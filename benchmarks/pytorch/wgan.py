@@ -1,9 +1,10 @@
 """The PyTorch twin of `gans.wgan`.
 
-`eager` is the step as tutorials write it: one pass through the critic for real and one for generated images, `clamp_` on each
-weight, the critic's weights reached by G's loss as well.
-`tuned` is what someone who knows PyTorch would make of it: G without a graph in the critic's steps, one pass through the critic
-for both kinds of images, weights and images channels-last, the critic frozen in G's step. RMSprop has no fused version.
+`eager` is the step as tutorials write it: one pass through the critic for real and one for
+generated images, `clamp_` on each weight, and gradients of the critic's weights in G's step.
+`tuned` is the step as an experienced PyTorch user writes it: `no_grad` for G in the critic's steps,
+one pass through the critic for real and generated images, weights and images channels-last, the
+critic frozen in G's step. RMSprop has no fused version.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.twins import dcgan, twin
-from benchmarks.twins.twin import piece
+from benchmarks.pytorch import dcgan, twin
+from benchmarks.pytorch.twin import compilable
 
 
 def dense_networks() -> tuple[nn.Sequential, nn.Sequential]:
-    """Generator and critic for grey images of 28 x 28."""
+    """Generator and critic for gray images of 28 x 28: dense layers."""
     up = nn.Sequential(
         nn.Linear(100, 128), nn.ReLU(inplace=True), nn.Linear(128, 256), nn.ReLU(inplace=True),
         nn.Linear(256, 784), nn.Tanh(), nn.Unflatten(1, (1, 28, 28)),
@@ -33,7 +34,7 @@ def dense_networks() -> tuple[nn.Sequential, nn.Sequential]:
 
 
 def conv_networks() -> tuple[nn.Sequential, nn.Sequential]:
-    """Generator and critic for grey images of 28 x 28, of convolutions."""
+    """Generator and critic for gray images of 28 x 28: convolutions."""
     up = nn.Sequential(
         nn.Linear(100, 128 * 7 * 7, bias=False), nn.BatchNorm1d(128 * 7 * 7), nn.ReLU(inplace=True),
         nn.Unflatten(1, (128, 7, 7)),
@@ -49,7 +50,7 @@ def conv_networks() -> tuple[nn.Sequential, nn.Sequential]:
 
 
 def large_networks() -> tuple[nn.Sequential, nn.Sequential]:
-    """DCGAN's generator for colour images of 64 x 64, and a critic like its discriminator, without normalisation."""
+    """DCGAN's generator for color images of 64 x 64, and a critic like its discriminator, without normalization."""
     down: list[nn.Module] = []
     for before, after in pairwise([3, 64, 128, 256, 512]):
         down += [nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
@@ -81,43 +82,42 @@ class Twin(twin.Twin):
 
         self.g_optimizer.zero_grad()
         with self.frozen(self.critic):
-            g_loss = self.fool(self.noise(n))
+            g_loss = self.generator_loss(self.noise(n))
             g_loss.backward()
         self.g_optimizer.step()
         return [value.item() for value in (*metrics, g_loss)]
 
     def critic_step(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """One step of the critic; what is plotted of it."""
-        fake = self.fake(len(x))
-        wasserstein = self.estimate(x, fake)
-        self.descend(-wasserstein)
+        """One step of the critic; returns its metrics."""
+        fake = self.fake_images(len(x))
+        wasserstein = self.wasserstein_estimate(x, fake)
+        self.update_critic(-wasserstein)
         for p in self.critic.parameters():
             p.data.clamp_(-self.clip, self.clip)
         return (wasserstein,)
 
-    def fake(self, count: int) -> torch.Tensor:
+    def fake_images(self, count: int) -> torch.Tensor:
         """Generated images, for the critic."""
         with torch.set_grad_enabled(not self.tuned):
             return self.generate(self.noise(count)).detach()
 
-    @piece
+    @compilable
     def generate(self, z: torch.Tensor) -> torch.Tensor:
         return self.generator(z)
 
-    @piece
-    def fool(self, z: torch.Tensor) -> torch.Tensor:
-        """The generator's loss."""
+    @compilable
+    def generator_loss(self, z: torch.Tensor) -> torch.Tensor:
         return -self.critic(self.generator(z)).mean()
 
-    @piece
-    def estimate(self, x: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
-        """Of the Wasserstein distance."""
+    @compilable
+    def wasserstein_estimate(self, x: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+        """The estimate of the Wasserstein distance."""
         if not self.tuned:
             return self.critic(x).mean() - self.critic(fake).mean()
         on_real, on_fake = self.critic(torch.cat([x, fake])).split(len(x))
         return on_real.mean() - on_fake.mean()
 
-    def descend(self, loss: torch.Tensor) -> None:
+    def update_critic(self, loss: torch.Tensor) -> None:
         self.critic_optimizer.zero_grad()
         loss.backward()
         self.critic_optimizer.step()

@@ -1,6 +1,7 @@
-"""minigrad and PyTorch as the measurements see them: where arrays go, when work is done, how much memory it took.
+"""minigrad and PyTorch as the measurements use them: where arrays go, when work is done, how much
+memory it took.
 
-Each is imported when its class is made, in a process that has no use for the other.
+A library is imported when its class is instantiated, in a process that does not need the other one.
 """
 
 from __future__ import annotations
@@ -18,28 +19,28 @@ from benchmarks.settings import Settings
 
 
 class Library:
-    """What both have; by itself, NumPy."""
+    """The interface; used directly, it is NumPy."""
 
     about = f"NumPy {np.__version__}"  # versions and settings
     gpu = False
 
     def array(self, a: np.ndarray) -> Any:
-        """The numbers of `a` as this library's kernels take them, on the device, in the order in which they lie in memory."""
+        """`a` as this library's kernels take it: on the device, with the same memory order."""
         return a
 
     def wait(self) -> None:
-        """Until the GPU has done all it was asked for; only then does a clock tell what that took."""
+        """Return when the GPU has finished all work in its queue; only then is a clock reading meaningful."""
 
     def gpu_mib(self) -> float:
-        """What the library's pool of GPU memory has grown to, in MiB; both pools keep what is freed."""
+        """Peak size of the library's pool of GPU memory in MiB; both pools keep what is freed."""
         raise NotImplementedError
 
     def memory(self) -> dict[str, float]:
-        """The most memory so far in MiB: of this process, and on the GPU."""
+        """Peak memory so far in MiB: of this process, and on the GPU."""
         return {"resident": resident_mib()} | ({"gpu": self.gpu_mib()} if self.gpu else {})
 
     def seconds(self, action: Callable[[], Any], count: int) -> float:
-        """Seconds an action takes, over `count` of them."""
+        """Mean seconds of an action over `count` calls."""
         self.wait()
         start = time.perf_counter()
         for _ in range(count):
@@ -79,7 +80,7 @@ class PyTorch(Library):
     """
     Parameters
     ----------
-    variant : a name in `settings.PYTORCH`; who tunes lets cuDNN find its fastest algorithms
+    variant : a key of `settings.PYTORCH`; all but "eager" let cuDNN search for its fastest algorithms
     """
 
     def __init__(self, settings: Settings, variant: str = "tuned") -> None:
@@ -108,8 +109,8 @@ class PyTorch(Library):
 
 
 def resident_mib() -> float:
-    """The most memory this process has had, in MiB; 0 where the system does not tell (Windows)."""
-    with contextlib.suppress(OSError, StopIteration):  # Linux, whose getrusage begins with the peak of the starting process
+    """Peak resident memory of this process in MiB; 0 where the system does not report it (Windows)."""
+    with contextlib.suppress(OSError, StopIteration):  # Linux, whose getrusage starts from the peak of the parent process
         lines = Path("/proc/self/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / (1 << 10)
     try:

@@ -1,7 +1,8 @@
-"""`Worker`: one side of a measurement in a process of its own, and how it is asked.
+"""`Worker`: one side of a measurement in a process of its own.
 
-Two libraries in one process would share thread pools and memory settings, and each would pay for the other's. So each has its
-own process; both are ready and warm, and work in turn while the other one waits.
+Two libraries in one process would share thread pools and memory settings, and each would slow the
+other down. So each side has its own process; both are warmed up, and each works while the other
+waits.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -19,10 +22,11 @@ from benchmarks.settings import Settings
 
 ENVIRONMENT = dict(os.environ)  # as the user set it: importing minigrad adds settings that PyTorch must not inherit
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+PAUSE = 0.1  # seconds between turns: the threads of the other side busy-wait at first, and would take a core from this one
 
 
 class WorkerError(Exception):
-    """A side could not do what it was asked for; the message is short, as for a table. `details` is the traceback."""
+    """A side failed. The message is short enough for a table; `details` is the traceback."""
 
     def __init__(self, message: str, details: str = "") -> None:
         super().__init__(message)
@@ -30,37 +34,48 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """An object in another process: `worker.ask("method", name=value)` gives what its method returns, as JSON has it.
+    """An object in another process: `worker.ask("method", name=value)` returns what its method
+    returns, through JSON.
 
     Parameters
     ----------
     path : "module:Class"; its constructor takes the settings and `arguments`
-    environment : more environment variables
-    arguments : what JSON can carry
+    environment : additional environment variables
+    arguments : values that JSON can represent
     """
 
     def __init__(self, path: str, settings: Settings, environment: Mapping[str, str] | None = None, **arguments: Any) -> None:
         variables = {**ENVIRONMENT, **dict.fromkeys(THREADS, str(settings.threads)), **(environment or {})}
-        command = [sys.executable, "-m", "benchmarks.worker", path, json.dumps(asdict(settings)), json.dumps(arguments)]
+        command = [sys.executable, "-m", "benchmarks.measure.worker", path, json.dumps(asdict(settings)), json.dumps(arguments)]
+        self.patience = settings.patience
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables)
         try:
             self.about: str = self._answer()
-        except WorkerError:
+        except BaseException:
             self.__exit__()
             raise
 
     def ask(self, method: str, **arguments: Any) -> Any:
         assert self.process.stdin
-        with contextlib.suppress(BrokenPipeError):  # then there is no answer either
+        with contextlib.suppress(BrokenPipeError):  # _answer reports that the process has ended
             self.process.stdin.write(json.dumps([method, arguments]) + "\n")
             self.process.stdin.flush()
         return self._answer()
 
     def _answer(self) -> Any:
         assert self.process.stdout
-        line = self.process.stdout.readline()
+        begin = time.monotonic()
+        timer = threading.Timer(self.patience, self.process.kill)
+        timer.start()
+        try:
+            line = self.process.stdout.readline()
+        finally:
+            timer.cancel()
         if not line:
-            raise WorkerError(f"its process ended early, with status {self.process.wait()}")
+            late = time.monotonic() - begin >= self.patience
+            status = self.process.wait()
+            reason = f"gave no answer in {self.patience:g} s" if late else f"ended early, with status {status}"
+            raise WorkerError(f"its process {reason}")
         answer = json.loads(line)
         if "error" in answer:
             raise WorkerError(answer["error"], answer["details"])

@@ -1,8 +1,9 @@
-"""The arithmetic floor: how long a step's multiplications and additions would take if nothing else had to be done.
+"""The arithmetic floor: the time that the multiplications and additions of a step would take with
+no other cost.
 
-The rate is what this machine reaches on large products of matrices, the best of several sizes and of all libraries at hand
-(this engine's own product, NumPy's BLAS, PyTorch's), so that the floor is nobody's friend. No side can be faster but by doing
-less arithmetic, as Winograd's algorithm does for convolutions of 3 x 3.
+The floor uses the highest rate that any library at hand reaches on large matrix products (this
+engine's product, NumPy's BLAS, PyTorch's), so that it favours no side. A step can only be faster by
+doing less arithmetic, as Winograd's algorithm does for 3 x 3 convolutions.
 """
 
 from __future__ import annotations
@@ -13,17 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.libraries import Library, Minigrad, PyTorch
-from benchmarks.process import Worker
+from benchmarks.measure.libraries import Library, Minigrad, PyTorch
+from benchmarks.measure.process import PAUSE, Worker
 from benchmarks.settings import Settings
-from benchmarks.steps import PAUSE
 
 SIZES = {"numpy": (512, 1024, 2048), "cupy": (2048, 4096, 8192)}  # rows and columns of the matrices
 TURNS = 3
 
 
 class Products:
-    """One library's product of two matrices."""
+    """The matrix product of one library."""
 
     about = ""
 
@@ -37,7 +37,7 @@ class Products:
         raise NotImplementedError
 
     def rate(self, size: int) -> float:
-        """Multiplications and additions a second: the best of some products of so large matrices."""
+        """Multiplications and additions per second in products of square matrices: the best of some turns."""
         rng = np.random.default_rng(0)
         a, b = (self.library.array(rng.random((size, size), np.float32)) for _ in range(2))
         action: Callable[[], Any] = lambda: self.product(a, b)  # noqa: E731
@@ -72,11 +72,11 @@ class Theirs(Products):
 
 
 def rates(settings: Settings) -> dict[str, float]:
-    """Library -> multiplications and additions a second, its best."""
+    """Library -> its best rate in multiplications and additions per second."""
     libraries = {"minigrad": "Ours", "PyTorch": "Theirs"} | ({"NumPy": "NumPy"} if settings.backend == "numpy" else {})
     found = {}
     for name, side in libraries.items():
-        with Worker(f"benchmarks.floor:{side}", settings) as worker:
+        with Worker(f"benchmarks.measure.floor:{side}", settings) as worker:
             time.sleep(PAUSE)
             found[name] = max(worker.ask("rate", size=size) for size in SIZES[settings.backend])
     return found

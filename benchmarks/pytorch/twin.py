@@ -1,4 +1,4 @@
-"""`Twin`: what the twins share."""
+"""`Twin`: the base class of the PyTorch twins."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def piece(method: F) -> F:
-    """Mark a method of a twin as a piece of the step, one that the compiled variant compiles as a whole.
+def compilable(method: F) -> F:
+    """Mark a method of a twin as a part of the step that the compiled variant passes to
+    torch.compile as a whole.
 
-    On a GPU a piece's forward and its backward are then one CUDA graph each.
+    On a GPU its forward and its backward then become one CUDA graph each.
     """
 
     @functools.cache
@@ -33,21 +34,21 @@ def piece(method: F) -> F:
 
 
 class Twin:
-    """Base of the twins. A subclass makes its networks and optimizers in `__init__` and says in `step` what a step is.
+    """A subclass makes its networks and optimizers in `__init__` and defines `step`.
 
-    It lives on the device on which its networks are made.
+    A twin is on the device on which its networks are made.
 
     Parameters
     ----------
-    state : of our trainer's networks, which are named as the twin's: "generator.0.weight", "discriminator.1.bias", ...
-    variant : "eager", "tuned" or "compiled": the tuned step, its pieces compiled
-    networks : by name; they take over the state and its dtype
+    state : weights and running statistics of our trainer's networks: "generator.0.weight", "discriminator.1.bias", ...
+    variant : "eager", "tuned" or "compiled", which is the tuned step with its parts compiled
+    networks : by the same names; they load the state and take its dtype
     """
 
     latent_size: int
-    step: Callable[..., list[float]]  # one training step; the numbers that our trainer's step gives, in its order
-    not_compiled = ""  # what torch.compile cannot do of this step
-    channels_last = True  # how the tuned variants keep weights and images in memory
+    step: Callable[..., list[float]]  # one training step; returns the metrics of our trainer's step, in the same order
+    not_compiled = ""  # the part of the step that torch.compile cannot compile
+    channels_last = True  # memory format of weights and images in the tuned variants
 
     def __init__(self, state: Mapping[str, np.ndarray], variant: str, **networks: nn.Module) -> None:
         self.tuned, self.compiled = variant != "eager", variant == "compiled"
@@ -56,14 +57,14 @@ class Twin:
         self.mode = "reduce-overhead" if self.device.type == "cuda" else "default"
         self.memory_format = torch.channels_last if self.tuned and self.channels_last else torch.contiguous_format
         for name, network in networks.items():
-            start = name + "."
-            weights = {k.removeprefix(start): torch.from_numpy(a.copy()) for k, a in state.items() if k.startswith(start)}
-            self.dtype = weights[next(iter(network.state_dict()))].dtype  # of the first one: counters are integers
+            prefix = name + "."
+            weights = {k.removeprefix(prefix): torch.from_numpy(a.copy()) for k, a in state.items() if k.startswith(prefix)}
+            self.dtype = weights[next(iter(network.state_dict()))].dtype  # the first one's: batch norm's counters are integers
             network.to(self.dtype).load_state_dict(weights)
             network.to(memory_format=self.memory_format)
 
     def images(self, batch: np.ndarray) -> torch.Tensor:
-        """A batch (n, channels, height, width) as a tensor that lies in memory as this variant wants it."""
+        """A batch (n, channels, height, width) as a tensor in this variant's memory format."""
         return torch.from_numpy(batch).to(self.device, memory_format=self.memory_format)
 
     def noise(self, count: int) -> torch.Tensor:
@@ -73,30 +74,30 @@ class Twin:
         return torch.rand(shape, dtype=self.dtype, device=self.device)
 
     def labels(self, count: int, value: float) -> torch.Tensor:
-        """What the discriminator should say of `count` images, (count, 1)."""
+        """The discriminator's target for `count` images, (count, 1)."""
         return torch.full((count, 1), value, dtype=self.dtype, device=self.device)
 
     def adam(self, network: nn.Module, lr: float, betas: tuple[float, float] = (0.9, 0.999)) -> torch.optim.Adam:
         return torch.optim.Adam(network.parameters(), lr=lr, betas=betas, fused=True if self.tuned else None)
 
     def cross_entropy(self, logits: nn.Sequential) -> tuple[nn.Sequential, Loss]:
-        """The discriminator made of a network that gives logits, and its loss: the sigmoid is in the one or in the other."""
+        """Discriminator and loss, given a network that returns logits: the sigmoid is part of one or of the other."""
         if self.tuned:
             return logits, nn.BCEWithLogitsLoss()
         return nn.Sequential(*logits, nn.Sigmoid()), nn.BCELoss()
 
-    def probability(self, judgement: torch.Tensor) -> torch.Tensor:
-        """From what the discriminator of `cross_entropy` gives."""
-        return torch.sigmoid(judgement) if self.tuned else judgement
+    def probability(self, output: torch.Tensor) -> torch.Tensor:
+        """The probability that images are real, from the output of the discriminator of `cross_entropy`."""
+        return torch.sigmoid(output) if self.tuned else output
 
     @contextmanager
     def frozen(self, network: nn.Module) -> Iterator[None]:
-        """Within, the tuned variant computes no gradients for the network's weights."""
+        """Context in which the tuned variant computes no gradients of the network's weights."""
         network.requires_grad_(not self.tuned)
         yield
         network.requires_grad_(True)
 
     def state(self) -> dict[str, np.ndarray]:
-        """Weights and running statistics under the names they were given by."""
+        """Weights and running statistics, under the names of the constructor's `state`."""
         parts = {name: network.state_dict() for name, network in self.networks.items()}
         return {f"{name}.{key}": a.cpu().numpy() for name, part in parts.items() for key, a in part.items()}

@@ -1,6 +1,8 @@
-"""What runs in a side's process: makes an object, calls its methods as it is asked to, and answers with what they return.
+"""The program in a worker's process: it makes an object, calls its methods on request, and answers
+with their results.
 
-A line comes in on standard input for each call, as JSON, and one goes out. What the libraries print goes to standard error.
+Each call is a line of JSON on standard input, each answer a line on the original standard output.
+What the libraries print goes to standard error.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 
 from benchmarks.settings import Settings
 
-KNOWN = {  # in the message of an error -> what a table says
+KNOWN = {  # part of an error's message -> what a table says
     "C++ compiler": "no C++ compiler",
     "triton": "no Triton",
     "double backward": "no gradients of gradients",
@@ -51,17 +53,17 @@ def call_method(side: Any, method: str, arguments: dict[str, Any]) -> Any:
 
 
 def outcome(call: Callable[[], Any]) -> dict[str, Any]:
-    """What a call returns, or why it failed: in some words, and in full."""
+    """The result of a call, or its error: a short message and the traceback."""
     try:
         return {"result": call()}
-    except Exception as error:  # whatever it is, the other side's measurements are worth keeping
-        return {"error": in_a_word(error), "details": traceback.format_exc()}
+    except Exception as error:  # any failure is reported, so that the other side's measurements are kept
+        return {"error": short_message(error), "details": traceback.format_exc()}
 
 
-def in_a_word(error: Exception) -> str:
+def short_message(error: Exception) -> str:
     text = str(error)
-    for sign, words in KNOWN.items():
-        if sign.lower() in text.lower():
+    for part, words in KNOWN.items():
+        if part.lower() in text.lower():
             return words
     return f"{type(error).__name__}: {text.partition(os.linesep)[0][:100]}"
 

@@ -1,7 +1,9 @@
-"""What Python costs: operations on tensors of a few numbers, where next to nothing is computed.
+"""The overhead of an operation: tensors of a few numbers, where the arithmetic takes almost no
+time.
 
-Both sides run the same lines: minigrad's functions have PyTorch's names. Forward means with a graph recorded; the way back is
-one call of `grad` for all inputs. On a GPU the clock stops when the results are there.
+Both sides run the same lines, since minigrad's functions have PyTorch's names. The forward builds a
+graph; the backward is one call of `grad` for all inputs. On a GPU the clock stops when the results
+are ready.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.libraries import Library, Minigrad, PyTorch
-from benchmarks.process import Worker
+from benchmarks.measure.libraries import Library, Minigrad, PyTorch
+from benchmarks.measure.process import Worker
 from benchmarks.settings import Settings
 
 REPEATS = 500
@@ -48,7 +50,7 @@ class Small:
         raise NotImplementedError
 
     def time(self, operation: str) -> list[float]:
-        """Seconds: forward, and forward and back."""
+        """Seconds of the forward, and of forward and backward."""
         function, shapes = OPERATIONS[operation]
         rng = np.random.default_rng(0)
         inputs = [self.tensor(rng.random(shape, np.float32)) for shape in shapes]
@@ -97,11 +99,11 @@ class Theirs(Small):
 
 
 def time_small(settings: Settings) -> list[dict[str, Any]]:
-    """A row for each operation: microseconds forward, and forward and back, by both."""
+    """A row for each operation: microseconds of the forward, and of forward and backward, for both sides."""
     rows = []
     with (
-        Worker("benchmarks.overhead:Ours", settings) as ours,
-        Worker("benchmarks.overhead:Theirs", settings) as theirs,
+        Worker("benchmarks.measure.overhead:Ours", settings) as ours,
+        Worker("benchmarks.measure.overhead:Theirs", settings) as theirs,
     ):
         for operation in OPERATIONS:
             turns = [[worker.ask("time", operation=operation) for worker in (ours, theirs)] for _ in range(TURNS)]

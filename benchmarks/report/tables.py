@@ -1,4 +1,4 @@
-"""What was measured as tables: Markdown, which a terminal shows well enough."""
+"""Results as Markdown tables, which are readable in a terminal as well."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.settings import side_name
+from benchmarks.settings import OURS, side_name
 
 Data = Mapping[str, Any]
 
@@ -17,16 +17,28 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]], texts: int = 1) ->
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in (head, marks, *rows))
 
 
-def summary(result: Data, rate: float | None = None) -> list[dict[str, Any]]:
-    """One row a side: least and median time of a step, PyTorch's time over ours pair by pair, peak memory.
+def by_case(rows: Sequence[Data]) -> list[Data]:
+    """Rows or results sorted by case, in order of first appearance.
 
-    `rate` is in multiplications and additions a second; with it comes how close a side is to the arithmetic floor.
+    (Compiled PyTorch is measured in rounds of its own.)
     """
-    ours = result["seconds"]["ours"]
+    order = list(dict.fromkeys(row["case"] for row in rows))
+    return sorted(rows, key=lambda row: order.index(row["case"]))
+
+
+def summary(result: Data, rate: float | None = None) -> list[dict[str, Any]]:
+    """A row for each side: minimal and median time of a step, its time divided by ours round by
+    round, peak memory.
+
+    With the machine's `rate`, in multiplications and additions per second, also the arithmetic
+    floor divided by the time.
+    """
+    ours = result["seconds"][OURS]
     rows = []
     for side, times in result["seconds"].items():
         row = {
             "case": result["case"],
+            "variant": side,
             "side": ", ".join(filter(None, (side_name(side), result["notes"].get(side)))),
             "min_ms": min(times) * 1e3,
             "median_ms": statistics.median(times) * 1e3,
@@ -40,10 +52,15 @@ def summary(result: Data, rate: float | None = None) -> list[dict[str, Any]]:
 
 
 def steps(data: Data) -> str:
+    """All sides of all cases. A case that was compared in several sets of rounds has our side's row from the first."""
     rate = max(data["rates"].values()) if "rates" in data else None
-    rows = []
-    for result in data["results"]:
+    rows: list[list[str]] = []
+    shown = set()
+    for result in by_case(data["results"]):
         for row in summary(result, rate):
+            if (row["case"], row["variant"]) in shown:
+                continue
+            shown.add((row["case"], row["variant"]))
             floor = f"{row['of_floor']:.0%}" if rate else ""
             numbers = [f"{row[key]:.2f}" for key in ("min_ms", "median_ms", "ratio")]
             rows.append([row["case"], row["side"], *numbers, floor, f"{row['mib']:.0f}"])
@@ -62,13 +79,12 @@ def floor(data: Data) -> str:
 def arithmetic(data: Data) -> str:
     """The floor of each case's step."""
     best = max(data["rates"].values())
-    found = {r["case"]: [r["batch_size"], f"{r['flops'] / 1e9:.2f}", f"{r['flops'] / best * 1e3:.2f}"] for r in data["results"]}
-    rows = [[case, *numbers] for case, numbers in found.items()]
-    return table(["step of", "batch", "GFLOP", "floor ms"], rows)
+    rows = {r["case"]: [r["batch_size"], f"{r['flops'] / 1e9:.2f}", f"{r['flops'] / best * 1e3:.2f}"] for r in data["results"]}
+    return table(["step of", "batch", "GFLOP", "floor ms"], [[case, *numbers] for case, numbers in rows.items()])
 
 
 def kernels(data: Data) -> str:
-    """Microseconds of each kernel call, and how many a second the arithmetic of products amounts to."""
+    """Microseconds of each kernel call; of products also the rate of their arithmetic."""
     rows = []
     for row in data["kernels"]:
         cases = ", ".join(f"{case} {count}" for case, count in row["cases"].items())
@@ -89,8 +105,8 @@ def overhead(data: Data) -> str:
     rows = [
         [row["operation"], *(f"{row[side][i]:.1f}" for i in (0, 1) for side in ("ours", "theirs"))] for row in data["overhead"]
     ]
-    head = ["operation", "minigrad forward us", "PyTorch forward us", "minigrad and back us", "PyTorch and back us"]
-    return table(head, rows)
+    both = "forward + backward us"
+    return table(["operation", "minigrad forward us", "PyTorch forward us", f"minigrad {both}", f"PyTorch {both}"], rows)
 
 
 def sizes(data: Data) -> str:
@@ -107,7 +123,7 @@ def sizes(data: Data) -> str:
 def start(data: Data) -> str:
     imports = table(["import of", "seconds"], [[name, f"{s:.2f}"] for name, s in data["imports"].items()])
     rows = []
-    for row in data["first_steps"]:
+    for row in by_case(data["first_steps"]):
         times = [f"{row[key]:.1f}" if key in row else row.get("missing", "") for key in ("cold", "warm")]
         rows.append([row["case"], side_name(row["side"]), *times])
     return imports + "\n\n" + table(["first step of", "side", "cold s", "warm s"], rows, texts=2)

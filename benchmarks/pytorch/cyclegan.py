@@ -1,11 +1,12 @@
 """The PyTorch twin of `gans.cyclegan`.
 
-`eager` is the step as the published code writes it: a pass through a generator for each translation, for each way back and
-for each picture that should stay as it is; discriminators frozen in the generators' step; a pass through a discriminator for
-the real pictures and one for those of the pool; default Adam.
-`tuned` is what someone who knows PyTorch would make of it: one pass for what a generator is given at the same time, likewise
-for a discriminator (instance normalisation keeps the pictures apart), and fused Adam. On a CPU not channels-last: for a
-batch of one, PyTorch 2.13's instance normalisation then gives a wrong gradient.
+`eager` is the step as the published code writes it: separate passes through a generator for
+translation, reconstruction and identity; discriminators frozen in the generators' step; separate
+passes through a discriminator for real images and for those from the pool; default Adam. `tuned` is
+the step as an experienced PyTorch user writes it: one pass for all inputs that a network gets at
+the same time (instance normalization treats each image by itself), and fused Adam. On a CPU it is
+not channels-last, because the instance normalization of PyTorch 2.13 then computes a wrong gradient
+for a batch of one.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.twins import twin
-from benchmarks.twins.twin import piece
+from benchmarks.pytorch import twin
+from benchmarks.pytorch.twin import compilable
 
 
 class ResidualBlock(nn.Module):
@@ -33,7 +34,7 @@ class ResidualBlock(nn.Module):
 
 
 def make_generator(blocks: int, width: int) -> nn.Sequential:
-    """The residual network."""
+    """A residual network."""
     layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7), nn.InstanceNorm2d(width), nn.ReLU(inplace=True)]
     for c in (width, 2 * width):
         layers += [nn.Conv2d(c, 2 * c, 3, 2, 1), nn.InstanceNorm2d(2 * c), nn.ReLU(inplace=True)]
@@ -44,7 +45,7 @@ def make_generator(blocks: int, width: int) -> nn.Sequential:
 
 
 def make_discriminator(width: int) -> nn.Sequential:
-    """The judge of patches of 70 x 70 pixels."""
+    """A PatchGAN, which classifies patches of 70 x 70 pixels."""
     layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
     for c, stride in ((width, 2), (2 * width, 2), (4 * width, 1)):
         layers += [nn.Conv2d(c, 2 * c, 4, stride, 1), nn.InstanceNorm2d(2 * c), nn.LeakyReLU(0.2, inplace=True)]
@@ -52,7 +53,10 @@ def make_discriminator(width: int) -> nn.Sequential:
 
 
 class Pool:
-    """The last translations; the choices are those of our trainer with seed 0."""
+    """A pool of earlier translations.
+
+    It draws the same random numbers as our trainer's with seed 0.
+    """
 
     def __init__(self, size: int, kind: int) -> None:
         self.size, self.kind, self.seen = size, kind, 0
@@ -65,7 +69,7 @@ class Pool:
         rng = np.random.default_rng((0, 2 + self.kind, self.seen))
         self.seen += 1
         if len(self.images) < self.size:
-            self.images.append(image.clone())  # a compiled step writes the next translations to the same memory
+            self.images.append(image.clone())  # a compiled step reuses the memory of its output
         elif rng.random() < 0.5:
             place = rng.integers(self.size)
             self.images[place], image = image.clone(), self.images[place]
@@ -91,50 +95,48 @@ class Twin(twin.Twin):
         for D in (self.D_a, self.D_b):
             D.requires_grad_(False)
         self.g_optimizer.zero_grad()
-        g_loss, fake_a, fake_b, *of_generators = self.translate(a, b)
+        g_loss, fake_a, fake_b, *g_parts = self.generator_loss(a, b)
         g_loss.backward()
         self.g_optimizer.step()
 
         for D in (self.D_a, self.D_b):
             D.requires_grad_(True)
         self.d_optimizer.zero_grad()
-        d_loss_a = self.judge_a(a, self.pool_a.exchange(fake_a))
+        d_loss_a = self.loss_a(a, self.pool_a.exchange(fake_a))
         d_loss_a.backward()
-        d_loss_b = self.judge_b(b, self.pool_b.exchange(fake_b))
+        d_loss_b = self.loss_b(b, self.pool_b.exchange(fake_b))
         d_loss_b.backward()
         self.d_optimizer.step()
-        return [value.item() for value in (d_loss_a, d_loss_b, *of_generators)]
+        return [value.item() for value in (d_loss_a, d_loss_b, *g_parts)]
 
-    @piece
-    def translate(self, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The generators' loss, the translations, and the parts of the loss."""
-        (same_a, fake_a), (same_b, fake_b) = self.each(self.F, a, b), self.each(self.G, b, a)
-        adversarial = self.mark(self.D_b(fake_b), 1.0), self.mark(self.D_a(fake_a), 1.0)
+    @compilable
+    def generator_loss(self, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Both generators' loss, the translations, and the terms of the loss."""
+        (same_a, fake_a), (same_b, fake_b) = self.apply(self.F, a, b), self.apply(self.G, b, a)
+        adversarial = self.mse_to(self.D_b(fake_b), 1.0), self.mse_to(self.D_a(fake_a), 1.0)
         cycle = self.l1(self.F(fake_b), a), self.l1(self.G(fake_a), b)
         identity = self.l1(same_a, a), self.l1(same_b, b)
         loss = sum(adversarial) + self.cycle * sum(cycle) + self.cycle * self.identity * sum(identity)
         parts = (part.detach() for part in (*adversarial, *cycle, *identity))
         return loss, fake_a.detach(), fake_b.detach(), *parts
 
-    @piece
-    def judge_a(self, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
-        return self.judge(self.D_a, real, fake)
+    @compilable
+    def loss_a(self, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+        return self.discriminator_loss(self.D_a, real, fake)
 
-    @piece
-    def judge_b(self, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
-        return self.judge(self.D_b, real, fake)
+    @compilable
+    def loss_b(self, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+        return self.discriminator_loss(self.D_b, real, fake)
 
-    def judge(self, D: nn.Module, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
-        """A discriminator's loss."""
-        on_real, on_fake = self.each(D, real, fake)
-        return 0.5 * (self.mark(on_real, 1.0) + self.mark(on_fake, 0.0))
+    def discriminator_loss(self, D: nn.Module, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+        on_real, on_fake = self.apply(D, real, fake)
+        return 0.5 * (self.mse_to(on_real, 1.0) + self.mse_to(on_fake, 0.0))
 
-    def each(self, network: nn.Module, *images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """What a network makes of several pictures."""
+    def apply(self, network: nn.Module, *images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The network's output for each of the images."""
         if self.tuned:
             return network(torch.cat(images)).chunk(len(images))
         return tuple(map(network, images))
 
-    def mark(self, judgement: torch.Tensor, target: float) -> torch.Tensor:
-        """How far a judgement is from what it should be."""
-        return self.mse(judgement, torch.full_like(judgement, target))
+    def mse_to(self, output: torch.Tensor, target: float) -> torch.Tensor:
+        return self.mse(output, torch.full_like(output, target))

@@ -1,7 +1,8 @@
-"""What PyTorch has for each of our kernels: the function that its own networks call, forward or backward.
+"""PyTorch's counterpart of each of our kernels: the function that its own networks call, forward or
+backward.
 
-Arguments come as our kernels take them, images and weights channels-last, which is how the tuned twins keep them; but
-CycleGAN's does not, and instance norm gets its images one channel after another.
+Arguments come as our kernels take them: images and weights are channels-last, as in the tuned twins
+(except CycleGAN's on a CPU). Instance norm gets contiguous images.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def _window(geometry: Geometry) -> list[list[int]]:
 
 
 def normalize(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Callable[[], Any]:
-    """Of x (groups, rows, channels): batch norm of one group, instance norm of more."""
+    """The normalization of x (groups, rows, channels): batch norm for one group, instance norm for several."""
     image = _image(x)
     if len(x) > 1:
         image = image.contiguous()
@@ -55,9 +56,12 @@ def normalize(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float)
 def normalize_backward(
     g: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, var: Tensor, eps: float, *_: Tensor
 ) -> Callable[[], Any]:
-    """All three gradients: of x, weight and bias. (Instance norm's is the batch norm of images stacked as channels.)"""
+    """All three gradients: of x, weight and bias.
+
+    Instance norm is computed as a batch norm of groups * channels channels.
+    """
     groups, rows, channels = x.shape
-    stacked = [_image(a).reshape(1, groups * channels, rows, 1) for a in (g, x)]  # a view of one group, a copy of more
+    stacked = [_image(a).reshape(1, groups * channels, rows, 1) for a in (g, x)]  # a view of one group, a copy of several
     scale = None if weight is None else weight.repeat(groups)
     invstd = (var.reshape(-1) + eps).rsqrt()
     mask = [True, weight is not None, weight is not None]
@@ -76,11 +80,11 @@ def max_pool_pick(h: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
 
 
 def max_pool_place(g: Tensor, x: Tensor, geometry: Geometry) -> Callable[[], Tensor]:
-    """The forward has noted the places, and is not timed again."""
+    """The backward alone: the forward has computed the indices before."""
     stride, padding, dilation = _window(geometry)
     window = list(geometry["kernel"]), stride, padding, dilation, False
-    _, places = aten.max_pool2d_with_indices(x, *window)
-    return lambda: aten.max_pool2d_with_indices_backward(g, x, *window, places)
+    _, indices = aten.max_pool2d_with_indices(x, *window)
+    return lambda: aten.max_pool2d_with_indices_backward(g, x, *window, indices)
 
 
 def adam(params: list[Tensor], grads: list[Tensor], *_: Any) -> Callable[[], Any]:
@@ -98,7 +102,7 @@ def _optimizer(make: Callable[[list[Tensor]], torch.optim.Optimizer], params: li
     return make(leaves).step
 
 
-CALLED: dict[str, Callable[..., Any]] = {  # our kernel -> a function of the same arguments
+DIRECT: dict[str, Callable[..., Any]] = {  # our kernel -> a function with the same arguments
     "conv2d": conv2d,
     "conv_transpose2d": conv_transpose2d,
     "conv2d_weight": conv2d_weight,
@@ -115,11 +119,11 @@ PREPARED: dict[str, Callable[..., Callable[[], Any]]] = {
     "max_pool_place": max_pool_place,
     "normalize": normalize,
     "normalize_backward": normalize_backward,
-}  # ... -> one that gives what is to be timed
+}  # our kernel -> a function that prepares the arguments and returns the function to time
 
 
 def action(kernel: str, arguments: Sequence[Any]) -> Callable[[], Any]:
-    """What is to be timed."""
+    """A function without arguments to time."""
     if kernel in PREPARED:
         return PREPARED[kernel](*arguments)
-    return functools.partial(CALLED[kernel], *arguments)  # nothing requires a gradient
+    return functools.partial(DIRECT[kernel], *arguments)  # no argument requires a gradient

@@ -1,8 +1,8 @@
 """The PyTorch twin of `gans.mnist_gan`.
 
-`eager` is the step as tutorials write it: sigmoid at the end of D, `BCELoss`, default Adam, `backward()` and `zero_grad()`.
-`tuned` is what someone who knows PyTorch would make of it: the loss on logits, real and generated images in one pass through D,
-fused Adam, D frozen in G's step.
+`eager` is the step as tutorials write it: sigmoid at the end of D, `BCELoss`, default Adam,
+`backward()` and `zero_grad()`. `tuned` is the step as an experienced PyTorch user writes it: the
+loss on logits, real and generated images in one pass through D, fused Adam, D frozen in G's step.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.twins import twin
-from benchmarks.twins.twin import piece
+from benchmarks.pytorch import twin
+from benchmarks.pytorch.twin import compilable
 
 
 def make_generator(latent_size: int) -> nn.Sequential:
@@ -54,37 +54,36 @@ class Twin(twin.Twin):
         n = len(real)
         fake = self.generate(self.noise(n))
 
-        d_loss, d_real, d_fake = self.judge(real, fake.detach(), self.labels(n, 1), self.labels(n, 0))
+        d_loss, d_real, d_fake = self.discriminator_loss(real, fake.detach(), self.labels(n, 1), self.labels(n, 0))
         self.d_optimizer.zero_grad()
         d_loss.backward()
         self.d_optimizer.step()
 
         self.g_optimizer.zero_grad()
         with self.frozen(self.discriminator):
-            g_loss = self.fool(fake, self.labels(n, 1))
+            g_loss = self.generator_loss(fake, self.labels(n, 1))
             g_loss.backward()
         self.g_optimizer.step()
         return [value.item() for value in (d_loss, g_loss, d_real, d_fake)]
 
-    @piece
+    @compilable
     def generate(self, z: torch.Tensor) -> torch.Tensor:
         return self.generator(z)
 
-    @piece
-    def judge(
+    @compilable
+    def discriminator_loss(
         self, real: torch.Tensor, fake: torch.Tensor, ones: torch.Tensor, zeros: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
-        """The discriminator's loss, and how likely it takes both kinds of images to be real."""
+        """The discriminator's loss, and the mean probabilities D(x) and D(G(z))."""
         if self.tuned:
             d_both = self.discriminator(torch.cat([real, fake]))
             d_real, d_fake = d_both[: len(real)], d_both[len(real) :]
-            loss = 2 * self.loss(d_both, torch.cat([ones, zeros]))  # the mean over twice as many
+            loss = 2 * self.loss(d_both, torch.cat([ones, zeros]))  # a mean over twice as many images
         else:
             d_real, d_fake = self.discriminator(real), self.discriminator(fake)
             loss = self.loss(d_real, ones) + self.loss(d_fake, zeros)
         return loss, self.probability(d_real).detach().mean(), self.probability(d_fake).detach().mean()
 
-    @piece
-    def fool(self, fake: torch.Tensor, ones: torch.Tensor) -> torch.Tensor:
-        """The generator's loss."""
+    @compilable
+    def generator_loss(self, fake: torch.Tensor, ones: torch.Tensor) -> torch.Tensor:
         return self.loss(self.discriminator(fake), ones)

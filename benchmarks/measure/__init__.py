@@ -1,0 +1,1 @@
+"""What is measured: training steps, kernels, Python's overhead, cost against size, and start-up."""

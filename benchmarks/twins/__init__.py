@@ -1,1 +1,0 @@
-"""The trainers again, in PyTorch: the same networks, losses and steps, as its users write them."""
