@@ -9,12 +9,22 @@ from __future__ import annotations
 from typing import Any
 
 import llvmlite.binding
+import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-_AVX512 = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
+
+def _compiles_for_avx512() -> bool:
+    """Whether numba uses AVX-512: by the host's features, unless NUMBA_CPU_FEATURES overrides them."""
+    chosen = numba.config.CPU_FEATURES
+    if chosen is not None:
+        return "+avx512f" in chosen.split(",")
+    return llvmlite.binding.get_host_cpu_features().get("avx512f", False)
+
+
+_AVX512 = _compiles_for_avx512()
 VECTOR_BYTES = 64 if _AVX512 else 32
 VECTORS = 2  # in a row of a tile
 TILE_BYTES = VECTORS * VECTOR_BYTES  # in a row of a tile

@@ -113,6 +113,7 @@ def test_help_lists_every_flag(start: Start) -> None:
     assert [flag for flag in FLAGS if f"--{flag} " not in out and f"--{flag}]" not in out and f"--{flag}\n" not in out] == []
 
 
+@pytest.mark.clock
 def test_help_answers_in_half_a_second(start: Start) -> None:
     seconds = []
     for _ in range(10):  # the best counts: the machine may be busy

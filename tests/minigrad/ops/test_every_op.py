@@ -1,6 +1,8 @@
 """Every op has examples, and every example passes the same checks: derivatives of both orders, layouts, precision, purity.
 
-A new op gets its line in EXAMPLES; a test fails until it has one, and until the examples reach each of its inputs.
+A new op needs a row in reference/op_cases.py, which also compares it with PyTorch; its calls there are its examples here.
+EXAMPLES is for ops that need more: empty arrays, numbers, or inputs that no function passes. A test fails until the examples
+reach each backward method.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from reference.op_cases import CASES
 
 import minigrad as mg
 import minigrad.functional as F
@@ -275,18 +278,6 @@ EXAMPLES: dict[type[Op], list[Example]] = {
     loss.ClampedLog: examples(lambda x: loss.ClampedLog()(x), (positive(3, 4),), (positive(0),)),
 }
 
-EACH = [pytest.param(op, e, id=f"{op.__name__}-{i}") for op, each in EXAMPLES.items() for i, e in enumerate(each)]
-each_example = pytest.mark.parametrize(("op", "example"), EACH)
-
-
-def strided(a: np.ndarray) -> np.ndarray:
-    """The same values with gaps between them, the first axis backwards in memory."""
-    wide = np.zeros([2 * n for n in a.shape], a.dtype)
-    view = wide[tuple(slice(None, None, 2) for _ in a.shape)]
-    view = view[::-1] if a.ndim else view
-    view[...] = a
-    return view
-
 
 def tensors(arrays: list[np.ndarray]) -> list[Tensor]:
     return [Tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
@@ -318,8 +309,33 @@ def all_ops() -> set[type[Op]]:
     return {op for op in below(Op) if hasattr(op, "forward") and op.__module__.startswith("minigrad.")}
 
 
+def from_reference_cases(op: type[Op]) -> list[Example]:
+    """The calls in reference/op_cases.py that apply the op."""
+    found = []
+    for case in CASES:
+        out = case.minigrad(*tensors(case.arrays()))
+        if out.op is not None and any(type(node) is op for node in nodes(out.op)):
+            found.append(Example(case.minigrad, tuple(lambda rng, a=a: a for a in case.arrays())))
+    return found
+
+
+EXAMPLES |= {op: from_reference_cases(op) for op in sorted(all_ops() - EXAMPLES.keys(), key=lambda op: op.__name__)}
+
+EACH = [pytest.param(op, e, id=f"{op.__name__}-{i}") for op, each in EXAMPLES.items() for i, e in enumerate(each)]
+each_example = pytest.mark.parametrize(("op", "example"), EACH)
+
+
+def strided(a: np.ndarray) -> np.ndarray:
+    """The same values with gaps between them, the first axis backwards in memory."""
+    wide = np.zeros([2 * n for n in a.shape], a.dtype)
+    view = wide[tuple(slice(None, None, 2) for _ in a.shape)]
+    view = view[::-1] if a.ndim else view
+    view[...] = a
+    return view
+
+
 def test_every_op_has_examples() -> None:
-    assert {op.__name__ for op in all_ops()} == {op.__name__ for op in EXAMPLES}
+    assert {op.__name__ for op in all_ops()} == {op.__name__ for op, each in EXAMPLES.items() if each}
 
 
 @pytest.mark.parametrize("op", EXAMPLES, ids=lambda op: op.__name__)

@@ -106,6 +106,7 @@ def test_ink_is_like_the_real_mnist(digits: tuple[np.ndarray, np.ndarray]) -> No
     assert abs(real.mean(axis=(1, 2)).std() / digits[0].mean(axis=(1, 2)).std() - 1) < 0.25
 
 
+@pytest.mark.clock
 def test_a_thousand_images_are_fast(digits: tuple[np.ndarray, np.ndarray]) -> None:
     begin = time.perf_counter()  # compiled already, for the fixture
     synthetic_digits(1_000)

@@ -73,6 +73,7 @@ def test_every_size_shows_the_same_faces(faces: tuple[np.ndarray, np.ndarray], s
         assert np.abs(averaged - coarse).mean() < 4
 
 
+@pytest.mark.clock
 def test_a_hundred_faces_are_fast() -> None:
     synthetic_faces(1)
     begin = time.perf_counter()
