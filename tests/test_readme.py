@@ -1,4 +1,4 @@
-"""What the README points to is there."""
+"""The links of the READMEs and of CONTRIBUTING lead somewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LINKS = [
     (page, target)
-    for page in ("README.md", "benchmarks/README.md")
+    for page in (
+        "README.md",
+        "benchmarks/README.md",
+        ".github/CONTRIBUTING.md",
+        "minigrad/capture/README.md",
+        "minigrad/kernels/cpu/README.md",
+    )
     for target in re.findall(r'(?:\]\(|src=")([^)"]+)', (ROOT / page).read_text(encoding="utf-8"))
     if "://" not in target
 ]
