@@ -276,8 +276,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if (out / "session.json").exists():
         parser.error(f"{out} already holds a session; choose another folder with --out")
     session = Session(gpu_stages(), out, 60 * arguments.minutes)
-    for sign in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, stop)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP; a background job ignores SIGINT unless told otherwise
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), stop)
     try:
         passed = session.run()
     except KeyboardInterrupt:

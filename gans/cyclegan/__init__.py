@@ -1,4 +1,4 @@
-"""CycleGAN: translation between two kinds of images, without a single pair to learn from.
+"""CycleGAN: translation between two domains of images, without a single pair to learn from.
 
     python -m gans.cyclegan --data FOLDER
 

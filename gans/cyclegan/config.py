@@ -18,7 +18,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Config(RunConfig):
-    """Translate between two kinds of images: from a folder, or landscapes by day and by night that the program draws."""
+    """Translate between two domains of images: from a folder, or landscapes by day and by night that the program draws."""
 
     data: str | None = option(None, "folder with trainA/ and trainB/ (and testA/, testB/); by default drawn landscapes")
     preset: str = option(
@@ -28,7 +28,7 @@ class Config(RunConfig):
     )
     epochs: int = option(None, "passes through the larger set; by preset 200 or 8", at_least=1)
     decay_epochs: int | None = option(None, "the learning rate falls to 0 in the last N epochs; by default half of all")
-    batch_size: int = option(1, "images of each kind per step", at_least=1)
+    batch_size: int = option(1, "images of each domain per step", at_least=1)
     image_size: int = option(None, "height and width; 64 with --preset fast or drawn landscapes, else 256", at_least=32)
     load_size: int = option(None, "size of images before cropping; by default 286/256 of --image-size")
     no_mirror: bool = option(False, "do not mirror images at random")
@@ -47,7 +47,7 @@ class Config(RunConfig):
     identity: float = option(
         None, "weight of the identity losses, relative to the cycle losses; by preset 0.5 or 0, which skips them"
     )
-    pool: int = option(50, "earlier translations kept per kind, shown to the discriminators half of the time; 0: none")
+    pool: int = option(50, "earlier translations kept per domain, shown to the discriminators half of the time; 0: none")
     lr: float = option(2e-4, "learning rate of both optimizers")
 
 

@@ -1,16 +1,16 @@
-"""CycleGAN: two generators that translate between two kinds of images, learned without pairs.
+"""CycleGAN: two generators that translate between two domains of images, learned without pairs.
 
 There are photographs of horses and photographs of zebras, but no photograph shows a horse and the
-same animal as a zebra. A discriminator D_B that recognises images of kind B can teach a generator G
-to turn images of kind A into images that look like kind B. But G could ignore its input, and turn
+same animal as a zebra. A discriminator D_B that recognises images of domain B can teach a generator G
+to turn images of domain A into images that look like domain B. But G could ignore its input, and turn
 every horse into the same zebra. So a second generator F learns the opposite direction, and both
 cycles must lead back to the start: F(G(a)) = a and G(F(b)) = b. Then G must keep what F needs to
 reconstruct a.
 
-    for each image a of kind A and image b of kind B:
+    for each image a of domain A and image b of domain B:
         descend  (D_B(G(a)) - 1)^2 + (D_A(F(b)) - 1)^2         translations look real
                + 10 (|F(G(a)) - a| + |G(F(b)) - b|)            cycles lead back
-               +  5 (|G(b) - b| + |F(a) - a|)                  an image of the target kind is left unchanged
+               +  5 (|G(b) - b| + |F(a) - a|)                  an image of the target domain is left unchanged
             with respect to the weights of G and F
         descend  1/2 (D_A(a) - 1)^2 + 1/2 D_A(F(b))^2  with respect to D_A's weights
         descend  1/2 (D_B(b) - 1)^2 + 1/2 D_B(G(a))^2  with respect to D_B's weights
@@ -80,8 +80,8 @@ class CycleGAN(Trainer):
         "g_loss_ba": "adversarial loss of F, the same for D_A and F(b)",
         "cycle_a": "|F(G(a)) - a|: how far a is from its reconstruction; black and white are 2 apart",
         "cycle_b": "|G(F(b)) - b|: how far b is from its reconstruction",
-        "identity_a": "|F(a) - a|: how much F changes images that are of kind A already",
-        "identity_b": "|G(b) - b|: how much G changes images that are of kind B already",
+        "identity_a": "|F(a) - a|: how much F changes images that are of domain A already",
+        "identity_b": "|G(b) - b|: how much G changes images that are of domain B already",
     }
 
     def __init__(self, config: Config, dtype: Any = np.float32) -> None:
@@ -94,12 +94,12 @@ class CycleGAN(Trainer):
         self.g_optimizer = optim.Adam([*self.a_to_b.parameters(), *self.b_to_a.parameters()], config.lr, betas=(0.5, 0.999))
         self.d_optimizer = optim.Adam([*self.d_a.parameters(), *self.d_b.parameters()], config.lr, betas=(0.5, 0.999))
         self.pool_a, self.pool_b = (
-            ImagePool(config.pool, self.image_shape, (config.seed, 2 + kind), self.backend, dtype) for kind in range(2)
+            ImagePool(config.pool, self.image_shape, (config.seed, 2 + domain), self.backend, dtype) for domain in range(2)
         )  # crops use the seeds with 0 and 1
         self.steps_per_epoch = 0  # unknown until the data are loaded
 
     def make_generator(self) -> nn.Module:
-        """Images of one kind to images of the other, (n, 3, height, width) in (-1, 1)."""
+        """Images of one domain to images of the other, (n, 3, height, width) in (-1, 1)."""
         config, norm = self.config, NORMS[self.config.norm]
         if config.generator in UNETS:
             make_unet = unet_generator if config.generator == "unet" else retouching_generator
@@ -173,18 +173,18 @@ class CycleGAN(Trainer):
         return config.lr * min(1.0, max(left, 0) / decay) if decay else config.lr
 
     def load_batches(self) -> UnpairedBatches:
-        config, kinds = self.config, load_unpaired(self.config.data, self.config.load_size)
-        self.kinds = kinds
-        self.test_a, self.test_b = (center_crop(images, config.image_size) for images in (kinds.test_a, kinds.test_b))
-        held_out = (kinds.test_a, kinds.test_b)
-        batches = UnpairedBatches(self.crops(kinds.train_a, 0), self.crops(kinds.train_b, 1), held_out, kinds.source)
+        config, data = self.config, load_unpaired(self.config.data, self.config.load_size)
+        self.data = data
+        self.test_a, self.test_b = (center_crop(images, config.image_size) for images in (data.test_a, data.test_b))
+        held_out = (data.test_a, data.test_b)
+        batches = UnpairedBatches(self.crops(data.train_a, 0), self.crops(data.train_b, 1), held_out, data.source)
         self.steps_per_epoch = batches.per_epoch
         return batches
 
-    def crops(self, images: np.ndarray, kind: int) -> RandomCrops:
-        """Batches of one kind of images, 0 for A and 1 for B."""
+    def crops(self, images: np.ndarray, domain: int) -> RandomCrops:
+        """Batches of one domain, 0 for A and 1 for B."""
         config = self.config
-        order = (config.batch_size, (config.seed, kind), self.backend, self.dtype)
+        order = (config.batch_size, (config.seed, domain), self.backend, self.dtype)
         return RandomCrops(images, config.image_size, not config.no_mirror, *order)
 
     @property
@@ -193,7 +193,7 @@ class CycleGAN(Trainer):
         return 2 ** unet_halvings(self.config.image_size) if self.config.generator in UNETS else 8
 
     def translate(self, images: np.ndarray, direction: str) -> np.ndarray:
-        """Images of one kind, uint8 (n, 3, height, width), as the other kind. The direction is AtoB or BtoA.
+        """Images of one domain, uint8 (n, 3, height, width), as the other domain. The direction is AtoB or BtoA.
 
         Height and width must be multiples of `granularity`.
         """
@@ -224,7 +224,7 @@ class CycleGAN(Trainer):
     def report(self) -> str:
         if self.config.data is not None:  # only the drawn landscapes have a known correct translation
             return ""
-        return scores(self.translate, self.kinds, self.test_a, self.test_b)
+        return scores(self.translate, self.data, self.test_a, self.test_b)
 
 
 def total(losses: Metrics) -> mg.Tensor:

@@ -86,8 +86,8 @@ class Retouching(nn.Module):
     """tanh(artanh(0.98 x) + change(x)): a generator that predicts a change of its input, not a whole new image.
 
     With small initial weights it is close to the identity, so the cycles lead back from the first
-    step on, and only the differences between the kinds must be learned. This saves most of the
-    training if the kinds differ in colours and details, but not in shapes.
+    step on, and only the differences between the domains must be learned. This saves most of the
+    training if the domains differ in colours and details, but not in shapes.
     """
 
     def __init__(self, change: nn.Module) -> None:

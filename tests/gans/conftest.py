@@ -87,9 +87,9 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def two_kinds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two_domains(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with 18 reddish images A, 26 bluish images B, and 3 and 2 to test. With --batch-size 4 an epoch has 6 steps."""
-    folder = tmp_path_factory.mktemp("two-kinds")
+    folder = tmp_path_factory.mktemp("two-domains")
     rng = np.random.default_rng(0)
     for name, count, channel in (("trainA", 18, 0), ("testA", 3, 0), ("trainB", 26, 2), ("testB", 2, 2)):
         (folder / name).mkdir()
@@ -127,12 +127,12 @@ def generate() -> Callable[..., Ended]:
 
 
 @pytest.fixture
-def cyclegan(two_kinds: Path) -> Callable[..., Ended]:
+def cyclegan(two_domains: Path) -> Callable[..., Ended]:
     """`python -m gans.cyclegan --data TWO_KINDS ...` in this process, with tiny networks."""
     from gans.cyclegan import CycleGAN
     from gans.training.cli import main
 
-    def run(*arguments: object, data: Path | None = two_kinds) -> Ended:
+    def run(*arguments: object, data: Path | None = two_domains) -> Ended:
         given = ["--data", data] if data else []
         fresh = ["--image-size", "32", "--width", "2", "--batch-size", "4"]
         return run_here(lambda argv: main(CycleGAN, argv), (*([] if "--resume" in arguments else given + fresh), *arguments))

@@ -61,13 +61,13 @@ class Run:
 
 RUNS = {  # a trainer may be here if `benchmarks.pytorch` has its PyTorch twin; it need not
     "mnist_gan": Run(Case("mnist_gan", 16), steps=200),
-    "dcgan_28": Run(Case("dcgan", 8, {"arch": "28"}), steps=50),
-    "dcgan_64": Run(Case("dcgan", 4, {"arch": "k4", "image_size": 64}), steps=50),
-    "lsgan": Run(Case("lsgan", 8, {"arch": "28"}), steps=50),
+    "dcgan_28": Run(Case("dcgan", 8, {"arch": "28"}), steps=20),
+    "dcgan_64": Run(Case("dcgan", 4, {"arch": "k4", "image_size": 64}), steps=20),
+    "lsgan": Run(Case("lsgan", 8, {"arch": "28"}), steps=20),
     "wgan_mlp": Run(Case("wgan", 4), steps=50),  # of the generator, and 250 of the critic
     "wgan_conv": Run(Case("wgan", 4, {"arch": "conv"}), steps=20),  # in 50, rounding errors grow to 1e-10
     "wgan_gp_mlp": Run(Case("wgan_gp", 4), steps=50),
-    "wgan_gp_conv": Run(Case("wgan_gp", 4, {"arch": "conv"}), steps=50),
+    "wgan_gp_conv": Run(Case("wgan_gp", 4, {"arch": "conv"}), steps=20),
     "cyclegan": Run(Case("cyclegan", 1, {"image_size": 64, "width": 16, "pool": 6}), steps=20),
 }
 

@@ -19,10 +19,10 @@ import numba
 import numpy as np
 
 from minigrad.arrays.hooks import launch, persistent
-from minigrad.arrays.layout import by_pixel, channels_last
+from minigrad.arrays.layout import channels_last
 from minigrad.kernels import reference
 from minigrad.kernels.cpu import im2col, implicit_gemm
-from minigrad.kernels.cpu.loops import REAL, in_c_order
+from minigrad.kernels.cpu.loops import REAL, in_c_order, pixels
 from minigrad.kernels.cpu.sizes import ImplicitGemmSizes, conv_sizes
 from minigrad.kernels.cpu.taps import plan
 from minigrad.kernels.cpu.vectors import TILE_BYTES
@@ -143,7 +143,7 @@ def _is_real(x: Array, y: Array) -> bool:
 
 def _flat(x: Array) -> Array:
     """Images or weights, channels-last, as one axis."""
-    return by_pixel(x).reshape(-1)
+    return pixels(x).reshape(-1)
 
 
 def _row(bias: Array | None, size: int, like: Array) -> Array:

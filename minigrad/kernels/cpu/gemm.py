@@ -22,7 +22,7 @@ import numba
 import numpy as np
 
 from minigrad.arrays.hooks import launch
-from minigrad.kernels.cpu.loops import in_c_order
+from minigrad.kernels.cpu.loops import as_input, in_c_order
 from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, copy_row, multiply_tile, transpose_square
 
 Array = Any
@@ -50,6 +50,7 @@ def _flat(x: Array) -> tuple[Array, bool]:
 
     A non-contiguous matrix is copied.
     """
+    x = as_input(x)
     if x.flags.c_contiguous:
         return x.reshape(-1), False
     if x.flags.f_contiguous:

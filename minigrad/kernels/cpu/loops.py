@@ -9,7 +9,9 @@ from typing import Any
 import numba
 import numpy as np
 
+from minigrad.arrays import hooks
 from minigrad.arrays.hooks import launch
+from minigrad.arrays.layout import by_pixel
 
 Array = Any
 
@@ -34,11 +36,28 @@ class Loop:
 
 
 def in_c_order(x: Array) -> Array:
-    """The array itself if it is C-contiguous, else a copy.
+    """An input in C order: the array itself if it is C-contiguous, else a copy.
 
     (`np.ascontiguousarray` would lose a captured array's type.)
     """
-    return x if x.flags.c_contiguous else x.copy()
+    return as_input(x) if x.flags.c_contiguous else x.copy()
+
+
+def pixels(x: Array) -> Array:
+    """Images or convolution weights as an input, (n, height, width, channels) in C order."""
+    return as_input(by_pixel(x))
+
+
+def as_input(x: Array) -> Array:
+    """The same memory without a read-only flag, for kernels that only read it: numba would compile them again for the flag."""
+    return x if x.flags.writeable or hooks.capturing() else np.asarray(_Writable(x))
+
+
+class _Writable:
+    def __init__(self, x: Array) -> None:
+        self.array = x  # keeps the memory alive
+        interface = x.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
 
 
 def flat(arrays: Sequence[Array]) -> list[Array]:

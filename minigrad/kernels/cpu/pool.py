@@ -11,9 +11,8 @@ import numba
 import numpy as np
 
 from minigrad.arrays.hooks import launch
-from minigrad.arrays.layout import by_pixel
 from minigrad.kernels import reference
-from minigrad.kernels.cpu.loops import REAL
+from minigrad.kernels.cpu.loops import REAL, pixels
 from minigrad.kernels.geometry import Geometry, Pair
 
 Array = Any
@@ -25,9 +24,9 @@ def max_pool_pick(h: Array, x: Array, geometry: Geometry) -> Array:
     y = np.empty((len(x), *geometry.positions, x.shape[1]), h.dtype, like=h)
     window = geometry.kernel, geometry.stride, geometry.padding
     if h is x:
-        launch(_maximum, by_pixel(x), y, *window)
+        launch(_maximum, pixels(x), y, *window)
     else:
-        launch(_pick, by_pixel(h), by_pixel(x), y, *window)
+        launch(_pick, pixels(h), pixels(x), y, *window)
     return y.transpose(0, 3, 1, 2)
 
 
@@ -35,7 +34,7 @@ def max_pool_place(g: Array, x: Array, geometry: Geometry) -> Array:
     if g.dtype not in REAL or x.dtype not in REAL:
         return reference.max_pool_place(g, x, geometry)
     y = np.empty((len(x), *geometry.image, x.shape[1]), g.dtype, like=g)
-    launch(_place, by_pixel(g), by_pixel(x), y, geometry.kernel, geometry.stride, geometry.padding)
+    launch(_place, pixels(g), pixels(x), y, geometry.kernel, geometry.stride, geometry.padding)
     return y.transpose(0, 3, 1, 2)
 
 

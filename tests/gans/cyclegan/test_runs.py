@@ -93,10 +93,10 @@ def test_what_is_kept_are_the_weights_of_both_generators() -> None:
         np.testing.assert_array_equal(other.translate(images, direction), trainer.translate(images, direction))
 
 
-def test_held_out_pictures_are_the_middles_of_what_was_loaded(two_kinds: Path) -> None:
-    trainer = make(data=str(two_kinds), load_size=40)
+def test_held_out_images_are_the_centres_of_what_was_loaded(two_domains: Path) -> None:
+    trainer = make(data=str(two_domains), load_size=40)
     stream = trainer.load_batches()
-    np.testing.assert_array_equal(trainer.test_a, load_unpaired_folder(two_kinds, 40).test_a[:, :, 4:36, 4:36])
+    np.testing.assert_array_equal(trainer.test_a, load_unpaired_folder(two_domains, 40).test_a[:, :, 4:36, 4:36])
     assert stream.per_epoch == trainer.steps_per_epoch == 13
     assert [x.shape for x in stream[0]] == list(trainer.batch_shapes) == [(2, 3, 32, 32)] * 2
     a, b = (x.numpy() for x in stream[0])
@@ -104,11 +104,11 @@ def test_held_out_pictures_are_the_middles_of_what_was_loaded(two_kinds: Path) -
 
 
 @pytest.mark.parametrize(("no_mirror", "load_size", "whole"), [(True, 32, True), (False, 32, False), (True, 40, False)])
-def test_crops_and_mirror_images_are_as_asked_for(two_kinds: Path, no_mirror: bool, load_size: int, whole: bool) -> None:
-    trainer = make(data=str(two_kinds), load_size=load_size, no_mirror=no_mirror, batch_size=18)
+def test_crops_and_mirror_images_are_as_asked_for(two_domains: Path, no_mirror: bool, load_size: int, whole: bool) -> None:
+    trainer = make(data=str(two_domains), load_size=load_size, no_mirror=no_mirror, batch_size=18)
     (a, _) = trainer.load_batches()[0]
     cut = np.rint((a.numpy() + 1) * 127.5).astype(np.uint8)
-    resized = {x.tobytes() for x in trainer.kinds.train_a}
+    resized = {x.tobytes() for x in trainer.data.train_a}
     assert ({x.tobytes() for x in cut} == resized) == whole
 
 
@@ -133,10 +133,10 @@ def test_a_run_writes_sheets_a_gif_and_eight_curves(cyclegan: Command) -> None:
     assert (saved["config"]["load_size"], saved["config"]["generator"]) == (36, "unet")
 
 
-def test_a_runs_sheets_show_the_same_held_out_pictures_each_time(cyclegan: Command, two_kinds: Path) -> None:
+def test_a_runs_sheets_show_the_same_held_out_images_each_time(cyclegan: Command, two_domains: Path) -> None:
     cyclegan(*UNET, "--epochs", 2, "--out", "run")
     first, _, last = (tiles(read_png(path), across=6) for path in sorted(Path("run", "samples").iterdir()))
-    held_out = load_unpaired_folder(two_kinds, 36)
+    held_out = load_unpaired_folder(two_domains, 36)
     for column, images in ((0, held_out.test_a), (3, held_out.test_b)):
         np.testing.assert_array_equal(first[:, column], last[:, column])
         assert {x.tobytes() for x in first[:, column]} <= {x[:, 2:34, 2:34].tobytes() for x in images}
@@ -216,7 +216,7 @@ def test_settings_that_define_the_run_cannot_change_when_resuming(flag: str, cyc
 
 @pytest.fixture
 def few_landscapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The drawn landscapes are 5 of each kind and 3 held-out pairs."""
+    """The drawn landscapes are 5 of each domain and 3 held-out pairs."""
     from gans.data import unpaired
     from gans.data.drawn import landscapes
 
@@ -231,27 +231,27 @@ def test_only_the_drawn_landscapes_get_a_report(cyclegan: Command, few_landscape
     ended = cyclegan(*UNET, "--steps", 1, "--out", "drawn", data=None)
     assert ended.code == 0, ended.err
     report = Path("drawn", "report.md").read_text()
-    assert "Translations of 3 held-out" in report and report in ended.out
+    assert "Translations of 3 held-out images" in report and report in ended.out
     assert "landscapes" in ended.out
 
 
 # --- refusals
 
 
-def copy_without(two_kinds: Path, folder: Path, missing: str) -> Path:
+def copy_without(two_domains: Path, folder: Path, missing: str) -> Path:
     for name in ("trainA", "trainB", "testA", "testB"):
         if name != missing:
             (folder / name).mkdir(parents=True)
-            for path in (two_kinds / name).iterdir():
+            for path in (two_domains / name).iterdir():
                 (folder / name / path.name).write_bytes(path.read_bytes())
     return folder
 
 
 @pytest.mark.parametrize("missing", ["trainA", "trainB"])
 def test_a_folder_without_training_images_is_refused_in_one_sentence(
-    missing: str, cyclegan: Command, two_kinds: Path, tmp_path: Path
+    missing: str, cyclegan: Command, two_domains: Path, tmp_path: Path
 ) -> None:
-    data = copy_without(two_kinds, tmp_path / "data", missing)
+    data = copy_without(two_domains, tmp_path / "data", missing)
     assert f"has no folder {missing}" in cyclegan("--out", "run", data=data).complaint
     (data / missing).mkdir()
     assert f"{missing} has no images" in cyclegan("--out", "run", data=data).complaint
@@ -260,9 +260,9 @@ def test_a_folder_without_training_images_is_refused_in_one_sentence(
 
 @pytest.mark.parametrize("missing", ["testA", "testB"])
 def test_without_test_images_some_training_images_are_held_out(
-    missing: str, cyclegan: Command, two_kinds: Path, tmp_path: Path
+    missing: str, cyclegan: Command, two_domains: Path, tmp_path: Path
 ) -> None:
-    ended = cyclegan(*UNET, "--steps", 1, "--out", "run", data=copy_without(two_kinds, tmp_path / "data", missing))
+    ended = cyclegan(*UNET, "--steps", 1, "--out", "run", data=copy_without(two_domains, tmp_path / "data", missing))
     assert ended.code == 0
     assert f"no {missing}" in ended.err and "are held out" in ended.err
 
@@ -311,7 +311,7 @@ def test_resuming_writes_a_report_that_was_interrupted(
         assert cyclegan(*UNET, "--steps", 1, "--out", "run", data=None).code == 130
     assert not Path("run", "report.md").exists()
     assert cyclegan("--resume", "--out", "run", data=None).code == 0
-    assert "held-out" in Path("run", "report.md").read_text()
+    assert "held-out images" in Path("run", "report.md").read_text()
 
 
 def test_resuming_a_finished_run_replaces_its_report(cyclegan: Command, few_landscapes: None) -> None:

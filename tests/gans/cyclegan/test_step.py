@@ -221,7 +221,7 @@ def test_steps_stay_finite_and_the_cycle_losses_fall(settings: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("kind", GAN_LOSSES)
-def test_the_discriminators_learn_to_recognise_their_kind(kind: str) -> None:
+def test_the_discriminators_learn_to_recognise_their_domain(kind: str) -> None:
     trainer = make(gan_loss=kind, lr=2e-3)
     for _ in range(15):
         trainer.train_discriminators(BRIGHT, DARK, DARK, BRIGHT)

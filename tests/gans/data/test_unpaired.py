@@ -129,8 +129,8 @@ def test_the_emoji_are_read() -> None:
 # --- a folder or the synthetic landscapes
 
 
-def test_a_folder_is_loaded_if_given(two_kinds: Path) -> None:
-    data = load_unpaired(str(two_kinds), 10)
+def test_a_folder_is_loaded_if_given(two_domains: Path) -> None:
+    data = load_unpaired(str(two_domains), 10)
     assert [len(x) for x in (data.train_a, data.train_b, data.test_a, data.test_b)] == [18, 26, 3, 2]
     assert data.train_a.shape[1:] == (3, 10, 10)
     assert (data.train_a[:, 0] == 255).all() and (data.train_b[:, 2] == 255).all()
