@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 from gans.trainers import TRAINERS
@@ -25,6 +26,8 @@ def summary(source: str) -> str:
 
 
 def main() -> None:
+    if unknown := [argument for argument in sys.argv[1:] if argument not in ("-h", "--help")]:
+        sys.exit(f"python -m gans: unknown argument {unknown[0]!r}; to run a command, write python -m gans.NAME")
     listed = commands()
     width = max(map(len, listed))
     print("Commands; each takes --help:\n")

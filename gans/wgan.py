@@ -104,7 +104,7 @@ class WGAN(CriticTrainer):
     config_class = Config
     config: Config
     captions = {
-        "wasserstein": "estimate of the Wasserstein distance, mean f(x) - mean f(G(z)), that is minus the critic's loss: "
+        "wasserstein": "estimate of the Wasserstein distance, mean f(x) - mean f(G(z)), the negative of the critic's loss: "
         "it should rise while the critic catches up, then fall as the images get better; its scale depends on the clipping",
         "g_loss": "generator loss, - mean f(G(z)): its level means nothing, because any constant can be added to f",
     }

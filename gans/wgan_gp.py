@@ -83,7 +83,7 @@ class WGANGP(wgan.CriticTrainer):
     config_class = Config
     config: Config
     captions = {
-        "wasserstein": "estimate of the Wasserstein distance, mean f(x) - mean f(G(z)), that is minus the critic's loss "
+        "wasserstein": "estimate of the Wasserstein distance, mean f(x) - mean f(G(z)), the negative of the critic's loss "
         "without the penalty: it should rise while the critic catches up, then fall as the images get better",
         "penalty": "gradient penalty before weighting: 0 if the critic's slope is on target",
         "g_loss": "generator loss, - mean f(G(z)): its level means nothing, because any constant can be added to f",

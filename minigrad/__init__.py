@@ -23,12 +23,12 @@ from minigrad.io.safetensors import load, save
 from minigrad.random import Generator, manual_seed, rand, randn
 
 if TYPE_CHECKING:
-    from minigrad.capture import Captured
+    from minigrad.capture import Captured as Captured
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "BackendError", "Captured", "FileError", "Generator", "Op", "Tensor", "detect_anomaly", "functional", "grad", "gradcheck",
+    "BackendError", "FileError", "Generator", "Op", "Tensor", "detect_anomaly", "functional", "grad", "gradcheck",
     "is_grad_enabled", "load", "manual_seed", "nn", "no_grad", "optim", "rand", "randn", "save", "set_grad_enabled", "tuning",
 ]  # fmt: skip
 
@@ -36,7 +36,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """`mg.Captured`, imported on first use: nothing else in the package needs `minigrad.capture`."""
     if name == "Captured":
-        from minigrad.capture import Captured
+        from minigrad.capture import Captured as Captured
 
         return Captured
     raise AttributeError(f"module 'minigrad' has no attribute {name!r}")

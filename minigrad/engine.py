@@ -8,8 +8,9 @@ inputs.
     L = (y * y).sum()                  Mul ---- Tanh ====== Mul ---- Sum ---- L
                                  w ----+          (y, twice)
 
-    forward runs left to right, and stamps each op with a growing number grad(L, [w]) walks right to left,
-    from the newest op to the oldest, and hands each op the cotangent of its output
+    forward runs left to right and stamps each op with a growing number;
+    grad(L, [w]) walks right to left, from the newest op to the oldest, and hands each op the
+    cotangent of its output.
 
 The cotangent of a tensor x is dL/dx, the gradient of the final number L with respect to it. An op's
 backward turns the cotangent `g` of its output into the cotangents of its inputs; a node that several ops
@@ -110,12 +111,14 @@ class Op:
 
     @classmethod
     def _rule(cls, input_name: str) -> Rule | None:
-        method = getattr(cls, f"backward_{input_name}", None)
+        method, fused = getattr(cls, f"backward_{input_name}", None), getattr(cls, f"fused_{input_name}", None)
+        if fused is not None and (method is None or _parameters(fused) != _parameters(method)):
+            raise TypeError(f"{cls.__name__}: fused_{input_name} must have the parameters of a method backward_{input_name}")
         if method is None:
             return None
-        names = () if cls.variadic else tuple(inspect.signature(method).parameters)[2:]
+        names = () if cls.variadic else _parameters(method)[2:]
         needs = tuple(OUT if name == "out" else cls.input_names.index(name) for name in names)
-        return Rule(method, needs, getattr(cls, f"fused_{input_name}", None))
+        return Rule(method, needs, fused)
 
     def __call__(self, *inputs: Any) -> Tensor:
         """Apply the op: run `forward`, and add the node to the graph if a gradient may be asked for later."""
@@ -175,7 +178,10 @@ class Op:
         if self.variadic:
             return rule.backward(self, g, i)
         if rule.fused is not None and not _mode.grad_enabled:
-            return Tensor(rule.fused(self, g.data, *(raw(self._recall(need)) for need in rule.needs)))
+            x = rule.fused(self, g.data, *(raw(self._recall(need)) for need in rule.needs))
+            if _mode.anomaly and not backend.all_finite(x):
+                raise FloatingPointError(f"the backward of {self.name} gave {backend.describe_bad_values(x)}")
+            return Tensor(x)
         return rule.backward(self, g, *map(self._recall, rule.needs))
 
     def _recall(self, i: int) -> Any:
@@ -307,14 +313,17 @@ def _leaves(root: Op) -> list[Tensor]:
     return list(dict.fromkeys(p for op in _ancestors(root) for p in op.parents if isinstance(p, Tensor)))
 
 
-@contextlib.contextmanager
-def set_grad_enabled(on: bool) -> Iterator[None]:
-    """Context in which ops are added to the graph, or not, in this thread."""
-    before, _mode.grad_enabled = _mode.grad_enabled, on
-    try:
-        yield
-    finally:
-        _mode.grad_enabled = before
+class set_grad_enabled:
+    """Add ops to the graph, or not, in this thread: from now on, or in a `with` block until its end. As in PyTorch."""
+
+    def __init__(self, on: bool) -> None:
+        self._before, _mode.grad_enabled = _mode.grad_enabled, on
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        _mode.grad_enabled = self._before
 
 
 def is_grad_enabled() -> bool:
@@ -322,9 +331,11 @@ def is_grad_enabled() -> bool:
     return _mode.grad_enabled
 
 
-def no_grad() -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def no_grad() -> Iterator[None]:
     """Context (or decorator) in which no graph is built: results do not require gradients."""
-    return set_grad_enabled(False)
+    with set_grad_enabled(False):
+        yield
 
 
 @contextlib.contextmanager
@@ -340,6 +351,10 @@ def detect_anomaly() -> Iterator[None]:
 def detects_anomaly() -> bool:
     """Whether `detect_anomaly` is on in this thread."""
     return _mode.anomaly
+
+
+def _parameters(method: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(method).parameters)
 
 
 def _signature(op: Op, arrays: Sequence[Any]) -> str:

@@ -64,8 +64,8 @@ class Optimizer:
                 raise ValueError(f"{type(self).__name__}: parameter {i} {p.shape} has gaps in memory or repeats elements")
             if any(is_gpu(each[i]) != is_gpu(p.data) or each[i].dtype != p.dtype for each in self.state.values()):
                 raise ValueError(
-                    f"{type(self).__name__}: parameter {i} {p.shape} has another dtype or backend than when the optimizer was "
-                    "made; make optimizers after net.to(...)"
+                    f"{type(self).__name__}: parameter {i} {p.shape} changed its dtype or backend after the optimizer was "
+                    "created; create optimizers after net.to(...)"
                 )
 
     def step(self, grads: Sequence[Tensor] | None = None) -> None:
@@ -98,8 +98,8 @@ class Optimizer:
         """Raise BadGradient if a gradient had NaN or infinite elements in a step since the last check.
 
         On the CPU every step ends with this check. On the GPU it waits until all steps are done, so it runs
-        only every CHECK_EVERY steps (in a captured step never), and where the program calls it because it
-        waits anyway: to show a loss or to save weights.
+        only every CHECK_EVERY steps, and never in captured steps. Call it yourself where the program
+        synchronises anyway: to show a loss or to save weights.
         """
         if (counts := to_numpy(self._bad)).any():
             i = int((counts != 0).argmax())

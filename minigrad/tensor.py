@@ -47,8 +47,8 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         if type(data) is not np.ndarray or data.dtype.kind not in backend.NUMBER_KINDS:
             data = backend.as_array(data.data if isinstance(data, Tensor) else data)
-        elif hooks.capture is not None:
-            hooks.refuse(f"an array {data.shape} became a tensor that is neither computed from tensors nor `persistent`")
+        elif hooks.captures:
+            hooks.unseen(f"an array {data.shape} became a tensor that is neither computed from tensors nor `persistent`")
         self._data = data
         if requires_grad and data.dtype.kind != "f":
             raise TypeError(f"only floating-point tensors can require gradients, not {data.dtype}")
@@ -61,11 +61,11 @@ class Tensor:
 
     @property
     def data(self) -> Array:
-        return self._data if hooks.capture is None else hooks.persistent(self._data)
+        return hooks.persistent(self._data) if hooks.captures else self._data
 
     @data.setter
     def data(self, data: Array) -> None:
-        hooks.refuse("a tensor is given another array, which a replay would not do; use `assign`")
+        hooks.unseen("a tensor is given another array, which a replay would not do; use `assign`")
         self._data = data
 
     def assign(self, data: TensorLike) -> None:
@@ -75,7 +75,7 @@ class Tensor:
 
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array: a view if they are on the CPU, a copy if on the GPU."""
-        hooks.refuse("a tensor's values are read, which a replay would not do")
+        hooks.unseen("a tensor's values are read, which a replay would not do")
         return backend.to_numpy(self.data)
 
     def item(self) -> Any:
@@ -273,7 +273,7 @@ def to_operand(x: TensorLike) -> Tensor | Scalar:
         return x.item()
     if isinstance(x, Tensor | bool | int | float):
         return x
-    if isinstance(x, np.ndarray) and type(x) is not np.ndarray and not x.ndim:
+    if hooks.captures and isinstance(x, np.ndarray) and type(x) is not np.ndarray and not x.ndim:
         return x.item()
     return Tensor(x)
 

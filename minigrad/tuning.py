@@ -12,7 +12,7 @@ Memory. A training step allocates the same few megabytes again and again. By def
 the system and asks for them again, page by page, which can cost as much as the arithmetic. `mallopt` tells
 it to keep them.
 
-Environment variables that are already set keep their values; on systems other than Linux nothing is tuned.
+Environment variables that are already set keep their values. On systems other than Linux only these variables are set.
 MINIGRAD_TUNING=0 turns all of this off.
 """
 

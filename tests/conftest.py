@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 # Several test processes share the machine. By default the threads of each busy-wait between two loops, which keeps the cores
 # from the others. This must be set before minigrad is imported.
@@ -18,10 +20,15 @@ settings.load_profile("steady")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Under `pytest -n N` each process computes on one thread, except in the tests of the kernels."""
+    """Under `pytest -n N`, kernels are compiled once, before the processes start; then each computes on one thread.
+
+    The tests of the kernels use all threads (see minigrad/kernels/conftest.py).
+    """
+    from minigrad.arrays.backend import kernels_are_compiled  # imports minigrad before numba
+
     if "PYTEST_XDIST_WORKER" in os.environ:
         import numba
 
-        import minigrad  # noqa: F401  before numba loads
-
         numba.set_num_threads(1)
+    elif getattr(session.config.option, "numprocesses", None) and not kernels_are_compiled():
+        subprocess.run([sys.executable, "-m", "minigrad.compile"], check=True, cwd=session.config.rootpath)

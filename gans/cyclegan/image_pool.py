@@ -45,7 +45,7 @@ class ImagePool:
         """The images (n, channels, height, width), some of them exchanged for stored ones."""
         n, given = len(images), by_pixel(images.data).copy()
         if self.size:
-            choices = backend.kernels(given).from_host(lambda: self._choose(n), 2 * n, np.int64)
+            choices = backend.from_host(lambda: self._choose(n), 2 * n, np.int64, like=given)
             for i in range(n):  # one by one: an image may be exchanged for an earlier one of the same batch
                 self._exchange(given[i : i + 1], choices[2 * i : 2 * i + 1], choices[2 * i + 1 : 2 * i + 2].astype(bool))
         return mg.Tensor(given.transpose(0, 3, 1, 2))

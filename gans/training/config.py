@@ -35,7 +35,7 @@ class RunConfig:
     epochs: int = option(40, "passes through the data", at_least=1)
     steps: int | None = option(None, "stop after this many steps, even within an epoch", at_least=1)
     batch_size: int = option(128, "images per step", at_least=1)
-    seed: int = option(0, "of the initial weights, the order of the data and the noise", at_most=2**64 - 1)
+    seed: int = option(0, "random seed for initial weights, data order and noise", at_most=2**64 - 1)
     out: Path | None = option(None, "run folder; by default runs/NAME")
     resume: bool = option(False, "continue the run in the run folder")
     overwrite: bool = option(False, "delete the run in the run folder and start a new one")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,6 +59,14 @@ def kernels(x: Array) -> Kernels:
 def kernels_named(name: str) -> Any:
     """The kernel module of a backend, imported on first use: importing numba takes a third of a second."""
     return importlib.import_module({"numpy": "minigrad.kernels.cpu", "cupy": "minigrad.kernels.gpu"}[name])
+
+
+def from_host(read: Callable[[], Sequence[float]], count: int, dtype: Any, like: Array) -> Array:
+    """The `count` numbers that `read` returns, as an array on the backend of `like`; in a captured step those of each replay.
+
+    On the GPU the dtype must have 8 bytes.
+    """
+    return kernels(like).from_host(read, count, dtype)
 
 
 def kernels_are_compiled() -> bool:

@@ -1,16 +1,17 @@
 """The interface between captured steps and the rest of minigrad.
 
-`minigrad.capture` captures a training step once and replays it without running its Python again. Three kinds of things
-in a step would then go wrong: work that Python does beside the arrays (counting steps), numbers that Python chooses
-(the learning rate, the position in the random stream), and arrays that outlive the step (weights, optimizer state).
-Code that has one of these says so here:
+`minigrad.capture` captures a training step once and replays it without running its Python again.
+Three kinds of things in a step would then go wrong: work that Python does beside the arrays
+(counting steps), numbers that Python chooses (the learning rate, the position in the random
+stream), and arrays that outlive the step (optimizer state). Code that has one of these declares it:
 
-    on_host(work)               run work(); a captured step runs it again at each replay
-    from_host(read, ...)        the numbers that read() returns, as an array; a captured step reads them at each replay
-    persistent(array)           an array kept from step to step that is not a tensor's
+    hooks.on_host(work)                      run work(); a captured step runs it again at each replay
+    backend.from_host(read, ..., like=x)     the numbers that read() returns, as an array beside x; a
+                                             captured step reads them again at each replay
+    hooks.persistent(array)                  an array kept from step to step that is not a tensor's
 
-Without a capture, each does the plain thing (`Eager`), and `minigrad.capture` need not be importable. A
-capture in progress is a subclass of `Eager` that `executing` installs; it applies to its own thread only.
+Without a capture, each does the plain thing (`Eager`), and `minigrad.capture` need not be
+importable. A capture in progress is a subclass of `Eager` that `executing` installs for its thread.
 """
 
 from __future__ import annotations
@@ -34,11 +35,8 @@ class Eager:
 
     on_gpu = False  # whether this captures a CUDA graph
 
-    def __init__(self) -> None:
-        self.thread = threading.get_ident()
-
     def on_host(self, work: Callable[[], None]) -> None:
-        """Run work that changes only what the host knows."""
+        """Run work that touches Python state only, no arrays of the step."""
         work()
 
     def from_host(self, read: Read, count: int, dtype: Any) -> Array:
@@ -69,14 +67,17 @@ class Eager:
     def refuse(self, reason: str) -> None:
         """Say that this step does something a replay would get wrong. Eager steps do not mind."""
 
+    def unseen(self, reason: str) -> None:
+        """Say that an array enters or leaves a tensor unseen. It matters to captures that trace arrays."""
+
 
 _EAGER = Eager()
-capture: Eager | None = None  # the capture in progress, in whichever thread
+captures: dict[int, Eager] = {}  # thread -> the capture in progress there
 
 
 def current() -> Eager:
     """How this thread executes: eagerly, or as part of a capture."""
-    return _EAGER if capture is None or capture.thread != threading.get_ident() else capture
+    return captures.get(threading.get_ident(), _EAGER) if captures else _EAGER
 
 
 def capturing() -> bool:
@@ -87,26 +88,33 @@ def capturing() -> bool:
 @contextlib.contextmanager
 def executing(how: Eager | None) -> Iterator[None]:
     """Context in which a capture is in progress; with None, in which the capture in progress is suspended."""
-    global capture
-    before, capture = capture, how
+    thread = threading.get_ident()
+    before = captures.pop(thread, None)
+    if how is not None:
+        captures[thread] = how
     try:
         yield
     finally:
-        capture = before
+        captures.pop(thread, None)
+        if before is not None:
+            captures[thread] = before
 
 
 def on_host(work: Callable[[], None]) -> None:
-    """Run work that changes only what the host knows; in a captured step again at each replay."""
+    """Run work that touches Python state only, no arrays of the step; in a captured step again at each replay."""
     current().on_host(work)
 
 
 def from_host(read: Read, count: int, dtype: Any) -> Array:
-    """The `count` numbers that `read` returns, as an array; in a captured step those of each replay."""
+    """The `count` numbers that `read` returns, as a NumPy array; in a captured step those of each replay.
+
+    For the CPU kernels; `backend.from_host` serves both backends.
+    """
     return current().from_host(read, count, dtype)
 
 
 def persistent(x: Array) -> Array:
-    """Declare an array that is kept from step to step and is not a tensor's. Undeclared, a capture refuses it."""
+    """Declare an array that is kept from step to step and is not a tensor's. Captures refuse undeclared arrays."""
     return current().persistent(x)
 
 
@@ -128,3 +136,8 @@ def count_change(counter: list[int]) -> None:
 def refuse(reason: str) -> None:
     """Give up the capture in progress, if there is one in this thread: it cannot replay what happens now."""
     current().refuse(reason)
+
+
+def unseen(reason: str) -> None:
+    """Give up a capture in this thread that traces arrays: one enters or leaves a tensor without its knowledge."""
+    current().unseen(reason)

@@ -85,7 +85,7 @@ class Captured:
 
     def _refuse(self, reason: str) -> None:
         self.refused = True
-        warnings.warn(f"steps are not captured but made op by op ({reason})", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"this step cannot be captured and runs op by op ({reason})", RuntimeWarning, stacklevel=4)
 
 
 def _like(inputs: Sequence[Tensor], arrays: Sequence[Array]) -> list[Tensor]:

@@ -69,7 +69,7 @@ class Graph:
 
 
 class HostSide(hooks.Eager):
-    """The host's part of a graph: work to do before each replay, and numbers to send. Notes the work, does none of it."""
+    """The host's part of a graph: work to do before each replay, and numbers to send. It notes the work without doing it."""
 
     on_gpu = True
 

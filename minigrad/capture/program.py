@@ -78,6 +78,9 @@ class Program(Tracer):
         self.refusal = self.refusal or reason
         self.calls.clear()
 
+    def unseen(self, reason: str) -> None:
+        self.refuse(reason)
+
     def on_host(self, work: Callable[[], None]) -> None:
         self._suspended(work)
         self._add(partial(self._suspended, work))

@@ -77,7 +77,7 @@ class TracedArray(np.ndarray):
         return _any_function(function, args, options)
 
     def __getattribute__(self, name: str) -> Any:
-        if hooks.capture is not None and name not in ALLOWED and not name.startswith("__"):
+        if hooks.captures and name not in ALLOWED and not name.startswith("__"):
             hooks.refuse(f"`{name}` of an array is used, which a capture cannot see")
         return super().__getattribute__(name)
 

@@ -12,3 +12,6 @@ from minigrad.nn.layers import *
 from minigrad.nn.module import *
 from minigrad.nn.norm import *
 from minigrad.nn.spectral_norm import *
+
+__all__ = ["init", "spectral_norm"]  # noqa: F405
+__all__ += [name for name in dir() if name[0].isupper()]

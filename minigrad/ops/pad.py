@@ -118,7 +118,7 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.
     widths = _widths(x, pad)
     if mode == "constant":
         if not _holds(x, value):
-            raise ValueError(f"pad: value is {value}, which is no {x.dtype}; the border has the dtype of x")
+            raise ValueError(f"pad: value {value} cannot be represented in {x.dtype}, the dtype of x")
         return Pad(widths, value)(x)
     if mode != "reflect":
         raise ValueError(f"pad: mode is {mode!r}; choose 'constant' or 'reflect'")

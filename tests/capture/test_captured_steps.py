@@ -245,7 +245,7 @@ def test_a_step_that_cannot_be_captured_is_made_as_it_is_and_says_why(xp: Any, n
     mg.manual_seed(0)
     for _ in range(WARM_UP):
         step(x)
-    with pytest.warns(RuntimeWarning, match=r"steps are not captured but made op by op \(.+\)"):
+    with pytest.warns(RuntimeWarning, match=r"this step cannot be captured and runs op by op \(.+\)"):
         step(x)
     step(x)
     assert optimizer.steps == random.default_generator.counter == WARM_UP + 2

@@ -173,7 +173,7 @@ class TestHigherOrders:
 
 
 class TestNoGrad:
-    def test_nothing_is_recorded_in_the_context_and_all_after_it(self) -> None:
+    def test_no_graph_is_built_in_the_context_and_one_is_after_it(self) -> None:
         x = leaf(1.0)
         with mg.no_grad():
             inside = x * 2
@@ -181,7 +181,7 @@ class TestNoGrad:
         assert inside.op is None
         assert (x * 2).requires_grad
 
-    def test_recording_is_on_again_after_an_error(self) -> None:
+    def test_the_graph_is_built_again_after_an_error(self) -> None:
         def fail() -> None:
             with mg.no_grad():
                 raise KeyError
@@ -189,6 +189,16 @@ class TestNoGrad:
         with pytest.raises(KeyError):
             fail()
         assert (leaf(1.0) * 2).requires_grad
+
+    def test_set_grad_enabled_works_as_a_statement_and_as_a_context(self) -> None:
+        x = leaf(1.0)
+        mg.set_grad_enabled(False)
+        assert not mg.is_grad_enabled() and not (x * 2).requires_grad
+        with mg.set_grad_enabled(True):
+            assert (x * 2).requires_grad
+        assert not mg.is_grad_enabled()
+        mg.set_grad_enabled(True)
+        assert (x * 2).requires_grad
 
     def test_contexts_nest(self) -> None:
         x = leaf(1.0)
@@ -206,7 +216,7 @@ class TestNoGrad:
         assert [twice(x).requires_grad for _ in range(3)] == [False] * 3
         assert (x * 2).requires_grad
 
-    def test_other_threads_go_on_recording(self) -> None:
+    def test_other_threads_still_build_their_graphs(self) -> None:
         recorded = []
         with mg.no_grad():
             thread = threading.Thread(target=lambda: recorded.append((leaf(1.0) * 2).requires_grad))
@@ -214,7 +224,7 @@ class TestNoGrad:
             thread.join()
         assert recorded == [True]
 
-    def test_backward_ops_are_not_recorded_without_create_graph(self) -> None:
+    def test_backward_ops_build_no_graph_without_create_graph(self) -> None:
         seen = []
 
         class Spy(Op):
@@ -238,7 +248,7 @@ class TestNoGrad:
         assert gx.item() == 9
         assert x.detach().data is x.data
 
-    def test_results_of_constants_are_not_recorded(self) -> None:
+    def test_results_of_constants_have_no_graph(self) -> None:
         out = Tensor([1.0]) * Tensor([2.0])
         assert not out.requires_grad
         assert out.op is None

@@ -174,3 +174,30 @@ class TestAnomalies:
     def test_integers_are_always_finite(self) -> None:
         with mg.detect_anomaly():
             assert (Tensor([1, 2]) + 1).numpy().tolist() == [2, 3]
+
+
+def test_a_fused_method_must_have_a_backward_method_with_the_same_parameters() -> None:
+    with pytest.raises(TypeError, match="fused_x must have the parameters of a method backward_x"):
+
+        class Wrong(Op):
+            def forward(self, x: Any) -> Any:
+                return x
+
+            def fused_x(self, g: Any) -> Any:
+                return g
+
+
+def test_a_nan_of_a_fused_backward_is_an_anomaly() -> None:
+    class FusedNaN(Op):
+        def forward(self, x: Any) -> Any:
+            return x * 1
+
+        def backward_x(self, g: Tensor) -> Tensor:
+            return g
+
+        def fused_x(self, g: Any) -> Any:
+            return g * np.nan
+
+    x = Tensor([1.0], requires_grad=True)
+    with mg.detect_anomaly(), pytest.raises(FloatingPointError, match="the backward of FusedNaN gave 1 NaN"):
+        mg.grad(FusedNaN()(x), [x])

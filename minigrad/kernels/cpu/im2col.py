@@ -27,8 +27,8 @@ from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, add_row, copy_row, mu
 
 Array = Any
 
-SHARES = 16  # of the positions, at most, that the weights' gradient is summed over separately,
-SHARE = 512  # and the fewest positions in one
+SHARES = 16  # partial sums of the weights' gradient over the positions, at most
+SHARE = 512  # positions in one of them, at least
 
 
 @numba.njit(parallel=True, cache=True)
