@@ -155,7 +155,7 @@ class TestSteps:
         assert metrics["g_loss"].item() == pytest.approx(-scores[-1], rel=0.5)
 
     def test_captions_say_which_sign_each_curve_has(self, trainer_class: type[WGAN]) -> None:
-        assert "minus the critic's loss" in trainer_class.captions["wasserstein"]
+        assert "the negative of the critic's loss" in trainer_class.captions["wasserstein"]
         assert "- mean f(G(z))" in trainer_class.captions["g_loss"]
 
     def test_the_last_bias_of_the_critic_has_no_effect(self, trainer_class: type[WGAN]) -> None:

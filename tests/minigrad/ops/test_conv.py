@@ -180,7 +180,7 @@ def is_channels_last(x: np.ndarray) -> bool:
 def images_made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, np.ndarray]]]:
     """Every array of four axes that an op makes, forward or backward; meanwhile the convolutions may copy none."""
     made: list[tuple[str, np.ndarray]] = []
-    apply, by_pixel, looked_at = Op.__call__, cpu_conv.by_pixel, []
+    apply, by_pixel, looked_at = Op.__call__, cpu_conv.pixels, []
 
     def note(op: Op, *inputs: Any) -> Tensor:
         out = apply(op, *inputs)
@@ -195,7 +195,7 @@ def images_made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, np.
         return pixels
 
     monkeypatch.setattr(Op, "__call__", note)
-    monkeypatch.setattr(cpu_conv, "by_pixel", refuse_copies)
+    monkeypatch.setattr(cpu_conv, "pixels", refuse_copies)
     yield made
     assert made and looked_at
     assert [name for name, array in made if not is_channels_last(array)] == []
