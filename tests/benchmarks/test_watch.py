@@ -87,3 +87,9 @@ def test_equal_calls_are_counted_whatever_numbers_they_are_given() -> None:
 
 def test_a_function_among_the_arguments_is_not_called() -> None:
     assert watch.describe([np.zeros(2), lambda: 1 / 0])[1] is None
+
+
+def test_reading_numbers_from_the_host_is_not_counted_as_a_kernel_call() -> None:
+    with watch.watching(KERNELS) as calls:
+        KERNELS.from_host(lambda: (1, 2), 2, np.int64)
+    assert calls == []
