@@ -1,4 +1,4 @@
-"""Settings of all tests."""
+"""Settings for all tests."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import os
 import subprocess
 import sys
 
-# Several test processes share the machine. By default the threads of each busy-wait between two loops, which keeps the cores
-# from the others. This must be set before minigrad is imported.
+# Several test processes share the machine. By default, OpenMP threads busy-wait between parallel loops, which takes cores
+# from the other processes. Set this before minigrad is imported.
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 os.environ["GOMP_SPINCOUNT"] = "0"
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-# The first example of a test may have to compile kernels, and the machine may be busy: no test depends on the clock.
+# The first example of a test may have to compile kernels, and the machine may be busy: examples have no deadline.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
 

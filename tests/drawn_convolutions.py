@@ -1,4 +1,4 @@
-"""Hypothesis draws how a kernel slides over images, for the tests of convolutions."""
+"""Hypothesis strategies for the geometry of convolutions, and random arrays for their tests."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from minigrad.kernels.geometry import Geometry, Size
 
 @st.composite
 def geometries(draw: st.DrawFn, largest_kernel: int = 5, most_free: int = 6, leave_some_out: bool = False) -> Geometry:
-    """Odd and even kernels, on images that they fit into, with up to `most_free` pixels to move along each axis.
+    """Geometries with odd and even kernels that fit into their images, with up to `most_free` spare pixels along each axis.
 
-    Images and kernels are rectangles, and everything else differs between the axes, too. With `leave_some_out`, the window may
-    take fewer places than there are.
+    All settings may differ between the two axes. With `leave_some_out`, there may be fewer output positions than would fit.
     """
 
     def pair(low: int, high: int) -> tuple[int, int]:

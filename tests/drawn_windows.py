@@ -1,4 +1,4 @@
-"""Hypothesis draws windows on images, for the tests of pooling."""
+"""Hypothesis strategies for pooling windows, and random images for their tests."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from minigrad.kernels.geometry import Geometry, Size
 
-# Values with many ties, and the ones that comparisons treat in their own way.
+# Values with many ties, and those that compare in special ways: -0, infinities and NaN.
 TIES = np.array([0.0, 1.0, 1.0, 2.0, -0.0, -1.0, np.inf, -np.inf, np.nan])
 
 
 @st.composite
 def windows(draw: st.DrawFn) -> Geometry:
-    """Windows that overlap, lie side by side or leave gaps, on images that they need not fill."""
+    """Windows that overlap, touch or leave gaps, on images that they need not cover."""
     kernel = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     padding = draw(st.integers(0, kernel[0] // 2)), draw(st.integers(0, kernel[1] // 2))
     stride = draw(st.integers(1, 4)), draw(st.integers(1, 4))
@@ -24,7 +24,7 @@ def windows(draw: st.DrawFn) -> Geometry:
 
 
 def images(n: int, channels: int, size: Size, dtype: Any, seed: int = 0, ties: bool = False) -> np.ndarray:
-    """Random images in channels-last memory: normal numbers, or ones with ties and special values."""
+    """Random images in channels-last memory: normally distributed, or with ties and special values."""
     rng = np.random.default_rng(seed)
     shape = n, *size, channels
     values = rng.choice(TIES, shape) if ties else rng.standard_normal(shape)

@@ -1,6 +1,6 @@
-"""The structure of the code, read from its import statements: arrows point one way, and there are no circles.
+"""The import graph of the code: a module imports only from its own layer or lower ones, and there are no cycles.
 
-Imports inside functions and under TYPE_CHECKING do not count: they are resolved later than the module's own.
+Imports inside functions and under TYPE_CHECKING do not count: they do not run when the module is imported.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LAYERS = (
     ("benchmarks",),
 )
 
-# The operators of `Tensor` are ops, and ops are made of tensors: tensor.py imports these two after its class.
+# `Tensor`'s operators are ops, and ops need `Tensor`: tensor.py imports these two modules after its class.
 INHERENT = {("minigrad.tensor", "minigrad.engine"), ("minigrad.tensor", "minigrad.functional")}
 
 
@@ -66,7 +66,7 @@ IMPORTS = {name: {other for other in found if (name, other) not in INHERENT} for
 
 
 def layer(name: str) -> int:
-    """The layer that names the longest prefix of the module's name."""
+    """The index in LAYERS of the longest prefix of the module's name."""
     return max(
         (len(prefix), i)
         for i, prefixes in enumerate(LAYERS)
@@ -75,16 +75,16 @@ def layer(name: str) -> int:
     )[1]
 
 
-def test_every_arrow_points_down() -> None:
+def test_modules_import_only_from_their_own_layer_or_lower_ones() -> None:
     wrong = [f"{name} imports {other}" for name, found in IMPORTS.items() for other in found if layer(other) > layer(name)]
     assert not wrong
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    assert len(list(graphlib.TopologicalSorter(IMPORTS).static_order())) == len(PATHS)  # a CycleError names the circle
+def test_imports_have_no_cycles() -> None:
+    assert len(list(graphlib.TopologicalSorter(IMPORTS).static_order())) == len(PATHS)  # a CycleError names the cycle
 
 
-def test_algorithms_are_used_by_commands_and_not_by_what_they_share() -> None:
+def test_shared_code_does_not_import_the_algorithms() -> None:
     shared = ("gans.data", "gans.losses", "gans.measures", "gans.networks", "gans.training")
     from_shared = {other for name, found in IMPORTS.items() if name.startswith(shared) for other in found}
     assert {other for other in from_shared if other.startswith("gans.") and not other.startswith(shared)} == set()

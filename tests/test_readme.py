@@ -1,4 +1,4 @@
-"""The links of the READMEs and of CONTRIBUTING lead somewhere."""
+"""Relative links in the READMEs and in CONTRIBUTING point to existing files or folders."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ LINKS = [
 
 
 @pytest.mark.parametrize(("page", "target"), LINKS)
-def test_a_link_leads_to_a_file_or_folder(page: str, target: str) -> None:
+def test_a_relative_link_points_to_a_file_or_folder(page: str, target: str) -> None:
     assert (ROOT / page).parent.joinpath(target.partition("#")[0]).exists()

@@ -1,4 +1,4 @@
-"""Captured steps are tested on both backends: on the CPU, and on CuPy's stand-in."""
+"""Fixtures that run the tests of captured steps on both backends: NumPy, and an emulation of CuPy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def name(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def xp(name: str) -> Any:
-    """The backend's module of array functions."""
+    """The backend's array module: NumPy or CuPy."""
     if name == "numpy":
         return np
     import cupy

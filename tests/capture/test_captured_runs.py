@@ -1,4 +1,4 @@
-"""Runs of the training loop with captured steps: what they write, when they are interrupted, and when they meet a NaN."""
+"""The training loop with captured steps: the files it writes, resuming after an interruption, and stopping at a NaN."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from gans.training.run_folder import RunFolder
 from minigrad.arrays.hooks import persistent
 from minigrad.capture import Captured
 
-STEPS = 23  # of 4 in an epoch: with rows of metrics that end within epochs, and some steps behind the last row
+STEPS = 23  # at 4 an epoch: some rows of metrics end inside an epoch, and some steps follow the last full row
 
 
 @pytest.fixture(autouse=True)
-def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_samples_and_no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainers, "SAMPLES", 4)
     monkeypatch.setattr(run_folder, "plot_curves", lambda path, *_: path.write_bytes(b"stub"))
 
 
 class Poisoned(Batches):
-    """Batches that have a NaN in step 7, the eighth."""
+    """Batches with a NaN in step 7, counted from 0."""
 
     def __getitem__(self, step: int) -> tuple[mg.Tensor]:
         (batch,) = super().__getitem__(step)
@@ -55,7 +55,7 @@ def written(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_captured_run_writes_what_an_eager_one_writes(name: str, tmp_path: Path) -> None:
+def test_a_captured_run_writes_the_same_files_as_an_eager_run(name: str, tmp_path: Path) -> None:
     eager, captured = (start(tmp_path / way, name, steps=STEPS, no_capture=way == "eager") for way in ("eager", "captured"))
     for loop in (eager, captured):
         mg.manual_seed(0)
@@ -67,7 +67,7 @@ def test_a_captured_run_writes_what_an_eager_one_writes(name: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("images", [14, 100], ids=["epochs of 4 steps", "less than an epoch"])
-def test_the_curves_are_those_of_a_run_on_the_cpu(name: str, tmp_path: Path, images: int) -> None:
+def test_metrics_of_a_captured_run_equal_those_of_an_eager_run_on_the_cpu(name: str, tmp_path: Path, images: int) -> None:
     curves = []
     for way, backend_name in (("captured", name), ("eager", "numpy")):
         loop = start(tmp_path / way, backend_name, images=images, steps=STEPS, no_capture=way == "eager")
@@ -80,22 +80,22 @@ def test_the_curves_are_those_of_a_run_on_the_cpu(name: str, tmp_path: Path, ima
     np.testing.assert_allclose(*curves, rtol=1e-4)
 
 
-def test_a_checkpoint_comes_after_the_rows_of_the_steps_before_it(
+def test_rows_of_earlier_metrics_are_written_before_each_checkpoint(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain, rows = RunFolder.save_checkpoint, {}
 
-    def watched(self: RunFolder, arrays: Any, step: int, weights: Any) -> None:
+    def count_rows_and_save(self: RunFolder, arrays: Any, step: int, weights: Any) -> None:
         rows[step] = len(self.metrics.read()[0])
         plain(self, arrays, step, weights)
 
-    monkeypatch.setattr(RunFolder, "save_checkpoint", watched)
+    monkeypatch.setattr(RunFolder, "save_checkpoint", count_rows_and_save)
     start(tmp_path, name, steps=STEPS).run()
     assert rows == {4: 0, 8: 0, 12: 1, 16: 1, 20: 2, 23: 3}
 
 
 @pytest.mark.parametrize("stop", [1, 5, 8, 13])
-def test_a_captured_run_goes_on_where_it_was_interrupted(name: str, tmp_path: Path, stop: int) -> None:
+def test_a_captured_run_resumes_bit_for_bit_after_an_interruption(name: str, tmp_path: Path, stop: int) -> None:
     whole = start(tmp_path / "whole", name, steps=STEPS)
     whole.run()
     first = start(tmp_path / "parts", name, steps=STEPS)
@@ -109,7 +109,7 @@ def test_a_captured_run_goes_on_where_it_was_interrupted(name: str, tmp_path: Pa
         assert mine[name] == expected[name], name
 
 
-def test_a_nan_ends_a_captured_run_with_the_op_and_the_step(name: str, tmp_path: Path) -> None:
+def test_a_nan_ends_a_captured_run_with_an_error_that_names_the_op_and_the_step(name: str, tmp_path: Path) -> None:
     loop = start(tmp_path / "run", name, Poisoned, steps=STEPS)
     with pytest.raises(TrainingError, match=re.escape("step 8: Concatenate(")) as caught:
         loop.run()
@@ -118,10 +118,10 @@ def test_a_nan_ends_a_captured_run_with_the_op_and_the_step(name: str, tmp_path:
 
 
 @pytest.mark.parametrize(("every", "step"), [(100, 8), (2, 6)])  # 8: at the end of the epoch
-def test_a_gradient_that_was_not_finite_in_a_replay_ends_the_run_before_anything_is_written(
+def test_a_non_finite_gradient_in_a_replay_ends_the_run_before_anything_is_written(
     xp: Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int, step: int
 ) -> None:
-    """The losses stay finite, because elements with bad gradients are left alone: only the counts tell, on the CPU at once."""
+    """Non-finite gradients are skipped, so the losses stay finite: only the counts show them, on the CPU at once."""
     divisor, plain = xp.ones(1, np.float32), mg.grad
 
     class Dividing(Batches):

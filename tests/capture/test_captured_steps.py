@@ -1,4 +1,4 @@
-"""A captured step makes what the step makes: the same numbers, with new noise, new images and new rates at each replay."""
+"""A captured step computes what the step computes, with new noise, new images and new learning rates at each replay."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def assert_equal(actual: dict[str, Any], expected: dict[str, Any], ignore: tuple
 
 
 def captured(trainer: Trainer) -> Captured:
-    """The trainer's step; the test fails if it cannot be recorded (warnings are errors)."""
+    """The trainer's step, captured. Warnings are errors: the test fails if the step cannot be captured."""
     return Captured(trainer.step)
 
 
 @each_trainer
-def test_captured_training_is_training_bit_for_bit(name: str, which: str) -> None:
+def test_captured_training_equals_eager_training_bit_for_bit(name: str, which: str) -> None:
     eager = make(which, name)
     given = batches(eager, STEPS)
     losses, expected = run(eager.step, given), everything(eager)
@@ -51,17 +51,17 @@ def test_captured_training_is_training_bit_for_bit(name: str, which: str) -> Non
 
 
 @each_trainer
-def test_losses_are_those_of_steps_made_op_by_op_on_the_cpu(name: str, which: str) -> None:
-    recorded, plain = make(which, name), make(which, "numpy")
+def test_captured_losses_equal_those_of_eager_steps_on_the_cpu(name: str, which: str) -> None:
+    to_capture, eager = make(which, name), make(which, "numpy")
     curves = []
-    for trainer, step in ((recorded, captured(recorded)), (plain, plain.step)):
+    for trainer, step in ((to_capture, captured(to_capture)), (eager, eager.step)):
         mg.manual_seed(1)
         curves.append([list(row.values()) for row in run(step, batches(trainer, STEPS))])
     np.testing.assert_allclose(*curves, rtol=2e-4, atol=2e-5)
 
 
 @each_trainer
-def test_training_resumed_from_a_checkpoint_made_between_replays_goes_on_bit_for_bit(name: str, which: str) -> None:
+def test_training_resumes_bit_for_bit_from_a_checkpoint_saved_between_replays(name: str, which: str) -> None:
     straight = make(which, name)
     given = batches(straight, STEPS + 4)
     step = captured(straight)
@@ -91,19 +91,19 @@ def test_a_checkpoint_can_be_loaded_between_replays(name: str) -> None:
     assert_equal(everything(trainer), expected, ignore=("changes",))
 
 
-def test_each_replay_draws_new_noise_and_the_same_as_the_cpu(xp: Any, name: str) -> None:
+def test_each_replay_draws_new_noise_that_equals_the_noise_on_the_cpu(xp: Any, name: str) -> None:
     mg.manual_seed(5)
     x = mg.Tensor(xp.zeros(1, np.float32))
     step = Captured(lambda _: {"u": mg.rand((), name), "n": mg.randn((), name), "after": mg.rand((9,), name)[8]})
     drawn = as_numbers([step(x) for _ in range(STEPS)])
     counter = random.default_generator.counter
     mg.manual_seed(5)
-    here = [[mg.rand(()).item(), mg.randn(()).item(), mg.rand((9,)).data[8].item()] for _ in range(STEPS)]
+    on_cpu = [[mg.rand(()).item(), mg.randn(()).item(), mg.rand((9,)).data[8].item()] for _ in range(STEPS)]
     assert counter == random.default_generator.counter
-    for key, column in zip(("u", "n", "after"), zip(*here, strict=True), strict=True):
+    for key, column in zip(("u", "n", "after"), zip(*on_cpu, strict=True), strict=True):
         np.testing.assert_allclose([row[key] for row in drawn], column, rtol=1e-5 if key == "n" else 0)
     assert len({value for row in drawn for value in row.values()}) == 3 * STEPS
-    mg.manual_seed(5)  # a replay begins where the stream is put
+    mg.manual_seed(5)  # a replay draws from the current position of the stream
     assert as_numbers([step(x)])[0] == drawn[0]
 
 
@@ -115,10 +115,10 @@ OPTIMIZERS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("make_optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_several_steps_of_an_optimizer_in_one_captured_count_and_take_the_rate_of_the_day(
+def test_an_optimizer_may_step_twice_in_a_captured_step_and_uses_the_current_learning_rate(
     name: str, make_optimizer: Any
 ) -> None:
-    """Two steps of one optimizer in a captured step, whose bias corrections differ; and a rate that is changed in between."""
+    """The two steps have different bias corrections, and the learning rate changes between replays."""
     ends = []
     for backend_name, way in ((name, Captured), ("numpy", lambda step: step)):
         p = mg.Tensor(np.array([1.0, -2.0, 3.0])).to(backend_name)
@@ -150,9 +150,9 @@ def input_as_gradient(optimizer: optim.Optimizer) -> Captured:
     return Captured(step)
 
 
-def test_bad_gradients_of_replays_are_counted_on_the_gpu_and_their_elements_left_alone(xp: Any, name: str) -> None:
+def test_non_finite_gradients_in_replays_are_counted_on_the_gpu_and_skipped(xp: Any, name: str) -> None:
     if name == "numpy":
-        pytest.skip("on the CPU the first one raises at once: the next test")
+        pytest.skip("on the CPU the first one raises at once; the next test covers it")
     p = mg.Tensor(xp.ones(3), requires_grad=True)
     optimizer = optim.SGD([p], lr=1.0)
     step = input_as_gradient(optimizer)
@@ -169,7 +169,7 @@ def test_bad_gradients_of_replays_are_counted_on_the_gpu_and_their_elements_left
     assert p.numpy().tolist() == [0.0, 1.0, -1.0]
 
 
-def test_a_bad_gradient_of_a_replay_raises_at_once_on_the_cpu_and_its_elements_are_left_alone() -> None:
+def test_a_non_finite_gradient_in_a_replay_raises_at_once_on_the_cpu_and_is_skipped() -> None:
     p = mg.Tensor(np.ones(3), requires_grad=True)
     step = input_as_gradient(optim.SGD([p], lr=1.0))
     for _ in range(STEPS):
@@ -188,7 +188,7 @@ def assigning(p: mg.Tensor) -> Captured:
 @pytest.mark.parametrize(
     "changing", [lambda p: input_as_gradient(optim.SGD([p], lr=1.0)), assigning], ids=["optimizer", "assign"]
 )
-def test_a_graph_of_ops_from_before_a_replay_is_stale_after_it(xp: Any, changing: Callable[[mg.Tensor], Captured]) -> None:
+def test_a_graph_built_before_a_replay_is_stale_after_it(xp: Any, changing: Callable[[mg.Tensor], Captured]) -> None:
     p = mg.Tensor(xp.ones(3), requires_grad=True)
     step = changing(p)
     for _ in range(STEPS):
@@ -199,13 +199,13 @@ def test_a_graph_of_ops_from_before_a_replay_is_stale_after_it(xp: Any, changing
         mg.grad(loss, [p])
 
 
-def test_what_a_step_gives_stays_when_it_is_replayed(xp: Any) -> None:
+def test_results_of_a_captured_step_survive_later_replays(xp: Any) -> None:
     step = Captured(lambda x: {"twice": x * 2, "half": (x / 2).sum()})
     rows = [step(mg.Tensor(xp.full((1,), float(i), np.float32))) for i in range(20)]
     assert as_numbers(rows) == [{"twice": 2.0 * i, "half": i / 2} for i in range(20)]
 
 
-def test_what_another_step_keeps_is_not_in_the_memory_of_a_captured_one(xp: Any, name: str) -> None:
+def test_an_array_kept_by_one_captured_step_is_not_overwritten_by_another(xp: Any, name: str) -> None:
     kept: list[mg.Tensor] = []
 
     def keeping(x: mg.Tensor) -> dict[str, mg.Tensor]:
@@ -225,14 +225,14 @@ def test_what_another_step_keeps_is_not_in_the_memory_of_a_captured_one(xp: Any,
 REFUSED: dict[str, Any] = {
     "item": lambda x: mg.Tensor(x.data * x.data.sum().item()),
     "mask": lambda x: mg.Tensor(x.data[x.data > 0].sum()),
-    "what only one backend refuses": lambda x: (
+    "an operation that one backend refuses": lambda x: (
         mg.Tensor(x.data @ x.data) if backend.is_gpu(x.data) else mg.Tensor(np.full(3, x.data[0]))
     ),
 }
 
 
 @pytest.mark.parametrize("function", REFUSED.values(), ids=REFUSED)
-def test_a_step_that_cannot_be_captured_is_made_as_it_is_and_says_why(xp: Any, name: str, function: Any) -> None:
+def test_a_step_that_cannot_be_captured_runs_op_by_op_and_warns_why(xp: Any, name: str, function: Any) -> None:
     p = mg.Tensor(xp.ones(3), requires_grad=True)
     optimizer = optim.SGD([p], lr=0.5)
 
@@ -255,7 +255,7 @@ def test_a_step_that_cannot_be_captured_is_made_as_it_is_and_says_why(xp: Any, n
     assert not hooks.capturing()
 
 
-def test_a_rate_that_a_step_sets_where_a_replay_would_not_repeat_it_is_refused(xp: Any) -> None:
+def test_a_step_that_sets_the_learning_rate_outside_on_host_is_not_captured(xp: Any) -> None:
     p = mg.Tensor(xp.ones(3), requires_grad=True)
     optimizer = optim.SGD([p], lr=0.5)
 
@@ -281,7 +281,7 @@ def test_an_input_of_another_shape_is_refused(xp: Any) -> None:
         step(mg.Tensor(xp.ones(4)))
 
 
-def test_other_inputs_than_those_captured_are_named_before_anything_happens(xp: Any) -> None:
+def test_wrong_inputs_are_refused_before_a_replay_changes_anything(xp: Any) -> None:
     p = mg.Tensor(xp.zeros(3))
     step = Captured(lambda x, y: p.assign(p + x) or {"y": y.sum()})
     x, y = mg.Tensor(xp.ones(3)), mg.Tensor(xp.ones(2))
@@ -294,7 +294,7 @@ def test_other_inputs_than_those_captured_are_named_before_anything_happens(xp: 
     assert p.numpy().tolist() == [STEPS] * 3 and p.changes == [STEPS]
 
 
-def test_anomalies_are_detected_in_steps_that_are_captured(xp: Any) -> None:
+def test_detect_anomaly_works_for_captured_steps(xp: Any) -> None:
     step = Captured(lambda x: {"y": F.log(x).sum()})
     for _ in range(STEPS):
         step(mg.Tensor(xp.ones(3)))
@@ -303,14 +303,14 @@ def test_anomalies_are_detected_in_steps_that_are_captured(xp: Any) -> None:
     assert step(mg.Tensor(xp.ones(3)))["y"].item() == 0
 
 
-def test_a_failing_step_can_be_made_again_with_the_ops_watched(name: str) -> None:
+def test_a_failing_step_can_be_repeated_eagerly_under_detect_anomaly(name: str) -> None:
     trainer = make("mnist_gan", name)
     (batch,) = batches(trainer, 1)
     step = captured(trainer)
     for _ in range(STEPS):
         step(*batch)
     batch[0].data[0, 0, 3, 3] = np.nan
-    if name == "cupy":  # where the step does not wait for what it finds
+    if name == "cupy":  # the GPU only counts; `check` reads the counts
         step(*batch)
     look = trainer.optimizers()["d_optimizer"].check if name == "cupy" else lambda: step(*batch)
     with pytest.raises(FloatingPointError, match="gradient of parameter"), np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""What a program on the CPU promises: a replay gives the bits of the eager step, or the step is refused; memory is reused."""
+"""Captured programs on the CPU: a replay has the bits of the eager step, or the step is refused; memory is reused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from minigrad.capture import WARM_UP, Captured
 from minigrad.capture.program import Program
 from minigrad.capture.traced_array import TracedArray
 
-CALLS = WARM_UP + 4  # two as they are, one that is recorded, three replays
+CALLS = WARM_UP + 4  # two warm-up calls, one that is captured, three replays
 
 Arrays = dict[str, np.ndarray]
 Step = Callable[..., dict[str, mg.Tensor]]
@@ -35,11 +35,11 @@ Function = Callable[[mg.Tensor, mg.Tensor], Any]
 
 
 DRAWN = np.random.default_rng(0).normal(size=(CALLS, 2, 3, 4)).astype(np.float32)
-PAIRS = [list(pair) for pair in DRAWN]  # two inputs, others for each call
+PAIRS = [list(pair) for pair in DRAWN]  # two inputs, different in each call
 
 
 def numbers(step: Step, inputs: Iterable[list[np.ndarray]]) -> list[Arrays]:
-    """What a step gives, call after call."""
+    """The results of a step, a dict for each call."""
     rows = (step(*[mg.Tensor(x.copy()) for x in row]) for row in inputs)
     return [{name: np.array(x.data.view(np.ndarray)) for name, x in row.items()} for row in rows]
 
@@ -53,7 +53,7 @@ def assert_same_bits(actual: list[Arrays], expected: list[Arrays]) -> None:
 
 
 def refusal(make: Callable[[], Step], inputs: Iterable[list[np.ndarray]] = PAIRS) -> str:
-    """Why a step is refused, "" where it is replayed; the test fails unless its numbers are those of the eager step."""
+    """Why a step is refused, or "" if it is replayed. Fails unless its results have the bits of the eager step."""
     inputs = list(inputs)
     mg.manual_seed(0)
     expected = numbers(make(), inputs)
@@ -70,16 +70,16 @@ def refusal(make: Callable[[], Step], inputs: Iterable[list[np.ndarray]] = PAIRS
 
 
 def of_two(function: Function) -> Callable[[], Step]:
-    """A step that only computes something of x and y."""
+    """A step without state that computes a function of x and y."""
     return lambda: lambda x, y: {"out": mg.Tensor(function(x, y))}
 
 
-# The table of all functions.
+# Every function of the table in reference/op_cases.py.
 
-LOOKING = {  # cases that cannot be captured, by the beginning of their names, with what the warning says
-    "cross_entropy": "a value is read",  # to see whether the targets are classes
-    "index/mask": "a value is read",  # how many elements there are
-    **{f"batch_norm/{what}, evaluation": "became a tensor" for what in ("rows", "images")},  # the case makes its statistics
+NOT_CAPTURED = {  # cases that cannot be captured: the start of the name, and a part of the warning
+    "cross_entropy": "a value is read",  # to check that the targets are classes
+    "index/mask": "a value is read",  # the number of elements
+    **{f"batch_norm/{what}, evaluation": "became a tensor" for what in ("rows", "images")},  # the case creates its statistics
 }
 
 
@@ -100,7 +100,7 @@ def derivatives(case: Case, *given: mg.Tensor) -> dict[str, mg.Tensor]:
 
 
 def inputs_of(case: Case, call: int) -> list[np.ndarray]:
-    """Inputs, the cotangent and directions, others for each call; constant ones change places."""
+    """Inputs, the cotangent and directions, different in each call: constant inputs are rolled."""
     rng = np.random.RandomState(call)
     arrays = [np.roll(make(rng), call, -1) for make in case.inputs]
     with mg.no_grad():
@@ -110,17 +110,17 @@ def inputs_of(case: Case, call: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_replay_of_any_function_and_its_derivatives_gives_the_bits_of_the_eager_step(case: Case) -> None:
+def test_replays_of_every_function_and_its_derivatives_are_bit_identical_to_eager_steps(case: Case) -> None:
     reason = refusal(lambda: lambda *given: derivatives(case, *given), [inputs_of(case, call) for call in range(WARM_UP + 3)])
-    expected = [said for beginning, said in LOOKING.items() if case.name.startswith(beginning)]
+    expected = [said for beginning, said in NOT_CAPTURED.items() if case.name.startswith(beginning)]
     assert all(said in reason for said in expected) if expected else reason == ""
 
 
-# What a step changes besides its weights.
+# State that a step changes besides its weights.
 
 
 def training(layers: Callable[[], list[nn.Module]], decay: float | None = None) -> Callable[[], Step]:
-    """Training that gives all parameters and buffers; a running average follows where a decay is given."""
+    """A training step that returns the loss, parameters and buffers, and with `decay` their running average."""
 
     def make() -> Step:
         network = nn.Sequential(*layers())
@@ -149,11 +149,12 @@ NETWORKS: dict[str, Callable[[], Step]] = {
 
 
 @pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
-def test_state_that_a_layer_keeps_moves_in_replays_as_in_eager_steps(make: Callable[[], Step]) -> None:
+def test_the_state_of_layers_changes_in_replays_as_in_eager_steps(make: Callable[[], Step]) -> None:
     assert refusal(make) == ""
     rows = numbers(Captured(make()), PAIRS)
     for before, after in itertools.pairwise(rows):
-        assert all((before[name] != after[name]).any() for name in after if not name.endswith("0.bias"))  # before a mean
+        # Batch norm cancels the bias of the layer before it.
+        assert all((before[name] != after[name]).any() for name in after if not name.endswith("0.bias"))
 
 
 @pytest.mark.parametrize("drop", [F.dropout, F.dropout2d])
@@ -165,11 +166,11 @@ def test_each_replay_of_dropout_draws_a_new_mask(drop: Any) -> None:
     assert {value for row in rows for value in row["mask"].ravel().tolist()} == {0.0, 2.0}
 
 
-# Behind the recording's back.
+# Array code that a capture cannot follow.
 
 REFUSED: dict[str, Function] = {
     "a raw array as a tensor": lambda x, y: x * mg.Tensor(np.ones(4, np.float32)),
-    "a raw array among recorded ones": lambda x, y: x.data * np.ones(4, np.float32),
+    "a raw array among traced ones": lambda x, y: x.data * np.ones(4, np.float32),
     "a raw array as an index": lambda x, y: x[np.array([0, 2])],
     "adding to a raw array": lambda x, y: np.add(x.data, y.data, out=np.zeros((3, 4), np.float32)),
     "copying to a raw array": lambda x, y: np.copyto(np.zeros((3, 4), np.float32), x.data) or x,
@@ -180,7 +181,7 @@ REFUSED: dict[str, Function] = {
     "a mask": lambda x, y: x.data[y.data > 0].sum(),
     "divmod": lambda x, y: np.divmod(x.data, y.data)[1],
     "frexp": lambda x, y: np.frexp(x.data)[0],
-    "a list of recorded numbers": lambda x, y: x * np.mean([x.data.sum(), y.data.sum()]),
+    "a list of traced numbers": lambda x, y: x * np.mean([x.data.sum(), y.data.sum()]),
 }
 
 REPLAYED: dict[str, Function] = {
@@ -199,18 +200,18 @@ REPLAYED: dict[str, Function] = {
 
 
 def done(function: Callable[..., Any], to: np.ndarray, *args: Any, **options: Any) -> np.ndarray:
-    """The array to which a function has written; it is the value of each option, too."""
+    """Call `function(to, ...)`, which writes to `to`, and return `to`. Each option gets `to` as its value."""
     function(to, *args, **dict.fromkeys(options, to))
     return to
 
 
 @pytest.mark.parametrize("function", REFUSED.values(), ids=REFUSED)
-def test_what_goes_behind_the_recording_s_back_is_refused_and_right(function: Function) -> None:
+def test_code_that_a_capture_cannot_follow_is_refused_and_gives_correct_results(function: Function) -> None:
     assert refusal(of_two(function))
 
 
 @pytest.mark.parametrize("function", REPLAYED.values(), ids=REPLAYED)
-def test_array_code_that_looks_at_no_value_is_replayed(function: Function) -> None:
+def test_array_code_that_reads_no_value_on_the_host_is_replayed(function: Function) -> None:
     assert refusal(of_two(function)) == ""
 
 
@@ -218,12 +219,12 @@ SUBTLE: dict[str, Function] = {
     "functions that write and return nothing": lambda x, y: done(np.copyto, np.zeros_like(x.data), y.data),
     "functions with out": lambda x, y: done(np.clip, x.data.copy(), -0.5, 0.5, out=Ellipsis),
     "flat": lambda x, y: done(lambda a: a.flat.__setitem__(0, 0), x.data.copy()),
-    "the largest one's index": lambda x, y: x * y.data.argmax(),
-    "truth values of Python's": lambda x, y: x if np.array_equal(y.data.max(), np.abs(y.data).max()) else y,
+    "the index of the maximum": lambda x, y: x * y.data.argmax(),
+    "Python's booleans": lambda x, y: x if np.array_equal(y.data.max(), np.abs(y.data).max()) else y,
     "a named tuple of results": lambda x, y: x / np.linalg.svd(y.data)[1][0],
     "a tuple of results": lambda x, y: x * len(np.where(y.data > 0)[0]),
     "a tensor as an array": lambda x, y: x * np.asarray(y).mean(),
-    "a plain view of what is dropped": lambda x, y: (np.asarray(x.data * 2), [y.data * i for i in range(5)])[0] + 0,
+    "a plain view of a dropped array": lambda x, y: (np.asarray(x.data * 2), [y.data * i for i in range(5)])[0] + 0,
     "whole numbers as scalars": lambda x, y: x / (y.data > 0).sum(),
     "an element is a copy": lambda x, y: ((row := x.data.sum(axis=0))[0], row.fill(0))[0],
     "a shape that depends on values": lambda x, y: np.unique(np.floor(x.data)).sum(),
@@ -239,7 +240,7 @@ SUBTLE_WITH_WEIGHTS: dict[str, Function] = {
 
 
 def of_weight(function: Function) -> Callable[[], Step]:
-    """A step with a weight, which it changes."""
+    """A step that reads and updates a weight."""
 
     def make() -> Step:
         p = nn.Parameter(np.ones((3, 4), np.float32))
@@ -253,7 +254,7 @@ EACH |= {name: of_weight(function) for name, function in SUBTLE_WITH_WEIGHTS.ite
 
 
 @pytest.mark.parametrize("make", EACH.values(), ids=EACH)
-def test_what_else_goes_behind_the_recording_s_back_is_refused_or_right(make: Callable[[], Step]) -> None:
+def test_subtle_array_code_is_refused_or_replayed_correctly(make: Callable[[], Step]) -> None:
     refusal(make)
 
 
@@ -266,12 +267,12 @@ UNNOTICED: dict[str, Function] = {
 
 @pytest.mark.xfail(strict=True, reason="NumPy does not report these uses of an array")
 @pytest.mark.parametrize("function", UNNOTICED.values(), ids=UNNOTICED)
-def test_uses_that_numpy_does_not_report_are_refused_or_right(function: Function) -> None:
+def test_uses_that_numpy_does_not_report_are_refused_or_replayed_correctly(function: Function) -> None:
     refusal(of_two(function))
 
 
-def test_powers_of_scalars_are_replayed_to_the_last_bit_but_one() -> None:
-    """A replay computes them as arrays of one element. NumPy may round arrays and scalars differently, by the processor."""
+def test_powers_of_scalars_are_replayed_to_within_rounding() -> None:
+    """A replay uses arrays of one element, which NumPy rounds differently from scalars on some processors."""
 
     def step(x: mg.Tensor, y: mg.Tensor) -> dict[str, mg.Tensor]:
         return {"out": mg.Tensor(np.stack([abs(number) ** 1.7 for number in x.data.ravel()]))}
@@ -285,29 +286,29 @@ def test_powers_of_scalars_are_replayed_to_the_last_bit_but_one() -> None:
 # Memory.
 
 
-def recorded(function: Callable[[np.ndarray], np.ndarray]) -> Program:
-    """The program of a function of 8000 bytes."""
+def program_of(function: Callable[[np.ndarray], np.ndarray]) -> Program:
+    """The captured program of a function of an array of 8000 bytes."""
     made = Program([np.ones(1000)])
     made.capture(lambda x: {"out": function(x)})
     assert not made.refusal
     return made
 
 
-def held(length: int) -> Program:
-    return recorded(lambda x: sum([x * i for i in range(length)]))
+def holding(length: int) -> Program:
+    return program_of(lambda x: sum([x * i for i in range(length)]))
 
 
 def test_the_memory_of_a_chain_of_ops_does_not_grow_with_its_length() -> None:
-    chains = [recorded(lambda x, n=n: functools.reduce(lambda y, _: np.tanh(y) * 0.5, range(n), x)) for n in (5, 50, 500)]
+    chains = [program_of(lambda x, n=n: functools.reduce(lambda y, _: np.tanh(y) * 0.5, range(n), x)) for n in (5, 50, 500)]
     assert chains[0].size == chains[1].size == chains[2].size <= 3 * 8064
 
 
-def test_what_is_held_has_memory_of_its_own() -> None:
-    assert 20 * 8000 <= held(20).size <= 23 * 8064
+def test_arrays_that_are_alive_together_do_not_share_memory() -> None:
+    assert 20 * 8000 <= holding(20).size <= 23 * 8064
 
 
 @pytest.mark.parametrize("view", [lambda x: x[1:], lambda x: x.T[::-1], lambda x: x.reshape(4, 3).T, lambda x: x.view()[None]])
-def test_a_view_keeps_its_memory_when_the_array_it_looks_at_is_dropped(view: Any) -> None:
+def test_a_view_keeps_its_memory_when_its_base_is_dropped(view: Any) -> None:
     assert refusal(of_two(lambda x, y: (view(x.data * 2), [y.data * i for i in range(5)])[0] + 0)) == ""
 
 
@@ -316,8 +317,8 @@ OPS: dict[str, Callable[[np.ndarray, np.ndarray], Any]] = {
     "copy": lambda x, y: np.copy(x),
     "add": lambda x, y: x + fitting(y, x.shape),
     "mean": lambda x, y: (x + fitting(y, x.shape)) / 2,
-    "turned": lambda x, y: x.T,
-    "backwards": lambda x, y: x[::-1],
+    "transpose": lambda x, y: x.T,
+    "reverse": lambda x, y: x[::-1],
     "flat": lambda x, y: x.reshape(-1),
     "a matrix": lambda x, y: x.reshape(2, -1) if x.size % 2 == 0 else x,
     "without the first": lambda x, y: x[1:] if len(x) > 1 else x,
@@ -332,17 +333,17 @@ code_of_any_program = st.lists(st.tuples(st.sampled_from([*OPS, *["drop"] * 4]),
 
 
 def fitting(y: np.ndarray, shape: tuple[int, ...]) -> Any:
-    """y in a shape if it has as many elements, else its sum."""
+    """y reshaped to `shape` if the sizes agree, else the sum of y."""
     return y.reshape(shape) if y.size == np.prod(shape) else y.sum()
 
 
 def run(code: list[tuple[str, int, int]], arrays: list[np.ndarray]) -> list[np.ndarray]:
-    """Run a little program on a list of arrays, which grows and shrinks."""
+    """Run a small program on a list of arrays, which grows and shrinks."""
     for name, i, j in code:
         if name != "drop":
             result = OPS[name](arrays[i % len(arrays)], arrays[j % len(arrays)])
             arrays += [] if result is None else [result]
-            del result  # so that what is dropped is dropped at once
+            del result  # so that a dropped array is freed at once
         elif len(arrays) > 1:
             del arrays[i % len(arrays)]
     return arrays
@@ -350,8 +351,8 @@ def run(code: list[tuple[str, int, int]], arrays: list[np.ndarray]) -> list[np.n
 
 @settings(max_examples=150)
 @given(code=code_of_any_program)
-def test_no_result_that_is_held_is_overwritten(code: list[tuple[str, int, int]]) -> None:
-    """Replays of any little program give what NumPy gives. One of its arrays is kept between steps."""
+def test_no_live_result_is_overwritten(code: list[tuple[str, int, int]]) -> None:
+    """Replays of any small program equal NumPy. One of its arrays is kept between steps."""
 
     def make() -> Step:
         kept = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
@@ -365,10 +366,10 @@ def test_no_result_that_is_held_is_overwritten(code: list[tuple[str, int, int]])
     assert refusal(make, PAIRS[: WARM_UP + 3]) == ""
 
 
-# After the recording, and when it fails.
+# After a capture, and when it fails.
 
 
-def test_recorded_arrays_that_outlive_the_recording_are_plain_arrays() -> None:
+def test_traced_arrays_that_outlive_their_capture_act_as_plain_arrays() -> None:
     kept: list[np.ndarray] = []
     made = Program([np.arange(1.0, 7.0).reshape(2, 3)])
     made.capture(lambda x: {"out": kept.append(x * 2) or kept[0] + 1})
@@ -388,7 +389,7 @@ def test_recorded_arrays_that_outlive_the_recording_are_plain_arrays() -> None:
     assert not made.refusal
 
 
-def test_a_step_that_raises_while_it_is_recorded_leaves_nothing_behind() -> None:
+def test_a_step_that_raises_during_its_capture_can_be_captured_later() -> None:
     p = nn.Parameter(np.ones((3, 4), np.float32))
     calls: list[int] = []
 
@@ -411,8 +412,8 @@ def test_a_step_that_raises_while_it_is_recorded_leaves_nothing_behind() -> None
     assert refusal(of_two(lambda x, y: x + y)) == ""
 
 
-def test_a_program_that_nobody_holds_gives_its_memory_back() -> None:
-    made = held(20)
+def test_deleting_a_program_frees_its_memory() -> None:
+    made = holding(20)
     blocks = [weakref.ref(block.base) for block in made.free]
     assert len(blocks) >= 20 and all(block() is not None for block in blocks)
     del made

@@ -1,4 +1,4 @@
-"""Capture is removable: with `minigrad.capture` unimportable, every GAN trains to the same bits."""
+"""Training works without `minigrad.capture`: where it cannot be imported, every GAN trains bit-identically."""
 
 from __future__ import annotations
 

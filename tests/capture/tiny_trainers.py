@@ -1,4 +1,4 @@
-"""Every trainer with networks so small that its steps run in the emulator, on either backend."""
+"""Every trainer on tiny networks, small enough for the GPU emulator, on either backend."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def translator(trainer: Any) -> nn.Sequential:
     )  # fmt: skip
 
 
-def patch_judge(trainer: Any) -> nn.Sequential:
+def patch_discriminator(trainer: Any) -> nn.Sequential:
     layers = [nn.Conv2d(3, 2, 4, 4), nn.LeakyReLU(0.2), nn.InstanceNorm2d(2), nn.Conv2d(2, 1, 3)]
     return nn.Sequential(*layers, *([MeanOfPatches()] if trainer.config.gan_loss == "wgan-gp" else []))
 
@@ -88,10 +88,10 @@ def make_cyclegan(name: str, **settings: Any) -> Trainer:
     sizes = {"image_size": 32, "batch_size": 2, "pool": 3, "epochs": 4, "decay_epochs": 4}
     with (
         mock.patch.object(gans.cyclegan.CycleGAN, "make_generator", translator),
-        mock.patch.object(gans.cyclegan.CycleGAN, "make_discriminator", patch_judge),
+        mock.patch.object(gans.cyclegan.CycleGAN, "make_discriminator", patch_discriminator),
     ):
         trainer = gans.cyclegan.CycleGAN(gans.cyclegan.Config(backend=name, **{**sizes, **settings}))
-    trainer.steps_per_epoch = 2  # the rate falls with every step
+    trainer.steps_per_epoch = 2  # the learning rate falls at every step
     return trainer
 
 
@@ -110,13 +110,13 @@ MAKERS: dict[str, Callable[[str], Trainer]] = {
 
 
 def make(which: str, name: str) -> Trainer:
-    """A trainer on a backend, with the same weights each time, at the same place of the random stream."""
+    """A trainer on a backend. Every call gives the same weights and the same state of the random stream."""
     mg.manual_seed(1)
     return MAKERS[which](name)
 
 
 def batches(trainer: Trainer, count: int) -> list[Batch]:
-    """Random images for so many steps, the same each time."""
+    """Random images for `count` steps, the same in every call."""
     rng = np.random.default_rng(0)
     return [
         tuple(
@@ -132,7 +132,7 @@ def as_numbers(rows: list[Metrics]) -> list[dict[str, float]]:
 
 
 def everything(trainer: Trainer) -> dict[str, np.ndarray]:
-    """All that the next step depends on, and what is counted on the host beside it."""
+    """All state that the next step depends on: the trainer's arrays and the counters on the host."""
     arrays = {key: backend.to_numpy(a).copy() for key, a in trainer.state_dict().items()}
     counter = {"random.counter": np.array(mg.random.default_generator.counter)}
     changes = {

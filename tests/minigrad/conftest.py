@@ -1,4 +1,4 @@
-"""Fixtures of the engine's tests, and the leaves of their graphs."""
+"""Fixtures and helpers for minigrad's tests."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def leaf(*values: float) -> Tensor:
 
 @pytest.fixture(scope="session")
 def torch() -> Any:
-    """PyTorch; a test that asks for it is skipped where it is not installed."""
+    """PyTorch. A test with this fixture is skipped where PyTorch is not installed."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own, while it is imported
+        warnings.simplefilter("ignore")  # torch warns while it is imported
         return pytest.importorskip("torch")
 
 
 @pytest.fixture(autouse=True)
 def seed() -> None:
-    """Every test starts at the same place of the random stream."""
+    """Every test starts with the same random seed."""
     mg.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Where arrays live: what counts as an array, and what is said where there is no GPU to use."""
+"""Backends: what becomes an array, where arrays live, and the errors when no GPU can be used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from minigrad.kernels import cpu
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """A machine without CuPy, on which a test puts what it needs."""
+    """A machine without CuPy; a test installs the parts that it needs."""
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     backend.why_no_gpu.cache_clear()
@@ -27,13 +27,13 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 
 
 class RuntimeFailure(Exception):
-    """Stands for cupy.cuda.runtime.CUDARuntimeError."""
+    """Stands in for cupy.cuda.runtime.CUDARuntimeError."""
 
 
 def install_cupy(
     machine: pytest.MonkeyPatch, driver: int = 13000, devices: Any = 1, nvrtc: bool = True, cublas: bool = True
 ) -> None:
-    """As much of CuPy as is asked whether it can run."""
+    """Install a fake CuPy with only the parts that the backend checks."""
 
     def count() -> int:
         if isinstance(devices, Exception):
@@ -81,7 +81,7 @@ class TestAsArray:
         ],
         ids=repr,
     )
-    def test_python_floats_become_float32_and_numpys_scalars_keep_their_type(self, value: Any, dtype: Any) -> None:
+    def test_python_floats_become_float32_and_numpy_scalars_keep_their_type(self, value: Any, dtype: Any) -> None:
         assert backend.as_array(value).dtype == dtype
 
     def test_a_subclass_of_array_becomes_an_array(self) -> None:
@@ -92,13 +92,13 @@ class TestAsArray:
     @pytest.mark.parametrize(
         "bad", ["text", None, 1j, {"a": 1}, ["a"], object(), np.complex128(1)], ids=lambda b: type(b).__name__
     )
-    def test_what_is_no_number_is_refused_by_its_type(self, bad: Any) -> None:
+    def test_a_value_that_is_not_a_number_is_refused_and_its_type_named(self, bad: Any) -> None:
         with pytest.raises(TypeError, match=rf"a tensor holds numbers, not .* \({type(bad).__name__}\)"):
             backend.as_array(bad)
 
 
 class TestOnTheCpu:
-    def test_the_arrays_type_decides(self) -> None:
+    def test_the_array_type_decides_the_backend(self) -> None:
         a = np.ones(2)
         assert backend.array_module(a, 2.0, None) is np
         assert backend.array_module() is np
@@ -106,13 +106,13 @@ class TestOnTheCpu:
         assert backend.kernels(a) is cpu
         assert not backend.is_gpu(a)
 
-    def test_moving_to_where_it_is_copies_nothing(self) -> None:
+    def test_moving_to_the_same_backend_copies_nothing(self) -> None:
         a = np.ones(2)
         assert backend.move(a, "numpy") is a
         assert backend.to_numpy(a) is a
         assert Tensor(a).numpy() is a
 
-    def test_finite_or_not(self) -> None:
+    def test_nan_and_infinities_are_found_and_counted(self) -> None:
         assert backend.all_finite(np.array([1.0, -2.0]))
         assert backend.all_finite(np.array([1, 2]))
         assert backend.all_finite(np.zeros(0))
@@ -126,17 +126,17 @@ class TestWithoutCuPy:
     def test_auto_is_numpy(self) -> None:
         assert backend.resolve("auto") == backend.resolve("numpy") == "numpy"
 
-    def test_asking_for_it_says_what_to_install(self) -> None:
+    def test_resolving_cupy_says_what_to_install(self) -> None:
         with pytest.raises(
             BackendError, match=r"^--backend cupy cannot run here: CuPy is not installed: pip install 'cupy-cuda13x\[ctk\]"
         ):
             backend.resolve("cupy")
 
-    def test_moving_there_says_so_too(self) -> None:
+    def test_moving_an_array_to_cupy_says_that_it_is_not_installed(self) -> None:
         with pytest.raises(BackendError, match=r"^CuPy is not installed"):
             backend.move(np.ones(2), "cupy")
 
-    def test_other_names_are_refused_with_the_choices(self) -> None:
+    def test_an_unknown_backend_is_refused_with_the_choices(self) -> None:
         with pytest.raises(BackendError, match=r"^there is no backend 'gpu'; choose auto, numpy or cupy$"):
             backend.resolve("gpu")
 
@@ -182,7 +182,7 @@ class TestBrokenCuPy:
         install_cupy(machine, nvrtc=False, cublas=False)
         assert "without NVRTC and cuBLAS: pip install 'cupy-cuda13x[ctk]'" in self.why()
 
-    def test_a_whole_one_is_chosen(self, machine: pytest.MonkeyPatch) -> None:
+    def test_a_working_cupy_is_chosen(self, machine: pytest.MonkeyPatch) -> None:
         install_cupy(machine)
         assert backend.resolve("auto") == backend.resolve("cupy") == "cupy"
         assert backend.cupy_module() is sys.modules["cupy"]

@@ -38,7 +38,7 @@ print(sorted(name for name in after if after[name] - before.get(name, set())))
 """
 
 
-def test_no_trainer_compiles_anything_after_it() -> None:
+def test_no_trainer_compiles_a_kernel_after_minigrad_compile() -> None:
     path = os.pathsep.join(map(str, (TESTS / "capture", TESTS.parent)))
     command = [sys.executable, "-c", COMPILED_BEFORE_AND_AFTER_TRAINING]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})

@@ -1,4 +1,4 @@
-"""Convolution layers: settings, start and state are PyTorch's, and their weights stay channels-last whatever happens."""
+"""Convolution layers: PyTorch's settings, initialisation and state, and weights that always stay channels-last."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def assert_same_outputs(torch: Any, ours: Any, theirs: Any) -> None:
 
 
 @each_layer
-def test_weights_travel_from_pytorch(torch: Any, name: str, arguments: tuple[Any, ...], tmp_path: Path) -> None:
+def test_weights_load_from_pytorch(torch: Any, name: str, arguments: tuple[Any, ...], tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     theirs, ours = getattr(torch.nn, name)(*arguments), getattr(nn, name)(*arguments)
@@ -51,7 +51,7 @@ def test_weights_travel_from_pytorch(torch: Any, name: str, arguments: tuple[Any
 
 
 @each_layer
-def test_weights_travel_to_pytorch(torch: Any, name: str, arguments: tuple[Any, ...], tmp_path: Path) -> None:
+def test_weights_load_into_pytorch(torch: Any, name: str, arguments: tuple[Any, ...], tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     theirs, ours = getattr(torch.nn, name)(*arguments), getattr(nn, name)(*arguments)
@@ -67,8 +67,10 @@ def test_weights_travel_to_pytorch(torch: Any, name: str, arguments: tuple[Any, 
     ("Conv2d", (8, 800, 5)), ("Conv2d", (8, 800, (2, 3), 1, 0, 1, 4)),
     ("ConvTranspose2d", (8, 800, 5)), ("ConvTranspose2d", (8, 800, (2, 3), 1, 0, 0, 4)),
 ])  # fmt: skip
-def test_layers_start_with_pytorchs_distribution(torch: Any, name: str, arguments: tuple[Any, ...], tensor: str) -> None:
-    """Kolmogorov and Smirnov's distance of two samples of n is above 1.95 sqrt(2 / n) once in a thousand times."""
+def test_layers_are_initialised_with_pytorchs_distribution(
+    torch: Any, name: str, arguments: tuple[Any, ...], tensor: str
+) -> None:
+    """The Kolmogorov-Smirnov distance of two samples of size n exceeds 1.95 sqrt(2 / n) with probability 0.001."""
     torch.manual_seed(0)
     ours = np.sort(getattr(getattr(nn, name)(*arguments), tensor).data.ravel())
     theirs = np.sort(getattr(getattr(torch.nn, name)(*arguments), tensor).detach().numpy().ravel())
@@ -79,8 +81,8 @@ def test_layers_start_with_pytorchs_distribution(torch: Any, name: str, argument
 
 
 @KINDS
-def test_start_is_uniform_within_one_over_root_fan_in(kind: Callable[..., Any]) -> None:
-    """The fan-in is that of PyTorch: the weight's second axis times the kernel, also in a transposed layer."""
+def test_initial_weights_are_uniform_within_one_over_root_fan_in(kind: Callable[..., Any]) -> None:
+    """The fan-in is PyTorch's: the weight's second axis times the kernel, also in a transposed layer."""
     layer = kind(16, 100, 4, groups=4)
     bound = (layer.weight.shape[1] * 16) ** -0.5
     for values in layer.state_dict().values():
@@ -111,7 +113,7 @@ def test_shapes_are_pytorchs() -> None:
     (lambda: nn.ConvTranspose2d(4, 6, 3, groups=2, bias=False),
      "ConvTranspose2d(4, 6, kernel_size=3, groups=2, bias=False)  # 108 parameters"),
 ], ids=["DCGAN's", "plain", "everything", "transposed", "transposed groups"])  # fmt: skip
-def test_repr_shows_what_is_not_the_default(layer: Callable[[], nn.Module], expected: str) -> None:
+def test_repr_shows_settings_that_differ_from_the_default(layer: Callable[[], nn.Module], expected: str) -> None:
     assert repr(layer()) == expected
 
 
@@ -136,7 +138,7 @@ def test_groups_that_do_not_divide_the_channels_are_refused(
     ((3, 4, 3, (1, 0)), r"stride is \(1, 0\); it must be 1 or more"),
     ((3, 4, 3, 1, -1), r"padding is \(-1, -1\); it must be 0 or more"),
 ])  # fmt: skip
-def test_numbers_that_make_no_layer_are_refused(kind: Any, arguments: tuple[Any, ...], message: str) -> None:
+def test_invalid_settings_are_refused(kind: Any, arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{kind.__name__}: {message}"):
         kind(*arguments)
 
@@ -150,10 +152,10 @@ def weights(net: nn.Module) -> list[np.ndarray]:
 
 
 class TestWeightsStayChannelsLast:
-    def test_from_the_start(self) -> None:
+    def test_at_initialisation(self) -> None:
         assert all(is_channels_last(w) for w in weights(layers()))
 
-    def test_in_another_precision(self) -> None:
+    def test_after_conversion_to_another_dtype(self) -> None:
         net = layers()
         before = [w.copy() for w in weights(net)]
         for w, old in zip(weights(net.to(dtype=np.float64)), before, strict=True):
@@ -161,7 +163,7 @@ class TestWeightsStayChannelsLast:
             assert is_channels_last(w)
             np.testing.assert_array_equal(w, old)
 
-    def test_loaded_from_a_file(self, tmp_path: Path) -> None:
+    def test_after_loading_from_a_file(self, tmp_path: Path) -> None:
         net, copy = layers(), layers()
         mg.save(tmp_path / "net.safetensors", net.state_dict())
         copy.load_state_dict(mg.load(tmp_path / "net.safetensors"))
@@ -170,16 +172,16 @@ class TestWeightsStayChannelsLast:
             np.testing.assert_array_equal(w, old)
 
     @pytest.mark.parametrize("make", [optim.SGD, optim.Adam, optim.RMSprop])
-    def test_optimizers_change_them_in_place_as_they_would_in_another_order(self, make: Callable[..., Any]) -> None:
-        """To the bit, whatever the order of axes of parameters and gradients; the state has the parameters' order."""
+    def test_optimizers_update_them_in_place_as_they_would_in_another_layout(self, make: Callable[..., Any]) -> None:
+        """Bit for bit, whatever the memory layout of parameters and gradients; the state has the parameters' layout."""
         net, rng = layers(), np.random.default_rng(0)
         ordered = [Tensor(np.ascontiguousarray(p.data), requires_grad=True) for p in net.parameters()]
         places = [w.ctypes.data for w in weights(net)]
         ours, theirs = make(net.parameters(), lr=0.01), make(ordered, lr=0.01)
         for _ in range(3):
             grads = [rng.standard_normal(p.shape).astype(np.float32) for p in net.parameters()]
-            lain = [Tensor(channels_last(g) if g.ndim == 4 else g) for g in grads]
-            ours.step(lain)
+            in_layout = [Tensor(channels_last(g) if g.ndim == 4 else g) for g in grads]
+            ours.step(in_layout)
             theirs.step([Tensor(g) for g in grads])
         for p, q in zip(net.parameters(), ordered, strict=True):
             np.testing.assert_array_equal(p.data, q.data)
@@ -200,7 +202,7 @@ class TestWeightsStayChannelsLast:
         assert all(is_channels_last(w) for w in weights(net))
 
     def test_optimizer_state_is_saved_and_loaded(self, tmp_path: Path) -> None:
-        """A run that is taken up again goes on to the bit."""
+        """A resumed run continues bit for bit."""
         nets = layers(), layers()
         nets[1].load_state_dict(nets[0].state_dict())
         optimizers = [optim.Adam(net.parameters()) for net in nets]

@@ -1,4 +1,4 @@
-"""`grad` and `backward` walk the graph once, to what is asked for, and their gradients are right, of any order."""
+"""`grad` and `backward` walk the graph once, only to the requested inputs, and give correct gradients of any order."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ class TestGradients:
         mg.grad(out, [x])
         assert log == ["forward shared", "backward shared"]
 
-    def test_ops_that_lead_to_no_asked_input_are_not_run(self) -> None:
+    def test_backward_skips_ops_that_lead_to_no_requested_input(self) -> None:
         log: list[str] = []
         x, w = leaf(1.0), leaf(2.0)
         y = Double(log, "of x")(x) * Double(log, "of w")(w)
         mg.grad(y, [w])
         assert log == ["forward of x", "forward of w", "backward of w"]
 
-    def test_the_walk_stops_at_an_asked_input_in_the_middle(self) -> None:
+    def test_the_walk_stops_at_a_requested_input_inside_the_graph(self) -> None:
         log: list[str] = []
         x = leaf(1.0)
         middle = Double(log, "below")(x)
@@ -73,20 +73,20 @@ class TestGradients:
         assert gradient.item() == 2
         assert log[2:] == ["backward above"]
 
-    def test_inputs_may_be_leaves_and_results_at_once(self) -> None:
+    def test_inputs_may_be_leaves_and_intermediate_results(self) -> None:
         x = leaf(2.0)
         y = x * x
         z = y * x
         gx, gy, gz = mg.grad(z * z, [x, y, z])
         assert (gx.item(), gy.item(), gz.item()) == (6 * 2**5, 2 * 4 * 2**2, 2 * 8)
 
-    def test_an_input_asked_twice_is_answered_twice(self) -> None:
+    def test_an_input_listed_twice_gets_its_gradient_twice(self) -> None:
         x, y = leaf(2.0), leaf(5.0)
         gradients = mg.grad(x * y, [x, y, x])
         assert [g.item() for g in gradients] == [5, 2, 5]
 
     @pytest.mark.parametrize("make", [lambda x: x, lambda x: x * 3], ids=["leaf", "result"])
-    def test_the_gradient_of_the_output_by_itself_is_the_cotangent(self, make: Callable[[Tensor], Tensor]) -> None:
+    def test_the_gradient_of_the_output_with_respect_to_itself_is_the_cotangent(self, make: Callable[[Tensor], Tensor]) -> None:
         x = leaf(1.0, 2.0)
         out = make(x)
         cotangent = Tensor(np.array([5.0, 7.0]))
@@ -106,7 +106,7 @@ class TestGradients:
         gx, gy = mg.grad(ProductLess()(x, y), [x, y])
         assert (gx.item(), gy.item()) == (3, 0)
 
-    def test_no_inputs_no_gradients(self) -> None:
+    def test_without_inputs_there_are_no_gradients(self) -> None:
         assert mg.grad(leaf(2.0) * 2, []) == []
 
     def test_grad_output_weights_the_elements(self) -> None:
@@ -119,7 +119,7 @@ class TestGradients:
         mg.grad(x * x, [x])
         assert x.grad is None
 
-    def test_backward_methods_follow_each_others_order_of_application(self) -> None:
+    def test_backward_methods_run_in_reverse_order_of_application(self) -> None:
         log: list[str] = []
         x = leaf(1.0)
         first = Double(log, "1")(x)
@@ -152,7 +152,7 @@ class TestHigherOrders:
         (gg,) = mg.grad(gx.sum(), [g])
         np.testing.assert_array_equal(gg.data, [4, 6])
 
-    def test_create_graph_keeps_the_first_graph_for_more_questions(self) -> None:
+    def test_create_graph_keeps_the_first_graph_for_more_gradients(self) -> None:
         x = leaf(2.0)
         y = x**3
         answers = [mg.grad(y, [x], create_graph=True)[0].item() for _ in range(3)]
@@ -217,12 +217,12 @@ class TestNoGrad:
         assert (x * 2).requires_grad
 
     def test_other_threads_still_build_their_graphs(self) -> None:
-        recorded = []
+        built = []
         with mg.no_grad():
-            thread = threading.Thread(target=lambda: recorded.append((leaf(1.0) * 2).requires_grad))
+            thread = threading.Thread(target=lambda: built.append((leaf(1.0) * 2).requires_grad))
             thread.start()
             thread.join()
-        assert recorded == [True]
+        assert built == [True]
 
     def test_backward_ops_build_no_graph_without_create_graph(self) -> None:
         seen = []
@@ -263,7 +263,7 @@ class TestBackward:
         np.testing.assert_array_equal(x.grad, y.data)
         np.testing.assert_array_equal(y.grad, x.data)
 
-    def test_adds_to_what_is_there(self) -> None:
+    def test_adds_to_an_existing_dot_grad(self) -> None:
         x = leaf(2.0)
         (x * 3).backward()
         (x * 5).backward()
@@ -282,7 +282,7 @@ class TestBackward:
         assert x.grad is not None
         assert x.grad.tolist() == [1]
 
-    def test_results_in_the_middle_get_no_dot_grad(self) -> None:
+    def test_intermediate_results_get_no_dot_grad(self) -> None:
         x = leaf(2.0)
         y = x * 2
         (y * y).backward()
@@ -304,14 +304,14 @@ class TestBackward:
         assert x.grad is not None
         assert x.grad.tolist() == [1, 1]
 
-    def test_a_second_one_says_what_to_do(self) -> None:
+    def test_a_second_backward_is_refused_and_says_what_to_do(self) -> None:
         x = leaf(2.0)
         y = F.exp(x)
         y.backward()
         with pytest.raises(RuntimeError, match=r"Exp: .*one grad\(\) call.*create_graph=True"):
             y.backward()
 
-    def test_a_freed_part_is_noticed_from_another_output(self) -> None:
+    def test_backward_from_another_output_through_a_freed_part_is_refused(self) -> None:
         x = leaf(2.0)
         shared = F.exp(x)
         (shared * 2).backward()

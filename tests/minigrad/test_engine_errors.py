@@ -1,4 +1,4 @@
-"""Values changed too late, wrong inputs and NaN are refused with the name of the op and what it was given."""
+"""Values changed in place after use, wrong inputs and NaN raise errors that name the op and its inputs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class TestVersions:
         assert gw.item() == 3
 
     def test_an_op_object_cannot_be_applied_twice(self) -> None:
-        """It is the node of the graph: applied again, it would forget where its first inputs came from."""
+        """An op object is a node of the graph: a second call would overwrite its first inputs."""
         exp = Exp()
         x = leaf(0.5)
         y = exp(x)
@@ -75,7 +75,7 @@ def test_a_copy_of_a_parameter_may_be_used_after_the_parameter_has_changed() -> 
     assert grad(loss, [x])[0].numpy().tolist() == [1, 1, 0]
 
 
-def test_an_op_object_cannot_be_applied_again_even_without_recording() -> None:
+def test_an_op_object_cannot_be_applied_again_even_under_no_grad() -> None:
     op = Mean()
     mean = op(Tensor(np.ones(2), requires_grad=True))
     with no_grad(), pytest.raises(RuntimeError, match="Mean: an op object is one node"):
@@ -96,8 +96,8 @@ class TestErrors:
         with pytest.raises(TypeError, match=r"^Sub\(x \(1,\), y True\): "):
             Tensor(np.array([True])) - True
 
-    def test_errors_whose_constructors_take_more_than_a_message_are_explained_too(self) -> None:
-        """NumPy's casting errors do."""
+    def test_errors_whose_constructors_need_more_than_a_message_name_the_op_too(self) -> None:
+        """NumPy's casting errors are of this kind."""
 
         class AddHalf(Op):
             def forward(self, x: np.ndarray) -> np.ndarray:
@@ -108,7 +108,7 @@ class TestErrors:
         with pytest.raises(TypeError, match=r"^AddHalf\(x \(2,\)\): Cannot cast ufunc 'add' output"):
             AddHalf()(Tensor([1, 2]))
 
-    def test_the_first_error_is_the_cause(self) -> None:
+    def test_the_original_error_is_the_cause(self) -> None:
         with pytest.raises(ValueError) as caught:
             F.reshape(Tensor(np.ones(6)), 4, 2)
         assert isinstance(caught.value.__cause__, ValueError)
@@ -122,7 +122,7 @@ class TestErrors:
         with pytest.raises(ValueError, match=r"input of shape \(2,\) does not require gradients"):
             mg.grad(leaf(1.0) * 2, [Tensor([1.0, 2.0])])
 
-    def test_an_output_that_depends_on_nothing(self) -> None:
+    def test_an_output_that_depends_on_no_input(self) -> None:
         x = leaf(1.0)
         with pytest.raises(ValueError, match=r"^grad: the output does not depend on any tensor"):
             mg.grad(Tensor([1.0]) * 2, [x])
@@ -187,7 +187,7 @@ def test_a_fused_method_must_have_a_backward_method_with_the_same_parameters() -
                 return g
 
 
-def test_a_nan_of_a_fused_backward_is_an_anomaly() -> None:
+def test_a_nan_from_a_fused_backward_is_an_anomaly() -> None:
     class FusedNaN(Op):
         def forward(self, x: Any) -> Any:
             return x * 1

@@ -40,7 +40,7 @@ class TestDepth:
 
 @pytest.fixture
 def no_gc() -> Iterator[None]:
-    """No garbage collector: what is freed is freed because nothing points to it."""
+    """Disable the garbage collector, so that only reference counts free memory."""
     gc.collect()
     gc.disable()
     yield
@@ -48,7 +48,7 @@ def no_gc() -> Iterator[None]:
 
 
 def watch(x: Tensor) -> weakref.ref[np.ndarray]:
-    """Tells whether the tensor's array is still alive."""
+    """A weak reference to the tensor's array, which gives None once the array is freed."""
     return weakref.ref(x.data)
 
 
@@ -108,7 +108,7 @@ class TestMemory:
         del out
         assert out_alive() is None
 
-    def test_what_only_an_unasked_gradient_would_need_is_not_kept(self) -> None:
+    def test_values_needed_only_for_the_gradient_of_a_constant_are_not_kept(self) -> None:
         """With a constant weight, the product's input is not needed."""
         x = leaf(1.0, 2.0)
         hidden = x + 1
@@ -131,7 +131,7 @@ class TestMemory:
     def test_each_node_is_freed_as_soon_as_its_backward_has_run(self) -> None:
         alive_later: list[bool] = []
 
-        class Ask(Op):
+        class Probe(Op):
             def forward(self, x: np.ndarray) -> np.ndarray:
                 return x * 1
 
@@ -140,7 +140,7 @@ class TestMemory:
                 return g
 
         x = leaf(1.0, 2.0)
-        early = Ask()(x)
+        early = Probe()(x)
         hidden = F.exp(early)
         kept = watch(hidden)
         out = hidden.sum()

@@ -1,4 +1,4 @@
-"""Functions at the ends of their range, without a warning; random ones; and what is said of arguments that do not fit."""
+"""Functions at extreme values, of integers and with random masks, and the errors for arguments that do not fit."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class TestExtremes:
 
     @PRECISIONS
     def test_softmax_does_not_lose_digits_where_all_values_are_large(self, dtype: Any) -> None:
-        """Adding a number to all of them changes nothing, so the largest can be taken out before anything is rounded."""
+        """A common offset changes nothing, so the maximum can be subtracted before anything is rounded."""
         rtol = 4 * float(np.finfo(dtype).eps)
         large, small = (Tensor(np.array([[0.0, 1.0, -2.0]], dtype) + offset, requires_grad=True) for offset in (8192, 0))
         for f in (F.log_softmax, F.softmax, lambda x: F.cross_entropy(x, Tensor([2]))):
@@ -94,14 +94,14 @@ class TestExtremes:
             np.testing.assert_allclose(of_large.data, of_small.data, rtol=4 * rtol)
 
     @PRECISIONS
-    def test_cross_entropy_of_a_sure_and_wrong_answer(self, dtype: Any) -> None:
+    def test_cross_entropy_of_a_confident_wrong_prediction(self, dtype: Any) -> None:
         logits = Tensor(np.array([[1000.0, 0.0]], dtype), requires_grad=True)
         loss = F.cross_entropy(logits, Tensor([1]))
         assert loss.item() == 1000
         assert mg.grad(loss, [logits])[0].numpy().tolist() == [[1, -1]]
 
     @PRECISIONS
-    def test_binary_cross_entropy_of_a_sure_and_wrong_answer_is_100(self, dtype: Any) -> None:
+    def test_binary_cross_entropy_of_a_certain_wrong_prediction_is_100(self, dtype: Any) -> None:
         p = Tensor(np.array([0, 1, 0, 1], dtype), requires_grad=True)
         loss = F.binary_cross_entropy(p, Tensor(np.array([1, 0, 0, 1], dtype)), "none")
         assert loss.numpy().tolist() == [100, 100, 0, 0]
@@ -111,7 +111,7 @@ class TestExtremes:
     def test_relu_of_infinity(self, dtype: Any) -> None:
         assert value_and_slope(F.relu, [-np.inf, np.inf], dtype) == ([0, np.inf], [0, 1])
 
-    def test_max_passes_a_nan_on_instead_of_hiding_it(self) -> None:
+    def test_max_propagates_nan(self) -> None:
         assert np.isnan(F.max(Tensor([1.0, np.nan])).item())
 
     def test_powers_at_zero(self) -> None:
@@ -123,7 +123,7 @@ class TestExtremes:
         assert gx.numpy().tolist() == [0, 1, 0]
         assert gy.numpy().tolist() == [0, 0, 0]
 
-    def test_empty_means_are_not_a_number_and_empty_sums_are_zero(self) -> None:
+    def test_empty_means_are_nan_and_empty_sums_are_zero(self) -> None:
         empty = Tensor(np.zeros((0, 3)))
         assert np.isnan(F.mean(empty).item())
         assert F.sum(empty).item() == 0
@@ -139,7 +139,7 @@ class TestIntegers:
         x = Tensor(np.array([3, 0, 255], np.uint8))
         assert (F.min(x).item(), F.max(x).item()) == (0, 255)
 
-    def test_the_smallest_of_the_smallest_integer(self) -> None:
+    def test_min_of_the_smallest_int64(self) -> None:
         smallest = np.iinfo(np.int64).min
         assert F.min(Tensor(np.array([smallest, 0]))).item() == smallest
 
@@ -147,7 +147,7 @@ class TestIntegers:
         assert F.sum(Tensor(np.array([200, 100], np.uint8))).item() == 300
         assert F.sum(Tensor(np.array([True, True, False]))).item() == 2
 
-    def test_means_of_integers_and_masks_count_the_elements_as_they_are(self) -> None:
+    def test_means_of_integers_and_masks_are_not_rounded_and_do_not_overflow(self) -> None:
         assert F.mean(Tensor(np.array([True, True, False, False]))).item() == 0.5
         assert F.mean(Tensor(np.full(300, 2, np.uint8))).item() == 2
         assert F.mean(Tensor(np.array([1, 2]))).item() == 1.5
@@ -169,7 +169,7 @@ class TestIntegers:
 
 
 class TestDropout:
-    def test_elements_are_zero_with_probability_p_and_grow_otherwise(self) -> None:
+    def test_elements_are_zero_with_probability_p_and_scaled_up_otherwise(self) -> None:
         mg.manual_seed(0)
         x = Tensor(np.full(100_000, 2.0, np.float32))
         out = F.dropout(x, 0.2).data
@@ -258,7 +258,7 @@ BAD_CALLS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
 
 
 @pytest.mark.parametrize(("call", "error", "message"), BAD_CALLS.values(), ids=BAD_CALLS)
-def test_arguments_that_do_not_fit(call: Callable[[], Any], error: type[Exception], message: str) -> None:
+def test_arguments_that_do_not_fit_are_refused(call: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
 
@@ -273,7 +273,7 @@ def test_a_target_that_would_broadcast_is_refused(loss: Callable[..., Tensor], w
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda f: f.__name__)
 @pytest.mark.parametrize("target", [0, 1, 0.9, True])
-def test_a_number_is_a_target_for_all(loss: Callable[..., Tensor], target: float) -> None:
+def test_a_number_is_a_target_for_every_element(loss: Callable[..., Tensor], target: float) -> None:
     x = Tensor(np.array([[0.2], [0.7]], np.float32))
     expected = loss(x, Tensor(np.full((2, 1), float(target), np.float32)))
     out = loss(x, target)
@@ -281,7 +281,7 @@ def test_a_number_is_a_target_for_all(loss: Callable[..., Tensor], target: float
     assert out.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-def test_axes_may_be_numpys_own_integers() -> None:
+def test_axes_may_be_numpy_integers() -> None:
     x = Tensor(np.arange(6.0).reshape(2, 3))
     assert F.sum(x, np.int64(0)).shape == (3,)
     assert F.reshape(x, np.int64(6)).shape == (6,)

@@ -1,4 +1,4 @@
-"""The checks of derivatives find what they are there to find, and pass what is right."""
+"""The derivative checks catch wrong derivatives and accept correct ones."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class NotANumber(Square):
 
 
 class KeepsARawArray(Square):
-    """Right to first order; but to the second order, the x kept by forward is a constant."""
+    """Correct to first order; to second order, the array that forward keeps is wrongly a constant."""
 
     def backward_x(self, g: Tensor) -> Tensor:
         return g * Tensor(2 * self.x)
@@ -59,7 +59,7 @@ class WrongShape(Square):
 
 
 class DetachesTheCotangent(Square):
-    """Right to first order; the second derivative by the cotangent is lost."""
+    """Correct to first order; the second derivative with respect to the cotangent is lost."""
 
     def backward_x(self, g: Tensor, x: Tensor) -> Tensor:
         return g.detach() * (2 * x)
@@ -67,13 +67,13 @@ class DetachesTheCotangent(Square):
 
 @pytest.mark.parametrize("check", [gradcheck, gradgradcheck])
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3), (0, 3)])
-def test_a_right_derivative_passes(check: Callable[..., None], shape: tuple[int, ...]) -> None:
+def test_a_correct_derivative_passes(check: Callable[..., None], shape: tuple[int, ...]) -> None:
     check(lambda x: Square()(x), [leaf(*shape)])
 
 
 @pytest.mark.parametrize("op", [WrongFactor, WrongInOnePlace, NotANumber, WrongShape])
 @pytest.mark.parametrize("seed", range(5))
-def test_a_wrong_derivative_is_caught_by_any_seed(op: type[Op], seed: int) -> None:
+def test_a_wrong_derivative_is_caught_with_any_seed(op: type[Op], seed: int) -> None:
     with pytest.raises(GradcheckError, match=r"^input 0 "):
         gradcheck(lambda x: op()(x), [leaf(2, 3)], seed=seed)
 
@@ -102,7 +102,7 @@ def test_inputs_that_require_no_gradient_are_left_alone() -> None:
         check(lambda i, x: x[i] * x[i], [constant, leaf(4)])
 
 
-def test_functions_that_are_constant_or_linear_have_second_derivatives_too() -> None:
+def test_constant_and_linear_functions_can_be_checked_too() -> None:
     for f in (lambda x: x + 0.5, lambda x: x * 0.0, lambda x: Tensor(np.ones(3))):
         gradcheck(f, [leaf(3)])
         gradgradcheck(f, [leaf(3)])
@@ -114,14 +114,14 @@ def test_functions_that_are_constant_or_linear_have_second_derivatives_too() -> 
     [[], [Tensor(np.ones(2))], [Tensor(np.ones(2, np.float32), requires_grad=True)]],
     ids=["none", "constant", "float32"],
 )
-def test_inputs_that_cannot_be_checked(check: Callable[..., None], inputs: list[Tensor]) -> None:
+def test_inputs_that_cannot_be_checked_are_refused(check: Callable[..., None], inputs: list[Tensor]) -> None:
     with pytest.raises(
         ValueError, match="gradcheck: at least one input must require gradients, and those that do must be float64"
     ):
         check(lambda *xs: F.mul(xs[0], 2.0) if xs else Tensor(1.0), inputs)
 
 
-def test_the_inputs_are_left_as_they_were() -> None:
+def test_the_inputs_are_left_unchanged() -> None:
     x = leaf(3)
     before: Any = x.data.copy()
     gradgradcheck(lambda x: Square()(x), [x])
@@ -130,6 +130,6 @@ def test_the_inputs_are_left_as_they_were() -> None:
     assert x.changes == [0]
 
 
-def test_a_function_that_asks_for_gradients_itself_can_be_checked() -> None:
+def test_a_function_that_calls_grad_itself_can_be_checked() -> None:
     x = Tensor(np.random.default_rng(0).standard_normal(3), requires_grad=True)
     gradgradcheck(lambda x: mg.grad(F.tanh(x).sum(), [x], create_graph=True)[0], [x])

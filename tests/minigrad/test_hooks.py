@@ -1,4 +1,4 @@
-"""The hooks for captured steps: plain without a capture, and a capture belongs to its thread."""
+"""The hooks for captured steps: they run eagerly without a capture, and each capture belongs to one thread."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 from minigrad.arrays import backend, hooks
 
 
-class Noting(hooks.Eager):
-    """A capture that only notes what it is told."""
+class Collecting(hooks.Eager):
+    """A capture that only collects the reasons for refusal."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.reasons: list[str] = []
 
     def refuse(self, reason: str) -> None:
-        self.told.append(reason)
+        self.reasons.append(reason)
 
 
-def test_without_a_capture_each_hook_does_the_plain_thing() -> None:
+def test_without_a_capture_each_hook_runs_eagerly() -> None:
     done: list[int] = []
     hooks.on_host(lambda: done.append(1))
     assert done == [1]
@@ -34,8 +34,8 @@ def test_without_a_capture_each_hook_does_the_plain_thing() -> None:
     assert not hooks.capturing()
 
 
-def test_a_capture_applies_to_its_own_thread_and_another_one_beside_it_to_its_own() -> None:
-    mine, other = Noting(), Noting()
+def test_captures_in_two_threads_do_not_affect_each_other() -> None:
+    mine, other = Collecting(), Collecting()
     entered, leave = threading.Event(), threading.Event()
 
     def run() -> None:
@@ -56,5 +56,5 @@ def test_a_capture_applies_to_its_own_thread_and_another_one_beside_it_to_its_ow
         leave.set()
         thread.join()
         assert hooks.current() is mine
-    assert (mine.told, other.told) == (["mine"], ["other"])
+    assert (mine.reasons, other.reasons) == (["mine"], ["other"])
     assert not hooks.captures

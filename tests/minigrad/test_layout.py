@@ -1,4 +1,4 @@
-"""Which arrays lie in one piece of memory, in which order of the axes, and how that order is kept."""
+"""Memory layout: which arrays are dense, the order of their axes in memory, and how that order is kept."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_permuted_axes_are_found(data: st.DataObject, shape: tuple[int, ...]) ->
     numbered((4, 6))[:, ::2], numbered((4, 6))[1:3, 1:3], numbered((4, 6))[::-1], numbered((4, 6))[:, 0],
     np.broadcast_to(numbered((3, 1)), (3, 4)), np.broadcast_to(numbered((1, 3)), (2, 3)),
 ], ids=["every other", "inner", "reversed", "column", "repeated columns", "repeated rows"])  # fmt: skip
-def test_gaps_repetitions_and_steps_back_are_not_dense(x: np.ndarray) -> None:
+def test_arrays_with_gaps_repetitions_or_negative_strides_are_not_dense(x: np.ndarray) -> None:
     assert axes_in_memory(x) is None
     assert not is_dense(x)
 
@@ -49,14 +49,14 @@ def test_whole_rows_are_dense(x: np.ndarray) -> None:
 
 
 def test_axes_of_length_one_come_first_whatever_their_strides() -> None:
-    """So that two arrays that lie alike have the same order of axes."""
+    """So that two arrays with the same layout in memory have the same order of axes."""
     ours = numbered((2, 4, 5, 1)).transpose(0, 3, 1, 2)  # one channel: channels-last and C order are the same memory
     assert axes_in_memory(ours) == axes_in_memory(numbered((2, 1, 4, 5))) == (1, 0, 2, 3)
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 3, 1), (8, 4, 1, 1), (1, 1, 3, 3), (8, 1, 3, 3), (1, 1, 1, 1)])
-def test_a_kernels_gradient_and_state_lie_as_it_does(shape: tuple[int, ...]) -> None:
-    """Along axes of length 1, NumPy gives a new array other strides than the one that it is made like."""
+def test_arrays_made_like_a_conv_weight_have_its_layout(shape: tuple[int, ...]) -> None:
+    """Gradients and optimizer state are made so. NumPy may change the strides of axes of length 1."""
     weight = channels_last(numbered(shape))
     assert axes_in_memory(np.zeros_like(weight)) == axes_in_memory(weight)
     assert axes_in_memory(weight.copy(order="K")) == axes_in_memory(weight)
@@ -78,7 +78,7 @@ def test_conversions_keep_the_order_of_axes(data: st.DataObject, shape: tuple[in
     assert axes_in_memory(out) == axes_in_memory(x)
 
 
-def test_a_conversion_of_an_array_with_gaps_is_left_to_itself() -> None:
+def test_an_array_with_gaps_gets_the_layout_that_its_conversion_gives() -> None:
     x = numbered((4, 6))[:, ::2]
     out = keeping_layout(np.ascontiguousarray, x)
     assert out.flags.c_contiguous
@@ -86,7 +86,7 @@ def test_a_conversion_of_an_array_with_gaps_is_left_to_itself() -> None:
 
 
 @given(shape=hnp.array_shapes(min_dims=4, max_dims=4, min_side=0, max_side=4))
-def test_channels_last_copies_only_what_lies_otherwise(shape: tuple[int, ...]) -> None:
+def test_channels_last_copies_only_arrays_in_another_layout(shape: tuple[int, ...]) -> None:
     x = numbered(shape)
     out = channels_last(x)
     np.testing.assert_array_equal(out, x)
@@ -103,4 +103,4 @@ def test_channels_last_of_a_slice_is_a_copy_in_order() -> None:
     assert not np.shares_memory(half, x)
     assert half.transpose(0, 2, 3, 1).flags.c_contiguous
     np.testing.assert_array_equal(half, x[:, ::2])
-    assert np.shares_memory(channels_last(x[1:]), x)  # whole images stay where they are
+    assert np.shares_memory(channels_last(x[1:]), x)  # a slice of whole images is not copied

@@ -1,4 +1,4 @@
-"""Modules: what they own, what it is called, how it starts, and how it is saved, moved and shown. PyTorch is the measure."""
+"""Modules: their parameters, names, initialisation, saving, moving and `repr`, compared with PyTorch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from minigrad.nn import Buffer, Module, Parameter
 
 
 class Counting(Module):
-    """A module with everything: a parameter of its own, a buffer, a child, and attributes of no concern."""
+    """A module with a parameter of its own, a buffer, children, and attributes that are none of these."""
 
     def __init__(self) -> None:
         self.first = nn.Linear(2, 3)
@@ -52,7 +52,7 @@ class TestDiscovery:
             id(net.last[1].weight),
         }
 
-    def test_names_in_the_order_of_pytorch(self) -> None:
+    def test_names_are_in_pytorchs_order(self) -> None:
         """A module's own parameters, then its own buffers, then child after child."""
         assert list(Counting().state_dict()) == ["scale", "calls", "first.weight", "first.bias", "last.1.weight"]
 
@@ -111,7 +111,7 @@ class TestAgainstPyTorch:
         assert list(ours.items()) == list(theirs.items())
         assert list(nn.Embedding(5, 3).state_dict()) == list(torch.nn.Embedding(5, 3).state_dict())
 
-    def test_weights_travel_from_pytorch_and_give_the_same_outputs(self, torch: Any, tmp_path: Path) -> None:
+    def test_weights_load_from_pytorch_and_give_the_same_outputs(self, torch: Any, tmp_path: Path) -> None:
         from safetensors.torch import save_file
 
         theirs = torch_mlp(torch)
@@ -121,7 +121,7 @@ class TestAgainstPyTorch:
         x = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
         np.testing.assert_allclose(ours(Tensor(x)).data, theirs(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-6)
 
-    def test_weights_travel_to_pytorch_and_give_the_same_outputs(self, torch: Any, tmp_path: Path) -> None:
+    def test_weights_load_into_pytorch_and_give_the_same_outputs(self, torch: Any, tmp_path: Path) -> None:
         from safetensors.torch import load_file
 
         ours = mlp()
@@ -132,13 +132,13 @@ class TestAgainstPyTorch:
         np.testing.assert_allclose(ours(Tensor(x)).data, theirs(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-6)
 
     @pytest.mark.parametrize("name", ["weight", "bias"])
-    def test_linear_starts_with_the_same_distribution(self, torch: Any, name: str) -> None:
+    def test_linear_is_initialised_with_the_same_distribution(self, torch: Any, name: str) -> None:
         torch.manual_seed(0)
         ours = np.sort(nn.Linear(20, 5000).state_dict()[name].ravel())
         theirs = np.sort(torch.nn.Linear(20, 5000).state_dict()[name].numpy().ravel())
         assert_same_distribution(ours, theirs)
 
-    def test_embedding_starts_with_the_same_distribution(self, torch: Any) -> None:
+    def test_embedding_is_initialised_with_the_same_distribution(self, torch: Any) -> None:
         torch.manual_seed(0)
         ours = np.sort(nn.Embedding(200, 50).weight.data.ravel())
         theirs = np.sort(torch.nn.Embedding(200, 50).weight.detach().numpy().ravel())
@@ -146,14 +146,14 @@ class TestAgainstPyTorch:
 
 
 def assert_same_distribution(a: np.ndarray, b: np.ndarray) -> None:
-    """The Kolmogorov-Smirnov distance of two sorted samples of n is above 1.95 sqrt(2 / n) once in a thousand times."""
+    """The Kolmogorov-Smirnov distance of two samples of size n exceeds 1.95 sqrt(2 / n) with probability 0.001."""
     assert len(a) == len(b)
     both = np.concatenate([a, b])
     distance = np.abs(np.searchsorted(a, both, side="right") - np.searchsorted(b, both, side="right")).max() / len(a)
     assert distance < 1.95 * (2 / len(a)) ** 0.5
 
 
-class TestStart:
+class TestInitialisation:
     def test_linear_is_uniform_within_one_over_root_fan_in(self) -> None:
         layer = nn.Linear(25, 4000)
         for values in layer.state_dict().values():
@@ -184,7 +184,7 @@ class TestStart:
         assert layer.weight.shape == (3, 0)
         assert layer(Tensor(np.ones((2, 0), np.float32))).numpy().tolist() == [[0, 0, 0]] * 2
 
-    def test_the_seed_decides(self) -> None:
+    def test_the_seed_determines_the_weights(self) -> None:
         mg.manual_seed(3)
         first = mlp().state_dict()
         mg.manual_seed(3)
@@ -221,7 +221,7 @@ class TestStateDict:
         assert layer.bias is not None
         assert layer.bias.data.tolist() == [3]
 
-    def test_all_that_does_not_fit_is_told_at_once_and_nothing_is_changed(self) -> None:
+    def test_all_mismatches_are_reported_in_one_error_and_nothing_is_changed(self) -> None:
         net = mlp()
         before = {name: a.copy() for name, a in net.state_dict().items()}
         bad = {name: np.zeros_like(a) for name, a in before.items()}
@@ -246,7 +246,7 @@ class TestStateDict:
             mg.grad(loss, [x])
 
 
-class TestSwitches:
+class TestModesAndMoves:
     def test_train_and_eval_reach_every_module(self) -> None:
         net = Counting()
         assert all(m.training for m in net.modules())
@@ -255,7 +255,7 @@ class TestSwitches:
         assert net.train() is net
         assert all(m.training for m in net.modules())
 
-    def test_dropout_follows_the_switch(self) -> None:
+    def test_dropout_follows_train_and_eval(self) -> None:
         layer = nn.Dropout(0.5)
         x = Tensor(np.ones(1000, np.float32))
         assert set(np.unique(layer(x).data)) == {0, 2}
@@ -295,7 +295,7 @@ class TestSwitches:
         with pytest.raises(TypeError, match="floating-point"):
             mlp().to(dtype=np.int64)
 
-    def test_zero_grad_forgets(self) -> None:
+    def test_zero_grad_sets_every_grad_to_none(self) -> None:
         layer = nn.Linear(2, 1)
         layer(Tensor(np.ones((1, 2), np.float32))).sum().backward()
         assert all(p.grad is not None for p in layer.parameters())
@@ -341,7 +341,7 @@ class TestLayers:
         (nn.Softplus(), F.softplus),
         (nn.Reshape(3, 2), lambda x: F.reshape(x, (2, 3, 2))),
     ], ids=lambda value: getattr(value, "__name__", repr(value)))  # fmt: skip
-    def test_a_layer_is_its_function(self, layer: Module, function: Callable[[Tensor], Tensor]) -> None:
+    def test_a_layer_computes_its_function(self, layer: Module, function: Callable[[Tensor], Tensor]) -> None:
         np.testing.assert_array_equal(layer(Tensor(X)).data, function(Tensor(X)).data)
 
     def test_flatten_undoes_reshape(self) -> None:
@@ -356,7 +356,7 @@ class TestLayers:
         np.testing.assert_array_equal(rows(Tensor([[3, 0]])).data, rows.weight.data[[[3, 0]]])
 
     def test_a_network_learns(self) -> None:
-        """Exclusive or, the smallest thing one linear layer cannot do."""
+        """Exclusive or, which a single linear layer cannot compute."""
         inputs = Tensor(np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32))
         targets = Tensor(np.array([[0], [1], [1], [0]], np.float32))
         net = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))

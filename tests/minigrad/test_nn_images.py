@@ -1,4 +1,4 @@
-"""The layers that change the size of images compute what their functions do, and show their settings."""
+"""The layers that change the size of images compute their functions and show their settings in `repr`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LAYERS = {
 
 
 @pytest.mark.parametrize(("shown", "layer", "function"), [(shown, *pair) for shown, pair in LAYERS.items()], ids=LAYERS)
-def test_layers_are_their_functions(shown: str, layer: nn.Module, function: object) -> None:
+def test_layers_compute_their_functions(shown: str, layer: nn.Module, function: object) -> None:
     x = Tensor(images(2, 3, Size(6, 8), np.float32))
     assert callable(function)
     np.testing.assert_array_equal(layer(x).data, function(x).data)
@@ -38,7 +38,7 @@ def test_layers_are_their_functions(shown: str, layer: nn.Module, function: obje
     assert not layer.parameters() and not layer.state_dict()
 
 
-def test_a_network_of_them_stays_channels_last_and_trains() -> None:
+def test_a_network_of_these_layers_keeps_images_channels_last_and_has_gradients() -> None:
     net = nn.Sequential(nn.ReflectionPad2d(1), nn.MaxPool2d(2), nn.Upsample(scale_factor=2), nn.ZeroPad2d(1), nn.AvgPool2d(2))
     x = Tensor(images(2, 3, Size(6, 4), np.float32), requires_grad=True)
     y = net(x)

@@ -1,4 +1,4 @@
-"""Normalisation layers: what they own, how they train and evaluate, and PyTorch's names and numbers."""
+"""Normalisation layers: parameters and buffers, training and evaluation, and PyTorch's names and values."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class TestBatchNorm:
         np.testing.assert_allclose(layer.running_var.data, var, rtol=1e-5)
         assert layer.num_batches_tracked.item() == 5
 
-    def test_an_update_counts_as_a_change_and_evaluation_makes_none(self) -> None:
+    def test_training_counts_a_change_of_the_buffers_and_evaluation_does_not(self) -> None:
         layer = nn.BatchNorm2d(3)
         buffers = layer.running_mean, layer.running_var, layer.num_batches_tracked
         layer(Tensor(normal(2, 3, 4, 4), requires_grad=True))
@@ -97,7 +97,7 @@ class TestBatchNorm:
         layer.eval()(Tensor(normal(2, 3, 4, 4)))
         assert [b.changes for b in buffers] == [[1]] * 3
 
-    def test_they_move_with_the_layer_and_the_count_stays_an_integer(self) -> None:
+    def test_running_statistics_take_the_layers_dtype_and_the_count_stays_an_integer(self) -> None:
         layer = nn.BatchNorm1d(3).to(dtype=np.float64)
         assert layer.running_mean.dtype == layer.running_var.dtype == np.float64
         layer(Tensor(normal(4, 3, dtype=np.float64)))
@@ -111,7 +111,7 @@ class TestBatchNorm:
         assert layer.num_batches_tracked.item() == 0
         assert not layer.running_mean.data.any()
 
-    def test_wrong_shapes(self) -> None:
+    def test_inputs_of_wrong_shapes_are_refused(self) -> None:
         with pytest.raises(ValueError, match=r"BatchNorm1d\(3\): x \(2, 3, 4, 4\) must have 2 axes"):
             nn.BatchNorm1d(3)(Tensor(normal(2, 3, 4, 4)))
         with pytest.raises(ValueError, match=r"BatchNorm2d\(3\): x \(4, 3\) must have 4 axes"):
@@ -122,7 +122,7 @@ class TestBatchNorm:
             nn.InstanceNorm2d(3)(Tensor(normal(1, 2, 4, 4)))
 
     @pytest.mark.parametrize("layer", [nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.LayerNorm])
-    def test_numbers_that_make_no_layer(self, layer: Any) -> None:
+    def test_invalid_sizes_and_eps_are_refused(self, layer: Any) -> None:
         name = "normalized_shape" if layer is nn.LayerNorm else "num_features"
         for wrong in (0, -3, 1.5, "3"):
             with pytest.raises(
@@ -133,16 +133,16 @@ class TestBatchNorm:
             layer(3, eps=-1)
         assert layer(np.int64(3)).shape == (3,)
 
-    def test_no_momentum_and_no_axes(self) -> None:
+    def test_a_missing_momentum_and_an_empty_shape_are_refused(self) -> None:
         with pytest.raises(ValueError, match=r"^BatchNorm2d: momentum is None; it must be a finite number"):
             nn.BatchNorm2d(3, momentum=None)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match=r"^LayerNorm: normalized_shape is \(\); it must have one axis or more"):
             nn.LayerNorm(())
 
     @pytest.mark.parametrize("layer", [nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.LayerNorm])
-    def test_eps_goes_by_name_only(self, layer: Any) -> None:
+    def test_eps_is_keyword_only(self, layer: Any) -> None:
         with pytest.raises(TypeError):
-            layer(3, 0.8)  # a well-known mistake: meant as momentum, taken as eps
+            layer(3, 0.8)  # a common mistake: meant as momentum, taken as eps
 
     def test_it_saves_and_loads(self, tmp_path: Path) -> None:
         one, other = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
@@ -155,7 +155,7 @@ class TestBatchNorm:
 
 
 class TestDropout2d:
-    def test_whole_channels_are_dropped_and_the_rest_grow(self) -> None:
+    def test_whole_channels_are_dropped_and_the_rest_are_scaled_up(self) -> None:
         x = np.ones((200, 10, 3, 4), np.float32)
         y = F.dropout2d(Tensor(x), 0.4).data
         per_channel = y.reshape(2000, 12)
@@ -169,7 +169,7 @@ class TestDropout2d:
         (g,) = mg.grad(y.sum(), [x])
         np.testing.assert_allclose(g.data, y.data / x.data)
 
-    def test_evaluation_leaves_alone(self) -> None:
+    def test_evaluation_changes_nothing(self) -> None:
         x = Tensor(normal(2, 3, 4, 4))
         assert nn.Dropout2d(0.9).eval()(x) is x
         assert nn.Dropout2d(0.0)(x) is x
@@ -195,7 +195,7 @@ class TestSpectralNorm:
     ) -> None:
         a = nn.spectral_norm(ours())
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PyTorch has a second way by now
+            warnings.simplefilter("ignore")  # PyTorch has a newer function for this
             b = torch.nn.utils.spectral_norm(theirs(torch.nn))
         a.load_state_dict({name: t.numpy() for name, t in b.state_dict().items()})
         for step in range(3):
@@ -233,17 +233,17 @@ class TestSpectralNorm:
         np.testing.assert_allclose(found.data, expected.data, rtol=1e-12)
 
     def test_two_forwards_before_one_gradient(self) -> None:
-        """As a discriminator does with real and fake images; the iteration in between must not spoil the first graph."""
+        """As a discriminator with real and fake images. The power iteration in between must not spoil the first graph."""
         layer: Any = nn.spectral_norm(nn.Linear(4, 3))
         loss = layer(Tensor(normal(2, 4))).sum() - layer(Tensor(normal(2, 4, seed=1))).sum()
         assert np.isfinite(mg.grad(loss, [layer.weight_orig])[0].data).all()
 
-    def test_evaluation_leaves_the_vectors_alone(self) -> None:
+    def test_evaluation_does_not_change_the_vectors(self) -> None:
         layer: Any = nn.spectral_norm(nn.Linear(4, 3)).eval()
         layer(Tensor(normal(2, 4)))
         assert layer.weight_u.changes == layer.weight_v.changes == [0]
 
-    def test_it_is_trained_copied_and_shown_like_the_layer_it_was(self) -> None:
+    def test_it_is_trained_copied_and_shown_like_the_original_layer(self) -> None:
         layer: Any = nn.spectral_norm(nn.Linear(4, 3))
         assert isinstance(layer, nn.Linear)
         assert list(layer.named_parameters()) == ["bias", "weight_orig"]

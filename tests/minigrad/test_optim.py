@@ -1,4 +1,4 @@
-"""Optimizers: PyTorch's numbers, the two kernels against each other, what a bad gradient does, and going on from a file."""
+"""Optimizers: PyTorch's values, fast kernels against the reference, non-finite gradients, and resuming from a file."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class TestAgainstPyTorch:
     @each_setting
     def test_a_hundred_steps_equal_those_of_an_installed_torch(self, name: str) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's own, while it is imported
+            warnings.simplefilter("ignore")  # torch warns while it is imported
             pytest.importorskip("torch")
             theirs = run_torch(SETTINGS[name])
         np.testing.assert_allclose(run_minigrad(SETTINGS[name]), theirs, rtol=1e-12, atol=1e-14)
 
-    def test_the_settings_lead_to_different_places(self) -> None:
+    def test_different_settings_give_different_parameters(self) -> None:
         ends = [run_minigrad(setting)[-1] for setting in SETTINGS.values()]
         assert all(not np.allclose(a, b, rtol=1e-6) for i, a in enumerate(ends) for b in ends[:i])
 
@@ -60,7 +60,7 @@ KERNELS: dict[str, tuple[int, tuple[float, ...]]] = {  # state arrays, and numbe
 class TestKernels:
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
     @pytest.mark.parametrize("kernel", KERNELS)
-    def test_the_fast_ones_do_what_the_reference_does(self, kernel: str, dtype: Any) -> None:
+    def test_the_fast_kernels_equal_the_reference(self, kernel: str, dtype: Any) -> None:
         """On one and on all threads, with a few bad elements in each gradient."""
         states, numbers = KERNELS[kernel]
         rng = np.random.default_rng(0)
@@ -73,7 +73,7 @@ class TestKernels:
             if count:
                 g.reshape(-1)[[0, -2, -1][:count]] = [np.nan, np.inf, -np.inf][:count]
         fast, slow = ([[a.copy() for a in each] for each in lists] for _ in range(2))
-        found = np.ones((2, len(SIZES)), np.int32)  # to which what is found is added
+        found = np.ones((2, len(SIZES)), np.int32)  # the kernels add their counts
         with np.errstate(all="ignore"):
             getattr(reference, kernel)(*slow, lambda: numbers, found[0])
         getattr(cpu, kernel)(*fast, lambda: numbers, found[1])
@@ -85,8 +85,8 @@ class TestKernels:
         for untouched, g in zip(fast[1], lists[1], strict=True):
             np.testing.assert_array_equal(untouched, g)
 
-    def test_large_arrays_are_updated_as_small_ones_are(self) -> None:
-        """Bit for bit: sharing work out among threads is no reason for other numbers."""
+    def test_large_arrays_are_updated_exactly_as_small_ones(self) -> None:
+        """Bit for bit: splitting the work among threads changes no result."""
         size = PARALLEL_FROM
         rng = np.random.default_rng(1)
         arrays = [rng.standard_normal(size).astype(np.float32) for _ in range(3)] + [np.ones(size, np.float32)]
@@ -109,7 +109,7 @@ def ones() -> list[Tensor]:
 
 class TestStep:
     @each_optimizer
-    def test_any_memory_layout_of_a_gradient_will_do(self, make: Make) -> None:
+    def test_a_gradient_may_have_any_memory_layout(self, make: Make) -> None:
         g = np.arange(1.0, 5.0).reshape(2, 2)
         wide = np.zeros((4, 4))
         wide[::2, ::2] = g
@@ -124,7 +124,7 @@ class TestStep:
         assert not np.array_equal(ends[0], leaves()[0].data)
 
     @each_optimizer
-    def test_without_gradients_it_takes_what_backward_left(self, make: Make) -> None:
+    def test_without_arguments_step_uses_dot_grad(self, make: Make) -> None:
         given, left = leaves(), leaves()
         make(given).step(mg.grad((given[0] * given[1]).sum(), given))
         optimizer = make(left)
@@ -154,12 +154,12 @@ class TestStep:
         for p, start in zip(params, leaves(), strict=True):
             np.testing.assert_array_equal(p.data, start.data)
 
-    def test_the_two_networks_of_a_gan_are_stepped_apart(self) -> None:
+    def test_stepping_one_network_leaves_the_other_unchanged(self) -> None:
         g, d = leaves()
         optim.SGD([g], lr=0.1).step(mg.grad((g * d).sum(), [g]))
         np.testing.assert_array_equal(d.data, leaves()[1].data)
 
-    def test_gradients_of_other_shapes_or_number(self) -> None:
+    def test_gradients_of_other_shapes_or_number_are_refused(self) -> None:
         optimizer = optim.SGD(leaves())
         with pytest.raises(
             ValueError, match=r"SGD: the gradients' shapes \[\(2,\), \(2, 2\)\] are not the parameters' \[\(2, 2\)"
@@ -173,7 +173,7 @@ class TestStep:
 class TestBadGradients:
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
     @each_optimizer
-    def test_is_refused_by_name_and_its_elements_stay_as_they_were(self, make: Make, value: float) -> None:
+    def test_a_non_finite_gradient_raises_and_its_elements_are_skipped(self, make: Make, value: float) -> None:
         params, good = leaves(), leaves()
         optimizer, twin = make(params), make(good)
         optimizer.step(ones())
@@ -197,7 +197,7 @@ class TestBadGradients:
 
 class TestState:
     @each_optimizer
-    def test_a_resumed_run_goes_on_bit_for_bit(self, make: Make, tmp_path: Path) -> None:
+    def test_a_resumed_run_continues_bit_for_bit(self, make: Make, tmp_path: Path) -> None:
         rng = np.random.default_rng(0)
         gradients = [[Tensor(rng.standard_normal(p.shape)) for p in leaves()] for _ in range(10)]
         params = leaves()
@@ -251,7 +251,7 @@ def test_bad_arguments_are_named(make: Callable[[], Any], message: str) -> None:
         make()
 
 
-def test_parameters_that_are_no_longer_what_the_optimizer_was_made_for_are_refused() -> None:
+def test_parameters_whose_layout_or_dtype_has_changed_are_refused() -> None:
     p = nn.Parameter(np.zeros((3, 3)))
     optimizer = optim.Adam([p])
     p.data = np.zeros((3, 3))[:, ::-1]

@@ -1,4 +1,4 @@
-"""Random numbers: the generator's published vectors, the two kernels bit for bit, moments and tails, and going on later."""
+"""Random numbers: a published test vector, kernels bit for bit, moments and tails, and resuming a stream."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class TestPhilox:
 
     @given(seed=st.integers(0, LAST), counter=st.integers(0, LAST), count=st.integers(0, 40))
     @settings(max_examples=60, deadline=None)
-    def test_the_fast_one_is_the_reference_bit_for_bit(self, seed: int, counter: int, count: int) -> None:
+    def test_the_fast_kernel_equals_the_reference_bit_for_bit(self, seed: int, counter: int, count: int) -> None:
         fast = cpu.philox(lambda: (seed, counter), count)
         assert fast.dtype == np.uint32
         assert fast.shape == (count,)
         np.testing.assert_array_equal(fast, reference.philox(lambda: (seed, counter), count))
 
     @pytest.mark.parametrize("counter", [2**32 - 2, LAST - 1])
-    def test_the_counter_carries_over_into_its_second_word_and_around(self, counter: int) -> None:
+    def test_the_counter_carries_into_its_second_word_and_wraps_around(self, counter: int) -> None:
         np.testing.assert_array_equal(cpu.philox(lambda: (1, counter), 16), reference.philox(lambda: (1, counter), 16))
 
-    def test_both_words_of_seed_and_counter_count(self) -> None:
+    def test_both_words_of_seed_and_counter_matter(self) -> None:
         blocks = [tuple(cpu.philox(lambda s=s, c=c: (s, c), 4)) for s in (0, 1, 2**32) for c in (0, 1, 2**32)]
         assert len(set(blocks)) == 9
 
@@ -63,7 +63,7 @@ class TestDistributions:
         for lag in (1, 2, 4):
             assert abs((centred[lag:] * centred[:-lag]).mean() * 12) < 4 / self.N**0.5
 
-    def test_uniform_fills_all_parts_evenly(self) -> None:
+    def test_uniform_numbers_are_spread_evenly(self) -> None:
         counts = np.bincount((Generator(2).rand((self.N,)).data * 256).astype(int), minlength=256)
         chi_square = ((counts - self.N / 256) ** 2 / (self.N / 256)).sum()
         assert chi_square == pytest.approx(255, abs=4 * (2 * 255) ** 0.5)
@@ -149,7 +149,7 @@ def test_a_uniform_stream_is_the_same_however_it_is_cut_at_multiples_of_four(cut
 
 
 class TestDefaultStream:
-    def test_manual_seed_starts_it_anew(self) -> None:
+    def test_manual_seed_restarts_the_stream(self) -> None:
         mg.manual_seed(5)
         first = [mg.rand((3,)).data, mg.randn((3,)).data]
         mg.manual_seed(5)

@@ -1,4 +1,4 @@
-"""Files of weights: what is written is read back, PyTorch's tools read it too, and no failure leaves half a file."""
+"""safetensors files: saved arrays load unchanged, other tools read them, and no failure leaves half a file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def assert_equal(read: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -
         assert read[name].shape == a.shape
 
 
-def test_what_is_saved_is_loaded(path: Path) -> None:
+def test_saved_arrays_load_unchanged(path: Path) -> None:
     mg.save(path, ARRAYS)
     assert_equal(mg.load(path), ARRAYS)
     assert_equal(mg.load(str(path)), ARRAYS)
@@ -81,7 +81,7 @@ def test_loaded_arrays_can_be_written_to(path: Path) -> None:
 def test_every_flipped_bit_is_noticed(path: Path) -> None:
     mg.save(path, {"w": np.arange(3, dtype=np.float32), "n": np.array(7)}, {"step": "12"})
     good = path.read_bytes()
-    name = good.index(b"crc32")  # in which a flip makes it a file of another program's
+    name = good.index(b"crc32")  # without this key, it is a valid file of another program
     for i in set(range(8 * len(good))) - set(range(8 * name, 8 * (name + 5))):
         bad = bytearray(good)
         bad[i // 8] ^= 1 << i % 8
@@ -111,7 +111,7 @@ def test_a_missing_file_is_named(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not safetensors", b"\xff" * 100, b"\x02" + bytes(7) + b"{}"[:1]], ids=repr)
-def test_a_file_of_something_else_is_refused_by_name(path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_safetensors_is_refused_by_name(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     for read in (mg.load, load_with_metadata):
         with pytest.raises(FileError, match=rf"^{path} is damaged or no safetensors file"):
@@ -127,12 +127,12 @@ def test_every_truncation_is_noticed(path: Path) -> None:
             mg.load(path)
 
 
-def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+def test_saving_into_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"^cannot write .*nowhere/w\.safetensors: No such file or directory"):
         mg.save(tmp_path / "nowhere" / "w.safetensors", ARRAYS)
 
 
-def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
+def test_saving_over_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     with pytest.raises(FileError, match=r"^cannot write .*taken: ."):
         mg.save(tmp_path / "taken", ARRAYS)
@@ -158,7 +158,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_the_new_file_is_complete_on_disk_before_the_old_one_goes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_new_file_is_complete_on_disk_before_it_replaces_the_old_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     fsync, replace = os.fsync, os.replace
 

@@ -1,4 +1,4 @@
-"""Tensors behave as NumPy's arrays and Python's numbers do, and no number or cotangent beside them changes their dtype."""
+"""Tensors behave like NumPy arrays and Python numbers, and scalars and cotangents do not change their dtype."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class TestTensor:
         assert Tensor([1, 2]).dtype.kind == "i"
 
     @pytest.mark.parametrize("bad", ["text", None, 1j, np.array(["a"]), np.array([1j]), np.array([None])], ids=repr)
-    def test_what_is_no_number_is_refused(self, bad: Any) -> None:
+    def test_a_value_that_is_not_a_number_is_refused(self, bad: Any) -> None:
         with pytest.raises(TypeError, match="a tensor holds numbers, not"):
             Tensor(bad)
 
@@ -128,7 +128,7 @@ class TestTensor:
         with pytest.raises(TypeError, match="without axes cannot be iterated over"):
             list(Tensor(1.0))
 
-    def test_methods_are_the_functions(self) -> None:
+    def test_methods_compute_the_functions(self) -> None:
         x = Tensor(np.arange(6.0).reshape(2, 3))
         assert x.sum().item() == 15
         assert x.mean(axis=0).numpy().tolist() == [1.5, 2.5, 3.5]

@@ -1,4 +1,4 @@
-"""Outputs, gradients and second derivatives of every function equal PyTorch's: as recorded, and live where it is installed.
+"""Outputs, gradients and second derivatives of every function equal PyTorch's: recorded values, and live where installed.
 
 The points where minigrad differs on purpose are left out of the table: softplus beyond 20, which PyTorch rounds to x, and
 binary_cross_entropy with probabilities closer to 0 or 1 than 1e-12, where PyTorch clamps p (1 - p) and not each factor.
@@ -47,7 +47,7 @@ def test_values_equal_the_recorded_ones(case: Case, recorded: Results) -> None:
 @each_case
 def test_values_equal_those_of_an_installed_torch(case: Case) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own, while it is imported
+        warnings.simplefilter("ignore")  # torch warns while it is imported
         pytest.importorskip("torch")
     assert_same(case, run_minigrad(case), run_torch(case))
 
@@ -58,7 +58,7 @@ def test_every_function_is_compared_or_left_out_for_a_reason() -> None:
     assert compared | op_cases.NOT_COMPARED.keys() == set(F.__all__)
 
 
-def test_names_of_cases_are_different() -> None:
+def test_case_names_are_unique() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
 
 

@@ -1,4 +1,4 @@
-"""Convolutions of drawn sizes: values and derivatives are the reference's and PyTorch's, images stay channels-last."""
+"""Convolutions of random sizes: values and derivatives equal the reference's and PyTorch's, images stay channels-last."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Problem:
         return {"stride": g.stride, "padding": g.padding, "dilation": g.dilation, "groups": self.groups}
 
     def of_groups(self, function: Callable[..., np.ndarray], first: np.ndarray, second: np.ndarray, axis: int) -> np.ndarray:
-        """function(first, second) group by group; `second` is cut as weights are (if axis is 1), or as images are."""
+        """function(first, second) group by group; `second` is split like weights if axis is 1, else like images."""
         pieces = zip(np.split(first, self.groups, 1), np.split(second, self.groups, 1 - axis), strict=True)
         return np.concatenate([function(a, b) for a, b in pieces], axis)
 
@@ -106,7 +106,7 @@ def expected(name: str, p: Problem, x: np.ndarray, w: np.ndarray, bias: np.ndarr
 @given(problem=problems)
 @example(problem=PLAIN)
 @drawn
-def test_values_and_gradients_are_the_references(name: str, problem: Problem) -> None:
+def test_values_and_gradients_equal_the_reference(name: str, problem: Problem) -> None:
     arrays, numbers = getattr(problem, name)()
     inputs = leaves(arrays)
     y = getattr(F, name)(*inputs, **numbers)
@@ -121,7 +121,7 @@ def test_values_and_gradients_are_the_references(name: str, problem: Problem) ->
 @given(problem=problems)
 @example(problem=PLAIN)
 @drawn
-def test_values_and_derivatives_of_both_orders_are_pytorchs(torch: Any, name: str, problem: Problem) -> None:
+def test_values_and_derivatives_of_both_orders_equal_pytorch(torch: Any, name: str, problem: Problem) -> None:
     arrays, numbers = getattr(problem, name)()
     ours, theirs = leaves(arrays), [torch.tensor(a, requires_grad=True) for a in arrays]
     y, its_y = getattr(F, name)(*ours, **numbers), getattr(torch.nn.functional, name)(*theirs, **numbers)
@@ -159,7 +159,7 @@ def test_second_derivatives_agree_with_finite_differences(name: str, problem: Pr
 
 @given(geometry=geometries(leave_some_out=True), n=st.integers(0, 3), channels=st.integers(1, 4), out=st.integers(1, 4))
 @drawn
-def test_the_three_are_derivatives_of_one_number(geometry: Geometry, n: int, channels: int, out: int) -> None:
+def test_the_three_convolutions_are_derivatives_of_one_scalar(geometry: Geometry, n: int, channels: int, out: int) -> None:
     """<conv(x, w), g> = <x, conv_transpose(g, w)> = <w, conv_weight(x, g)>."""
     p = Problem(geometry, n, 1, channels, out, False)
     x, w, g = (Tensor(a) for a in (p.images(), p.weight(), p.results()))
@@ -178,7 +178,7 @@ def is_channels_last(x: np.ndarray) -> bool:
 
 @pytest.fixture
 def images_made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, np.ndarray]]]:
-    """Every array of four axes that an op makes, forward or backward; meanwhile the convolutions may copy none."""
+    """The 4D arrays that ops return, forward or backward. All must be channels-last, and convolutions may copy none."""
     made: list[tuple[str, np.ndarray]] = []
     apply, by_pixel, looked_at = Op.__call__, cpu_conv.pixels, []
 
@@ -206,7 +206,7 @@ def images_made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, np.
 def test_images_stay_channels_last_and_are_never_copied(
     channels: tuple[int, int, int], dtype: Any, images_made: list[tuple[str, np.ndarray]]
 ) -> None:
-    """Through a chain of layers, backward, and backward through that, as a gradient penalty does."""
+    """Through a chain of layers, backward and double backward, as in a gradient penalty."""
     before, middle, after = channels
     x = Tensor(normal(0, 2, before, 8, 6, dtype=dtype), requires_grad=True)
     w, v = (normal(i, middle, c, 4, 4, dtype=dtype) for i, c in ((1, before), (2, after)))
@@ -233,7 +233,7 @@ def test_groups_make_channels_last_images_too(name: str) -> None:
 
 
 @names
-def test_images_of_any_layout_give_the_same(name: str) -> None:
+def test_images_of_any_layout_give_the_same_result(name: str) -> None:
     arrays, numbers = getattr(PLAIN, name)()
     expected = getattr(F, name)(*(Tensor(a) for a in arrays), **numbers)
     out = getattr(F, name)(*(Tensor(np.ascontiguousarray(a)) for a in arrays), **numbers)
@@ -246,7 +246,7 @@ def test_images_of_any_layout_give_the_same(name: str) -> None:
 
 @given(problem=problems)
 @drawn
-def test_each_undoes_the_size_of_the_other(problem: Problem) -> None:
+def test_conv2d_of_conv_transpose2d_has_the_original_size(problem: Problem) -> None:
     (results, *rest), numbers = problem.conv_transpose2d()
     image = F.conv_transpose2d(Tensor(results), *(Tensor(a) for a in rest), **numbers)
     assert image.shape == problem.images().shape
@@ -278,7 +278,7 @@ def test_output_padding_may_exceed_the_stride_if_not_the_dilation(torch: Any, ou
         assert_close(actual.data, wanted.detach().numpy())
 
 
-def test_no_images() -> None:
+def test_an_empty_batch_has_an_empty_output_and_zero_gradients() -> None:
     x, w = leaves([np.zeros((0, 3, 6, 8)), normal(0, 2, 3, 4, 4)])
     y = F.conv2d(x, w, stride=2, padding=1)
     assert y.shape == (0, 2, 3, 4)
@@ -356,7 +356,7 @@ def test_errors_name_the_function_the_shapes_and_what_is_wrong(call: Callable[[]
 
 
 @names
-def test_what_is_no_tensor_is_named(name: str) -> None:
+def test_an_argument_that_is_not_a_tensor_is_named(name: str) -> None:
     function = getattr(F, name)
     for arguments, message in (
         ((X, None), "weight must be a Tensor, not NoneType"),

@@ -361,7 +361,7 @@ def test_derivatives_of_both_orders(op: type[Op], example: Example, layout: Call
 
 
 @pytest.mark.parametrize(("op", "example"), [case for case in EACH if case.values[0] is not movement.Astype])
-def test_float32_in_float32_out_and_the_values_of_float64(op: type[Op], example: Example) -> None:
+def test_float32_inputs_give_float32_results_close_to_those_of_float64(op: type[Op], example: Example) -> None:
     arrays = example.arrays()
     exact, single = tensors(arrays), tensors([a.astype(np.float32) if a.dtype.kind == "f" else a for a in arrays])
     outs = example.f(*exact), example.f(*single)
@@ -381,7 +381,7 @@ def test_float32_in_float32_out_and_the_values_of_float64(op: type[Op], example:
 def test_nothing_writes_into_inputs_or_cotangents(op: type[Op], example: Example) -> None:
     arrays = example.arrays()
     for a in arrays:
-        a.flags.writeable = False  # whoever writes raises
+        a.flags.writeable = False  # writing raises
     inputs = tensors(arrays)
     checked = [x for x in inputs if x.requires_grad]
     out = example.f(*inputs)
@@ -399,8 +399,8 @@ def test_nothing_writes_into_inputs_or_cotangents(op: type[Op], example: Example
 
 @each_example
 def test_the_output_is_the_same_inside_no_grad(op: type[Op], example: Example) -> None:
-    recorded = example.f(*tensors(example.arrays()))
+    with_graph = example.f(*tensors(example.arrays()))
     with mg.no_grad():
         plain = example.f(*tensors(example.arrays()))
-    np.testing.assert_array_equal(plain.data, recorded.data)
+    np.testing.assert_array_equal(plain.data, with_graph.data)
     assert not plain.requires_grad

@@ -1,4 +1,4 @@
-"""Normalisation: exact to the third order, by kernels and by formula alike, and PyTorch's meaning of every argument."""
+"""Normalisation: correct derivatives up to third order, from kernels and from formulas, and arguments as in PyTorch."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def inputs(shape: tuple[int, ...], channels: int, dtype: Any = np.float64) -> li
 
 
 @each_norm
-def test_first_and_second_order(f: Function, shape: tuple[int, ...], channels: int) -> None:
+def test_first_and_second_derivatives(f: Function, shape: tuple[int, ...], channels: int) -> None:
     gradcheck(f, inputs(shape, channels))
     gradgradcheck(f, inputs(shape, channels))
 
 
 @each_norm
-def test_third_order(f: Function, shape: tuple[int, ...], channels: int) -> None:
-    """The gradient of the gradient of the gradient: second derivatives, differentiated once more numerically."""
+def test_third_derivatives(f: Function, shape: tuple[int, ...], channels: int) -> None:
+    """Second derivatives, differentiated once more by finite differences."""
     g, v = Tensor(normal(*shape, seed=3)), Tensor(normal(*shape, seed=4))
 
     def second_derivatives(*xs: Tensor) -> Tensor:
@@ -76,17 +76,17 @@ def test_kernels_and_formulas_agree(f: Function, shape: tuple[int, ...], channel
     g = Tensor(normal(*shape, seed=3, dtype=dtype))
     by_kernels = mg.grad(f(*xs), xs, g)
     by_formula = mg.grad(f(*xs), xs, g, create_graph=True)
-    for fused, recorded in zip(by_kernels, by_formula, strict=True):
-        assert fused.dtype == recorded.dtype == dtype
+    for fused, formula in zip(by_kernels, by_formula, strict=True):
+        assert fused.dtype == formula.dtype == dtype
         assert not fused.requires_grad
         allowed = (100 + 4 * offset) * np.finfo(dtype).eps  # the kernels' mean is rounded to x's type
-        np.testing.assert_allclose(fused.data, recorded.data, rtol=allowed, atol=allowed)
+        np.testing.assert_allclose(fused.data, formula.data, rtol=allowed, atol=allowed)
 
 
 @each_norm
-def test_first_and_second_order_equal_pytorch(f: Function, shape: tuple[int, ...], channels: int) -> None:
+def test_values_and_derivatives_of_both_orders_equal_pytorch(f: Function, shape: tuple[int, ...], channels: int) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own, while it is imported
+        warnings.simplefilter("ignore")  # torch warns while it is imported
         torch = pytest.importorskip("torch")
     functional = torch.nn.functional
     theirs_of = {
@@ -111,7 +111,7 @@ def test_first_and_second_order_equal_pytorch(f: Function, shape: tuple[int, ...
 
 
 @pytest.mark.parametrize("shape", [(4096, 6), (16, 6, 16, 16), (1, 6, 64, 64)])
-def test_data_far_from_zero_in_float32(shape: tuple[int, ...]) -> None:
+def test_data_far_from_zero_is_normalised_accurately_in_float32(shape: tuple[int, ...]) -> None:
     """Offset 1000 and standard deviation 1: E[x^2] - E[x]^2 would leave no digit of the variance."""
     x = 1000 + normal(*shape, dtype=np.float32)
     axes = tuple(i for i in range(x.ndim) if i != 1)
@@ -133,7 +133,7 @@ def test_data_far_from_zero_in_float32(shape: tuple[int, ...]) -> None:
 
 class TestLayout:
     def test_images_in_channels_last_memory_are_not_copied(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What the kernels are given is the memory of x and of the cotangent, and what comes back is channels-last."""
+        """The kernels get the memory of x and of the cotangent, and their results are channels-last."""
         x = Tensor(channels_last(normal(2, 3, 4, 5)), requires_grad=True)
         g = Tensor(channels_last(normal(2, 3, 4, 5, seed=1)))
 
@@ -160,7 +160,7 @@ class TestLayout:
                 assert out.data.transpose(0, 2, 3, 1).flags.c_contiguous
         assert calls == ["normalize", "normalize_sums", "normalize_backward"] * 2
 
-    def test_the_formula_keeps_channels_last_as_well(self) -> None:
+    def test_the_formula_keeps_channels_last_too(self) -> None:
         x = Tensor(channels_last(normal(2, 3, 4, 5)), requires_grad=True)
         (dx,) = mg.grad(F.instance_norm(x), [x], Tensor(channels_last(normal(2, 3, 4, 5, seed=1))), create_graph=True)
         assert dx.data.transpose(0, 2, 3, 1).flags.c_contiguous
@@ -184,13 +184,13 @@ class TestLayout:
             np.testing.assert_array_equal(dx, results[0][1])
 
 
-def test_the_engine_says_whether_it_records() -> None:
+def test_is_grad_enabled_is_false_inside_no_grad() -> None:
     assert engine.is_grad_enabled()
     with mg.no_grad():
         assert not engine.is_grad_enabled()
 
 
-def test_the_sums_are_made_once_for_all_gradients_and_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sums_are_computed_once_for_all_gradients_and_then_freed(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     plain = cpu.normalize_sums
     monkeypatch.setattr(cpu, "normalize_sums", lambda *args: calls.append(1) or plain(*args))
@@ -202,7 +202,7 @@ def test_the_sums_are_made_once_for_all_gradients_and_let_go(monkeypatch: pytest
     assert y.op.sums is None
 
 
-def test_two_walks_with_two_cotangents_do_not_share_sums() -> None:
+def test_backward_with_another_cotangent_does_not_reuse_the_sums() -> None:
     xs = inputs((6, 3), 3)
     op = Normalize(1e-5)
     op(*xs)
@@ -220,7 +220,7 @@ class TestRunningStatistics:
         np.testing.assert_allclose(mean.data, 0.75 * 2 + 0.25 * x.mean((0, 2, 3)))
         np.testing.assert_allclose(var.data, 0.75 * 3 + 0.25 * x.var((0, 2, 3), ddof=1))
 
-    def test_a_change_is_in_no_graph_counts_as_one_and_leaves_earlier_graphs_right(self) -> None:
+    def test_an_update_is_outside_the_graph_is_counted_and_leaves_earlier_graphs_valid(self) -> None:
         mean, var = Tensor(np.zeros(3)), Tensor(np.ones(3))
         x, weight, bias = inputs((4, 3), 3)
         earlier = F.batch_norm(x, mean, var, weight, bias, eps=0.0)
@@ -232,7 +232,7 @@ class TestRunningStatistics:
         (by_weight,) = mg.grad(earlier.sum(), [weight])
         np.testing.assert_allclose(by_weight.data, x.data.sum(axis=0))  # as for mean 0 and variance 1
 
-    def test_evaluation_leaves_them_alone(self) -> None:
+    def test_evaluation_does_not_change_them(self) -> None:
         mean, var = Tensor(np.zeros(3)), Tensor(np.ones(3))
         F.batch_norm(Tensor(normal(4, 3)), mean, var)
         assert mean.changes == var.changes == [0]
@@ -245,7 +245,7 @@ class TestRunningStatistics:
 
 
 class TestErrors:
-    def test_one_value_per_channel_while_training(self) -> None:
+    def test_training_on_one_value_per_channel_is_refused(self) -> None:
         for shape in ((1, 3), (1, 3, 1, 1)):
             with pytest.raises(ValueError, match=r"has 1 values per channel; training needs 2 or more"):
                 in_training(Tensor(normal(*shape)))
@@ -257,7 +257,7 @@ class TestErrors:
         assert F.batch_norm(Tensor(normal(1, 3)), *statistics).shape == (1, 3)
         assert F.batch_norm(Tensor(normal(0, 3)), *statistics).shape == (0, 3)
 
-    def test_channels_that_differ(self) -> None:
+    def test_weights_for_another_number_of_channels_are_refused(self) -> None:
         x, three = Tensor(normal(4, 2, 3, 3)), Tensor(np.ones(3))
         with pytest.raises(ValueError, match=r"x \(4, 2, 3, 3\) has 2 channels, so weight should be \(2,\); it is \(3,\)"):
             in_training(x, three)
@@ -268,7 +268,7 @@ class TestErrors:
         with pytest.raises(ValueError, match=r"layer_norm: weight is \(3,\) and should be normalized_shape \(3, 3\)"):
             F.layer_norm(x, (3, 3), three)
 
-    def test_shapes_that_are_none_of_these(self) -> None:
+    def test_inputs_of_other_shapes_are_refused(self) -> None:
         for shape in ((3,), (2, 3, 4), (2, 3, 4, 5, 6)):
             with pytest.raises(ValueError, match=r"must be \(n, channels\) or \(n, channels, height, width\)"):
                 in_training(Tensor(normal(*shape)))
@@ -280,12 +280,12 @@ class TestErrors:
             with pytest.raises(ValueError, match=r"the last axes of x \(2, 3\) must be normalized_shape"):
                 F.layer_norm(Tensor(normal(2, 3)), wrong)
 
-    def test_evaluation_without_statistics(self) -> None:
+    def test_evaluation_without_statistics_is_refused(self) -> None:
         with pytest.raises(ValueError, match="evaluation needs running_mean and running_var"):
             F.batch_norm(Tensor(normal(2, 3)), None, None)
 
     @pytest.mark.parametrize("f", [in_training, F.instance_norm, over_the_last_axis])
-    def test_arrays_where_tensors_are_needed(self, f: Any) -> None:
+    def test_arrays_in_place_of_tensors_are_refused(self, f: Any) -> None:
         x = normal(2, 3, 4, 4)
         with pytest.raises(TypeError, match=r"_norm: x must be a Tensor, not ndarray"):
             f(x)
@@ -295,7 +295,7 @@ class TestErrors:
             F.batch_norm(Tensor(x), np.zeros(3), np.ones(3), training=True)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("eps", [-1e-5, np.nan, None, "1"])
-    def test_eps_and_momentum_are_numbers(self, eps: Any) -> None:
+    def test_eps_and_momentum_must_be_numbers(self, eps: Any) -> None:
         x = Tensor(normal(2, 3, 4, 4))
         for name, f in {
             "batch_norm: eps": lambda: F.batch_norm(x, None, None, training=True, eps=eps),
@@ -306,7 +306,7 @@ class TestErrors:
             with pytest.raises(ValueError, match=rf"^{name} is {eps!r}; it must be a finite number, 0 or more"):
                 f()
 
-    def test_eps_goes_by_name_only(self) -> None:
+    def test_eps_is_keyword_only(self) -> None:
         with pytest.raises(TypeError):
             F.layer_norm(Tensor(normal(2, 3)), (3,), None, None, 1e-3)  # type: ignore[misc]
 
@@ -326,13 +326,13 @@ def test_images_without_channels() -> None:
         assert y.shape == mg.grad(y.sum(), [x])[0].shape == (2, 0, 3, 4)
 
 
-def test_layer_norm_takes_one_length_too() -> None:
+def test_layer_norm_takes_one_number_as_its_shape() -> None:
     x = Tensor(normal(2, 3))
     np.testing.assert_array_equal(F.layer_norm(x, 3).data, F.layer_norm(x, (3,)).data)
 
 
-def test_two_precisions_at_once() -> None:
-    """float64 images with float32 weights: in float64, and each gradient in its own type."""
+def test_float64_images_with_float32_weights() -> None:
+    """The result is float64, and each gradient has the dtype of its input."""
     x, weight, bias = inputs((5, 3), 3)
     low = [Tensor(t.data.astype(np.float32), True) for t in (weight, bias)]
     exact = [Tensor(t.data.astype(np.float64), True) for t in low]

@@ -1,4 +1,4 @@
-"""Windows, resizing and borders: drawn sizes against plain loops and an installed PyTorch, memory order, errors."""
+"""Pooling, resizing and padding: random sizes against plain loops and PyTorch, memory layout, and errors."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def arguments(geometry: Geometry) -> tuple[Any, Any, Any]:
 
 @given(geometry=windows(), seed=seeds)
 @drawn
-def test_max_pool2d_is_pytorchs(torch: Any, geometry: Geometry, seed: int) -> None:
+def test_max_pool2d_equals_pytorch(torch: Any, geometry: Geometry, seed: int) -> None:
     x = images(2, 3, geometry.image, np.float64, seed)
     pool = torch.nn.functional.max_pool2d
     assert_equals_torch(torch, lambda x: F.max_pool2d(x, *arguments(geometry)), lambda x: pool(x, *arguments(geometry)), x)
@@ -67,7 +67,7 @@ def test_ties_nan_and_infinities_are_pooled_as_in_pytorch(torch: Any, geometry: 
 
 @given(geometry=windows(), seed=seeds)
 @drawn
-def test_avg_pool2d_is_pytorchs(torch: Any, geometry: Geometry, seed: int) -> None:
+def test_avg_pool2d_equals_pytorch(torch: Any, geometry: Geometry, seed: int) -> None:
     x = images(2, 3, geometry.image, np.float64, seed)
     pool = torch.nn.functional.avg_pool2d
     assert_equals_torch(torch, lambda x: F.avg_pool2d(x, *arguments(geometry)), lambda x: pool(x, *arguments(geometry)), x)
@@ -75,8 +75,8 @@ def test_avg_pool2d_is_pytorchs(torch: Any, geometry: Geometry, seed: int) -> No
 
 @given(geometry=windows(), seed=seeds)
 @drawn
-def test_the_sum_of_each_window_and_its_transpose(geometry: Geometry, seed: int) -> None:
-    """As loops: the windows of the image with its padding."""
+def test_window_sums_and_their_transpose_equal_plain_loops(geometry: Geometry, seed: int) -> None:
+    """The loops run over the windows of the padded image."""
     x, g = images(2, 3, geometry.image, np.float64, seed), images(2, 3, geometry.positions, np.float64, seed + 1)
     (top, left), (height, width) = geometry.padding, geometry.kernel
     padded = np.pad(x, ((0, 0), (0, 0), (top, top), (left, left)))
@@ -92,13 +92,13 @@ def test_the_sum_of_each_window_and_its_transpose(geometry: Geometry, seed: int)
 
 
 @pytest.mark.parametrize("pool", [F.max_pool2d, F.avg_pool2d])
-def test_windows_lie_side_by_side_if_no_stride_is_given(pool: Callable[..., Tensor]) -> None:
+def test_the_stride_defaults_to_the_kernel_size(pool: Callable[..., Tensor]) -> None:
     x = Tensor(images(1, 2, Size(5, 7), np.float32))
     np.testing.assert_array_equal(pool(x, (2, 3)).data, pool(x, (2, 3), (2, 3)).data)
     assert pool(x, (2, 3)).shape == (1, 2, 2, 2)
 
 
-def test_the_first_of_equal_pixels_gets_the_cotangent_and_the_last_nan() -> None:
+def test_the_first_of_equal_pixels_and_the_last_nan_get_the_cotangent() -> None:
     x = leaf(np.array([3.0, 3.0, 1.0, np.nan, 0.0, np.nan, -np.inf, -np.inf]).reshape(1, 1, 1, -1))
     y = F.max_pool2d(x, (1, 2))
     np.testing.assert_array_equal(y.data.ravel(), [3, np.nan, np.nan, -np.inf])
@@ -106,7 +106,7 @@ def test_the_first_of_equal_pixels_gets_the_cotangent_and_the_last_nan() -> None
     np.testing.assert_array_equal(dx.data.ravel(), [1, 0, 0, 2, 0, 3, 4, 0])
 
 
-def test_padding_is_never_the_largest() -> None:
+def test_padding_is_never_the_maximum() -> None:
     x = Tensor(np.full((1, 1, 2, 2), -5.0))
     np.testing.assert_array_equal(F.max_pool2d(x, 2, 1, 1).data, np.full((1, 1, 3, 3), -5.0))
 
@@ -114,7 +114,7 @@ def test_padding_is_never_the_largest() -> None:
 @MODES
 @given(before=SIZES, after=SIZES, seed=seeds)
 @drawn
-def test_interpolate_to_a_size_is_pytorchs(
+def test_interpolate_to_a_size_equals_pytorch(
     torch: Any, mode: str, before: tuple[int, int], after: tuple[int, int], seed: int
 ) -> None:
     x = images(2, 3, Size(*before), np.float64, seed)
@@ -124,7 +124,7 @@ def test_interpolate_to_a_size_is_pytorchs(
 
 @MODES
 @pytest.mark.parametrize("factor", [1, 2, 3.0, 0.5, 1.5, 1.1, (2, 3), (1.3, 0.7), (1.19, 2.3)])
-def test_interpolate_by_a_factor_is_pytorchs(torch: Any, mode: str, factor: Any) -> None:
+def test_interpolate_by_a_factor_equals_pytorch(torch: Any, mode: str, factor: Any) -> None:
     x = images(2, 3, Size(5, 8), np.float64)
     theirs = torch.nn.functional.interpolate
     assert_equals_torch(
@@ -137,12 +137,12 @@ def test_interpolate_by_a_factor_is_pytorchs(torch: Any, mode: str, factor: Any)
 
 @MODES
 def test_an_axis_that_keeps_its_size_is_copied(mode: str) -> None:
-    """1.1 times 8 pixels are 8, the factor's last fifth of a pixel cut off."""
+    """1.1 * 8 pixels is 8.8, rounded down to 8."""
     x = images(2, 3, Size(8, 8), np.float32)
     np.testing.assert_array_equal(F.interpolate(Tensor(x), scale_factor=1.1, mode=mode).data, x)
 
 
-def test_factors_may_be_numpys_numbers() -> None:
+def test_scale_factors_may_be_numpy_numbers() -> None:
     x = Tensor(images(1, 2, Size(3, 4), np.float32))
     expected = F.interpolate(x, scale_factor=(2, 3)).data
     np.testing.assert_array_equal(F.interpolate(x, scale_factor=(np.float32(2), np.int64(3))).data, expected)  # type: ignore[arg-type]
@@ -151,7 +151,7 @@ def test_factors_may_be_numpys_numbers() -> None:
 
 @pytest.mark.parametrize("size", [49, 98])
 def test_nearest_finds_the_pixel_exactly(size: int) -> None:
-    """49 * (1 / 49) is less than 1."""
+    """In floating point, 49 * (1 / 49) is less than 1."""
     x = np.arange(2.0).reshape(1, 1, 2, 1)
     np.testing.assert_array_equal(F.interpolate(Tensor(x), (size, 1)).data.ravel(), np.arange(size) * 2 // size)
 
@@ -167,7 +167,7 @@ def test_nearest_by_whole_factors_copies_every_value(size: tuple[int, int], fact
 
 @given(data=st.data(), shape=st.lists(st.integers(0, 5), max_size=4).map(tuple), layout=st.permutations(range(4)))
 @drawn
-def test_borders_are_numpys_and_the_memory_order_is_kept(
+def test_padding_equals_numpy_and_keeps_the_memory_layout(
     data: st.DataObject, shape: tuple[int, ...], layout: list[int]
 ) -> None:
     mode = data.draw(st.sampled_from(["constant", "reflect"]))
@@ -180,14 +180,14 @@ def test_borders_are_numpys_and_the_memory_order_is_kept(
     out = F.pad(Tensor(x), numbers, mode)
     expected = np.pad(x, widths, mode) if shape else x  # type: ignore[call-overload]
     np.testing.assert_array_equal(out.data, expected)
-    if min(shape, default=1) > 1:  # an axis of length 1 is anywhere in memory
+    if min(shape, default=1) > 1:  # an axis of length 1 may be anywhere in memory
         assert out.data.transpose(order).flags.c_contiguous
     if all(shape):
         gradcheck(lambda x: F.pad(x, numbers, mode), [leaf(x)])
 
 
 @pytest.mark.parametrize("shape", list(itertools.product((1, 2), (1, 3), (1, 2), (1, 4))))
-def test_results_and_gradients_lie_channels_last_for_axes_of_length_1_too(shape: tuple[int, int, int, int]) -> None:
+def test_results_and_gradients_are_channels_last_for_axes_of_length_1_too(shape: tuple[int, int, int, int]) -> None:
     functions: list[Callable[[Tensor], Tensor]] = [
         lambda x: F.pad(x, (1, 2, 0, 1)),
         lambda x: F.pad(x, (0, x.shape[3] - 1, x.shape[2] - 1, 0), "reflect"),
@@ -206,7 +206,7 @@ def test_results_and_gradients_lie_channels_last_for_axes_of_length_1_too(shape:
         assert is_channels_last(out.data) and is_channels_last(dx.data) and is_channels_last(dg.data)
 
 
-def test_borders_of_truth_values_and_integers() -> None:
+def test_booleans_and_integers_can_be_padded() -> None:
     assert F.pad(Tensor(np.array([True])), (1, 0)).data.tolist() == [False, True]
     assert F.pad(Tensor(np.array([1, 2, 3])), (2, 1), "reflect").data.tolist() == [3, 2, 1, 2, 3, 2]
 
@@ -214,7 +214,7 @@ def test_borders_of_truth_values_and_integers() -> None:
 @pytest.mark.parametrize(
     ("dtype", "value"), [(np.int64, 7.0), (np.uint8, 255), (bool, 1), (np.float32, 0.1), (np.float32, np.nan)]
 )
-def test_a_border_of_a_value_that_the_type_holds(dtype: Any, value: float) -> None:
+def test_a_padding_value_that_the_dtype_can_represent_is_used(dtype: Any, value: float) -> None:
     x = np.zeros(2, dtype)
     np.testing.assert_array_equal(F.pad(Tensor(x), (1, 0), value=value).data, np.array([value, 0, 0], dtype))
 
@@ -222,17 +222,17 @@ def test_a_border_of_a_value_that_the_type_holds(dtype: Any, value: float) -> No
 @pytest.mark.parametrize(("dtype", "value"), [
     (np.int64, 0.5), (np.int64, np.nan), (np.int64, np.inf), (np.uint8, 256), (np.uint8, -1), (bool, 2),
 ])  # fmt: skip
-def test_a_value_that_the_type_does_not_hold_is_refused(dtype: Any, value: float) -> None:
+def test_a_padding_value_that_the_dtype_cannot_represent_is_refused(dtype: Any, value: float) -> None:
     with pytest.raises(ValueError, match=rf"^pad: value {value} cannot be represented in {np.dtype(dtype)}, the dtype of x"):
         F.pad(Tensor(np.zeros(2, dtype)), (1, 0), value=value)
 
 
-def test_widths_of_borders_may_be_numpys_numbers() -> None:
+def test_padding_widths_may_be_numpy_numbers() -> None:
     assert F.pad(Tensor(np.zeros(2)), np.array([1, 2])).shape == (5,)  # type: ignore[arg-type]
 
 
 def test_second_derivatives_through_a_max_pool() -> None:
-    """Of sum y^2 / 2 for y = max_pool2d(x): the Hessian-vector product is v at the maxima, the others' rows are zero."""
+    """Of sum y^2 / 2 for y = max_pool2d(x): the Hessian-vector product is v at the maxima and 0 elsewhere."""
     x = leaf(np.array([[1.0, 4.0, 3.0, 2.0]]).reshape(1, 1, 1, 4))
     y = F.max_pool2d(x, (1, 2))
     (dx,) = mg.grad((y * y).sum() / 2, [x], create_graph=True)
@@ -241,7 +241,7 @@ def test_second_derivatives_through_a_max_pool() -> None:
     np.testing.assert_array_equal(hv.data.ravel(), [0, 6, 7, 0])
 
 
-def test_integers_can_be_picked_and_copied_but_not_averaged() -> None:
+def test_integers_can_be_max_pooled_and_copied_but_not_averaged() -> None:
     x = Tensor(np.arange(12).reshape(1, 1, 3, 4))
     np.testing.assert_array_equal(F.max_pool2d(x, 2).data, [[[[5, 7]]]])
     np.testing.assert_array_equal(F.interpolate(x, (1, 2)).data, [[[[0, 2]]]])
@@ -251,15 +251,15 @@ def test_integers_can_be_picked_and_copied_but_not_averaged() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_size_met_again_gives_the_same(dtype: Any) -> None:
-    """The weights are kept; those of another type are others."""
+def test_a_repeated_resize_gives_the_same_result(dtype: Any) -> None:
+    """The weights are cached, separately for each dtype."""
     x = Tensor(images(1, 2, Size(3, 4), dtype))
     first, again = (F.interpolate(x, (5, 6), mode="bilinear") for _ in range(2))
     assert first.dtype == dtype
     np.testing.assert_array_equal(first.data, again.data)
 
 
-def test_the_special_values_are_in_the_draw() -> None:
+def test_the_drawn_values_include_nan_and_both_infinities() -> None:
     assert np.isnan(TIES).any() and np.isinf(TIES).sum() == 2
 
 
@@ -268,7 +268,7 @@ def image(*shape: int) -> Tensor:
 
 
 def wrongly(function: Callable[..., Tensor], *arguments: Any) -> Tensor:
-    """With an image, and arguments that the annotations would refuse."""
+    """Call `function` on an image with arguments that its type annotations forbid."""
     return function(image(1, 1, 4, 4), *arguments)
 
 
@@ -318,6 +318,6 @@ BAD_CALLS: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize(("call", "message"), BAD_CALLS.values(), ids=BAD_CALLS)
-def test_arguments_that_do_not_fit(call: Callable[[], Any], message: str) -> None:
+def test_arguments_that_do_not_fit_are_refused(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()

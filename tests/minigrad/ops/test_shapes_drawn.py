@@ -1,4 +1,4 @@
-"""Hypothesis draws shapes, axes and keys: forward is what NumPy computes, backward what finite differences say."""
+"""Random shapes, axes and keys: forward equals NumPy, and backward equals finite differences."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def leaves(shapes: tuple[tuple[int, ...], ...]) -> list[Tensor]:
 
 
 def check(f: Callable[..., Tensor], expected: Any, *inputs: Tensor) -> None:
-    """`f(*inputs)` has these values and this shape, and right gradients."""
+    """`f(*inputs)` has the expected values and shape, and correct gradients."""
     out = f(*inputs)
     assert out.shape == np.shape(expected)
     np.testing.assert_allclose(out.data, expected, rtol=1e-13, atol=1e-14)
@@ -112,7 +112,7 @@ def test_every_basic_index(data: st.DataObject, shape: tuple[int, ...]) -> None:
 @given(data=st.data(), shape=hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=4))
 @drawn
 def test_every_index_by_arrays(data: st.DataObject, shape: tuple[int, ...]) -> None:
-    """Elements are taken several times, and then sum their cotangents."""
+    """An element that is taken several times gets the sum of its cotangents."""
     key = data.draw(hnp.integer_array_indices(shape, result_shape=hnp.array_shapes(max_dims=2, max_side=4)))
     x = leaf(shape)
     check(lambda x: x[key], x.data[key], x)
@@ -179,7 +179,7 @@ def test_flatten_any_run_of_axes(data: st.DataObject, shape: tuple[int, ...]) ->
 
 @given(shapes=hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=4, min_side=0, max_side=3))
 @drawn
-def test_broadcast_to_what_broadcasting_gives(shapes: hnp.BroadcastableShapes) -> None:
+def test_broadcast_to_the_common_shape(shapes: hnp.BroadcastableShapes) -> None:
     x = leaf(shapes.input_shapes[0])
     check(lambda x: F.broadcast_to(x, shapes.result_shape), np.broadcast_to(x.data, shapes.result_shape), x)
 
