@@ -31,11 +31,21 @@ class AdamNumbers(NamedTuple):
     eps: float
     step: int  # 1 in the first step
 
+    def derived(self) -> tuple[float, ...]:
+        """For the fused loops: lr / (1 - beta1^t), beta1, 1 - beta1, beta2, 1 - beta2, 1 / sqrt(1 - beta2^t), eps."""
+        lr, beta1, beta2, eps, step = self
+        return lr / (1 - beta1**step), beta1, 1 - beta1, beta2, 1 - beta2, (1 - beta2**step) ** -0.5, eps
+
 
 class RMSpropNumbers(NamedTuple):
     lr: float
     alpha: float
     eps: float
+
+    def derived(self) -> tuple[float, ...]:
+        """For the fused loops: lr, alpha, 1 - alpha, eps."""
+        lr, alpha, eps = self
+        return lr, alpha, 1 - alpha, eps
 
 
 class Kernels(Protocol):

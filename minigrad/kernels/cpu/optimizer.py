@@ -29,21 +29,13 @@ def adam(
     read: Callable[[], AdamNumbers],
     bad: Array,
 ) -> None:
-    def numbers() -> tuple[float, ...]:
-        lr, beta1, beta2, eps, step = read()
-        return lr / (1 - beta1**step), beta1, 1 - beta1, beta2, 1 - beta2, (1 - beta2**step) ** -0.5, eps
-
-    _update(_adam, params, grads, [first, second], bad, numbers, 7)
+    _update(_adam, params, grads, [first, second], bad, lambda: read().derived(), 7)
 
 
 def rmsprop(
     params: Sequence[Array], grads: Sequence[Array], square: Sequence[Array], read: Callable[[], RMSpropNumbers], bad: Array
 ) -> None:
-    def numbers() -> tuple[float, ...]:
-        lr, alpha, eps = read()
-        return lr, alpha, 1 - alpha, eps
-
-    _update(_rmsprop, params, grads, [square], bad, numbers, 4)
+    _update(_rmsprop, params, grads, [square], bad, lambda: read().derived(), 4)
 
 
 def _update(

@@ -35,21 +35,13 @@ def adam(
     read: Callable[[], AdamNumbers],
     bad: Array,
 ) -> None:
-    def numbers() -> tuple[float, ...]:
-        lr, beta1, beta2, eps, step = read()
-        return lr / (1 - beta1**step), beta1, 1 - beta1, beta2, 1 - beta2, (1 - beta2**step) ** -0.5, eps
-
-    _update("Adam", (params, grads, first, second), from_host(numbers, 7, np.float64), bad)
+    _update("Adam", (params, grads, first, second), from_host(lambda: read().derived(), 7, np.float64), bad)
 
 
 def rmsprop(
     params: Sequence[Array], grads: Sequence[Array], square: Sequence[Array], read: Callable[[], RMSpropNumbers], bad: Array
 ) -> None:
-    def numbers() -> tuple[float, ...]:
-        lr, alpha, eps = read()
-        return lr, alpha, 1 - alpha, eps
-
-    _update("RMSprop", (params, grads, square), from_host(numbers, 4, np.float64), bad)
+    _update("RMSprop", (params, grads, square), from_host(lambda: read().derived(), 4, np.float64), bad)
 
 
 def _update(rule: str, lists: Sequence[Sequence[Array]], numbers: Array, bad: Array) -> None:
