@@ -23,12 +23,13 @@ import numpy as np
 
 from minigrad.arrays.hooks import launch
 from minigrad.kernels.cpu.loops import as_input, in_c_order
-from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, copy_row, multiply_tile, transpose_square
+from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, copy_vectors, multiply_tile, transpose_square
 
 Array = Any
 
-BLOCK = 1024  # rows of a panel at most: k is cut into blocks
-CACHE = 1 << 17  # numbers in a group of panels: half a megabyte of float32 stays in the second-level cache
+BLOCK = 256  # rows of a panel at most: k is cut into blocks
+CACHE = 1 << 16
+STRIPS = 8
 PARALLEL_FROM = 1 << 20  # multiplications from which threads share a product; waking a thread costs about as much
 
 
@@ -110,60 +111,68 @@ def _rectangle(
 ) -> None:  # fmt: skip
     """One thread's work: rows top .. bottom - 1 and columns left .. right - 1 of tiles of c."""
     width = TILE_BYTES // a.itemsize
-    a_col = ROWS if a_by_columns else 1
-    a_rows, c_rows = np.arange(ROWS) * (1 if a_by_columns else k), np.arange(ROWS) * n
-    first_row, one_run = np.zeros(ROWS, np.int64), np.zeros(2, np.int64)
-    strips = np.empty((bottom - top if a_by_columns else 0, k, ROWS), a.dtype)
-    if a_by_columns:
-        pack_rows(a, m, top, strips)
-    group = max(1, min(right - left, CACHE // (max(1, min(BLOCK, k)) * width)))  # panels that are packed together
-    buffer = np.empty(group * min(BLOCK, k) * width, a.dtype)
+    a_rows, c_rows, one_run = np.arange(ROWS) * k, np.arange(ROWS) * n, np.zeros(2, np.int64)
+    depth = max(1, min(BLOCK, k))
+    group = max(1, min(right - left, CACHE // (depth * width)))  # panels that are packed together
+    panels = np.empty(group * depth * width, a.dtype)
+    strips = np.empty(STRIPS * depth * ROWS if a_by_columns else 0, a.dtype)
     for p in range(0, max(k, 1), BLOCK):
         depth = min(BLOCK, k - p)
         for first in range(left, right, group):
             count = min(group, right - first)
-            panels = buffer[: count * depth * width].reshape(count, depth, width)
             if b_by_columns:
                 for j in range(count):
                     start = (first + j) * width
-                    pack_columns(b[start * k + p :], k, min(width, n - start), panels[j])
+                    pack_columns(b, start * k + p, k, min(width, n - start), panels, j * depth * width, depth, width)
             else:
-                pack_rows(b[p * n :], n, first, panels)
-            for i in range(top, bottom):
+                pack_rows(b, p * n, n, depth, first * width, n, width, count, panels, 0)
+            for upper in range(top, bottom, STRIPS):
+                lower = min(upper + STRIPS, bottom)
+                if a_by_columns:
+                    pack_rows(a, p * m, m, depth, upper * ROWS, m, ROWS, lower - upper, strips, 0)
                 for j in range(count):
                     column = (first + j) * width
-                    place = c[i * ROWS * n + column :].ctypes
-                    init, init_rows = (bias[column:].ctypes, first_row) if p == 0 else (place, c_rows)
-                    strip = strips[i - top, p:].reshape(-1) if a_by_columns else a[i * ROWS * k + p :]
-                    multiply_tile(
-                        a, strip.ctypes, a_rows.ctypes, a_col, panels[j].ctypes, width, one_run.ctypes, 1, depth,
-                        init, init_rows.ctypes, place, c_rows.ctypes, m - i * ROWS, n - column,
-                    )  # fmt: skip
+                    for i in range(upper, lower):
+                        start = (i - upper) * depth * ROWS if a_by_columns else i * ROWS * k + p
+                        multiply_tile(
+                            strips if a_by_columns else a, start, a_rows, a_by_columns,
+                            panels, j * depth * width, width, one_run, 0, 1, depth, bias, column, p == 0,
+                            c, i * ROWS * n + column, c_rows, 0, m - i * ROWS, n - column,
+                        )  # fmt: skip
 
 
 @numba.njit(cache=True)
-def pack_rows(x: Array, n: int, first: int, panels: Array) -> None:
-    """Pack x, stored by rows of n, into panels (count, k, width), from panel number `first` on.
+def pack_rows(
+    x: Array, start: int, row: int, k: int, column: int, columns: int, width: int, count: int, panels: Array, place: int
+) -> None:
+    """Pack k rows of x, stored `row` apart, into `count` panels (k, width), from a column on; zeros beyond the last of `columns`.
 
-    Zeros fill the last panel beyond column n.
+    `start` is the offset of the rows in x, `place` that of the panels in `panels`.
     """
-    count, k, width = panels.shape
-    to = panels.reshape(-1)
-    for p in range(k):
-        for panel in range(count):
-            start = (first + panel) * width
-            copy_row(x, x.ctypes, p * n + start, min(width, n - start), to.ctypes, (panel * k + p) * width, width)
+    lanes = VECTOR_BYTES // x.itemsize
+    reach = (width + lanes - 1) // lanes * lanes  # numbers that `copy_vectors` reads and writes
+    whole = max(0, min(count, (columns - column) // width))
+    last = start + column + max(0, whole - 1) * width + reach  # what row 0 reads
+    rows = max(0, min(k if width == reach else k - 1, (len(x) - last) // row + 1))  # that may be copied in whole vectors
+    for few in range(0, whole, 8):  # panels at a time: many places to write to would not stay in the cache
+        for p in range(rows):
+            for panel in range(few, min(few + 8, whole)):
+                copy_vectors(x, start + p * row + column + panel * width, panels, place + (panel * k + p) * width, width)
+    for panel in range(count):
+        first = column + panel * width
+        for p in range(rows if panel < whole else 0, k):
+            for i in range(width):
+                panels[place + (panel * k + p) * width + i] = x[start + p * row + first + i] if first + i < columns else 0
 
 
 @numba.njit(cache=True)
-def pack_columns(x: Array, k: int, columns: int, panel: Array) -> None:
+def pack_columns(x: Array, start: int, k: int, columns: int, panels: Array, place: int, depth: int, width: int) -> None:
     """Pack columns of x, stored k apart, into one panel (depth, width); zeros beyond the last column."""
-    depth, width = panel.shape
     lanes = VECTOR_BYTES // x.itemsize
     squares, whole = depth // lanes * lanes, columns // lanes * lanes
     for j in range(0, whole, lanes):
         for p in range(0, squares, lanes):
-            transpose_square(x, x[j * k + p :].ctypes, k, panel[p, j:].ctypes, width)
+            transpose_square(x, start + j * k + p, k, panels, place + p * width + j, width)
     for p in range(depth):
         for j in range(0 if p >= squares else whole, width):
-            panel[p, j] = x[j * k + p] if j < columns else 0
+            panels[place + p * width + j] = x[start + j * k + p] if j < columns else 0

@@ -23,7 +23,7 @@ import numpy as np
 
 from minigrad.kernels.cpu.gemm import BLOCK, CACHE, pack_rows
 from minigrad.kernels.cpu.sizes import ConvSizes
-from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, add_row, copy_row, multiply_tile
+from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, VECTORS, add_vectors, copy_vectors, multiply_tile
 
 Array = Any
 
@@ -39,13 +39,13 @@ def conv_transpose(g: Array, w: Array, bias: Array, x: Array, n: int, out: int, 
     groups = min(n, max(1, n * positions // (8 * ROWS)))  # of images, so that a block has several strips of positions
     k = sizes.kernel_h * sizes.kernel_w * sizes.channels
     panels = (k + width - 1) // width
-    packed = np.empty((panels, out, width), g.dtype)
-    pack_rows(w, k, 0, packed)
+    packed = np.empty(panels * out * width, g.dtype)
+    pack_rows(w, 0, k, out, 0, k, width, panels, packed, 0)
     block_panels = min(panels, BLOCK // width)
     block_positions = ROWS * max(1, min(16, CACHE // (block_panels * width * ROWS)))
     for t in numba.prange(threads):
         block = np.empty(block_positions * block_panels * width, g.dtype)
-        padded = np.empty(((n + groups - 1) // groups) * padded_size, g.dtype)
+        padded = np.empty(((n + groups - 1) // groups) * padded_size + width, g.dtype)  # `add_vectors` writes beyond its last number
         for group in range(groups * t // threads, groups * (t + 1) // threads):
             first, last = n * group // groups, n * (group + 1) // groups
             padded[:] = 0
@@ -53,7 +53,7 @@ def conv_transpose(g: Array, w: Array, bias: Array, x: Array, n: int, out: int, 
                 count = min(block_positions, (last - first) * positions - p)
                 for left in range(0, panels, block_panels):
                     wide = min(block_panels, panels - left) * width
-                    _product(g, first * positions + p, packed[left : left + block_panels], block, wide, out, count)
+                    _product(g, first * positions + p, packed, left, block, wide, out, count)
                     runs = _runs(sizes, left * width, min(left * width + wide, k), wide, block_positions, width)
                     _col2im(block, sizes, p, count, runs, wide, padded)
             for image in range(first, last):
@@ -61,20 +61,18 @@ def conv_transpose(g: Array, w: Array, bias: Array, x: Array, n: int, out: int, 
 
 
 @numba.njit(cache=True)
-def _product(g: Array, first: int, panels: Array, block: Array, wide: int, out: int, count: int) -> None:
-    """block (count, wide) = g (count, out), from row `first` on, times panels (panels, out, width)."""
-    width = panels.shape[2]
-    zeros, first_row, one_run = np.zeros(width, g.dtype), np.zeros(ROWS, np.int64), np.zeros(2, np.int64)
+def _product(g: Array, first: int, packed: Array, left: int, block: Array, wide: int, out: int, count: int) -> None:
+    """block (count, wide) = g (count, out), from row `first` on, times panels (out, width), from number `left` on."""
+    width = TILE_BYTES // g.itemsize
+    zeros, one_run = np.zeros(width, g.dtype), np.zeros(2, np.int64)
     g_rows, rows = np.arange(ROWS) * out, np.arange(ROWS) * wide
-    for panel in range(len(panels)):
+    for panel in range(wide // width):
         for i in range(0, count, ROWS):
-            place = block[i * wide + panel * width :].ctypes
             for o in range(0, out, BLOCK):
-                init, init_rows = (zeros.ctypes, first_row) if o == 0 else (place, rows)
                 multiply_tile(
-                    g, g[(first + i) * out + o :].ctypes, g_rows.ctypes, 1, panels[panel, o:].ctypes, width,
-                    one_run.ctypes, 1, min(BLOCK, out - o),
-                    init, init_rows.ctypes, place, rows.ctypes, count - i, width,
+                    g, (first + i) * out + o, g_rows, False, packed, ((left + panel) * out + o) * width, width,
+                    one_run, 0, 1, min(BLOCK, out - o), zeros, 0, o == 0,
+                    block, i * wide + panel * width, rows, 0, count - i, width,
                 )  # fmt: skip
 
 
@@ -119,26 +117,22 @@ def _weight_part(
     block_panels = min(right_panel - left_panel, max(1, BLOCK // width))
     block_positions = min(last - first, CACHE // (block_panels * width))
     block = np.zeros(block_panels * width * block_positions, g.dtype)  # zeros: no NaN or denormal slows the unused columns
-    buffer = np.empty(strips * block_positions * ROWS, g.dtype)
-    zeros, first_row, one_run = np.zeros(width, g.dtype), np.zeros(ROWS, np.int64), np.zeros(2, np.int64)
-    strip_rows, w_rows = np.arange(ROWS), np.arange(ROWS) * k
+    packed = np.empty(strips * block_positions * ROWS, g.dtype)
+    zeros, one_run = np.zeros(width, g.dtype), np.zeros(2, np.int64)
+    w_rows = np.arange(ROWS) * k
     for left in range(left_panel, right_panel, block_panels):
         right = min(left + block_panels, right_panel)
         runs = _runs(sizes, left * width, min(right * width, k), width, block_positions, width)
         for p in range(first, last, block_positions):
             count = min(block_positions, last - p)
             _im2col(padded, sizes, p, count, runs, width, block)
-            packed = buffer[: strips * count * ROWS].reshape(strips, count, ROWS)
-            pack_rows(g[p * out :], out, top, packed)
-            for i in range(top, bottom):
+            pack_rows(g, p * out, out, count, top * ROWS, out, ROWS, strips, packed, 0)
+            for i in range(strips):
                 for panel in range(left, right):
-                    place = w[i * ROWS * k + panel * width :].ctypes
-                    init, init_rows = (zeros.ctypes, first_row) if p == first else (place, w_rows)
-                    columns = block[(panel - left) * block_positions * width :].ctypes
                     multiply_tile(
-                        g, packed[i - top].ctypes, strip_rows.ctypes, ROWS, columns, width,
-                        one_run.ctypes, 1, count,
-                        init, init_rows.ctypes, place, w_rows.ctypes, out - i * ROWS, k - panel * width,
+                        packed, i * count * ROWS, w_rows, True, block, (panel - left) * block_positions * width, width,
+                        one_run, 0, 1, count, zeros, 0, p == first,
+                        w, (top + i) * ROWS * k + panel * width, w_rows, 0, out - (top + i) * ROWS, k - panel * width,
                     )  # fmt: skip
 
 
@@ -202,11 +196,20 @@ def _runs(sizes: ConvSizes, left: int, right: int, width: int, rows: int, longes
 
 @numba.njit(cache=True)
 def _im2col(x: Array, sizes: ConvSizes, first: int, count: int, runs: Array, width: int, block: Array) -> None:
-    """Copy what the window sees at positions first .. first + count - 1 to the rows of a block."""
+    """Copy what the window sees at positions first .. first + count - 1 to the rows of a block.
+
+    Whole vectors are copied where what they write beyond a run is written again later: by the next
+    run, or by the next row.
+    """
+    reach = VECTORS * VECTOR_BYTES // x.itemsize
     for row in range(count):
         start = _corner(sizes, first + row)
         for r in range(len(runs)):
-            copy_row(x, x.ctypes, start + runs[r, 0], runs[r, 2], block.ctypes, row * width + runs[r, 1], runs[r, 2])
+            source, place, length = start + runs[r, 0], row * width + runs[r, 1], runs[r, 2]
+            if row < count - 1 and source + reach <= len(x):
+                copy_vectors(x, source, block, place, length)
+            else:
+                block[place : place + length] = x[source : source + length]
 
 
 @numba.njit(cache=True)
@@ -215,7 +218,7 @@ def _col2im(block: Array, sizes: ConvSizes, first: int, count: int, runs: Array,
     for row in range(count):
         start = _corner(sizes, first + row)
         for r in range(len(runs)):
-            add_row(x, block.ctypes, row * width + runs[r, 1], x.ctypes, start + runs[r, 0], runs[r, 2])
+            add_vectors(block, row * width + runs[r, 1], x, start + runs[r, 0], runs[r, 2])
 
 
 @numba.njit(cache=True)

@@ -23,7 +23,7 @@ import numpy as np
 from minigrad.kernels.cpu.gemm import BLOCK, CACHE, pack_columns, pack_rows
 from minigrad.kernels.cpu.im2col import pad
 from minigrad.kernels.cpu.sizes import ConvSizes, ImplicitGemmSizes
-from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, copy_row, multiply_tile
+from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, multiply_tile
 
 Array = Any
 
@@ -71,17 +71,14 @@ def _pack_weights(w: Array, depth: int, out: int, taps: int, transposed: bool) -
     """
     width = TILE_BYTES // w.itemsize
     panels, k = (out + width - 1) // width, taps * depth
-    packed = np.empty((panels, k, width), w.dtype)
-    to = packed.reshape(-1)
+    packed = np.empty(panels * k * width, w.dtype)
     if not transposed:
         for panel in numba.prange(panels):
-            pack_columns(w[panel * width * k :], k, min(width, out - panel * width), packed[panel])
+            pack_columns(w, panel * width * k, k, min(width, out - panel * width), packed, panel * k * width, k, width)
         return packed
     for piece in numba.prange(panels * taps):
         panel, tap = piece // taps, piece % taps
-        for p in range(depth):
-            start = (p * taps + tap) * out + panel * width
-            copy_row(w, w.ctypes, start, min(width, out - panel * width), to.ctypes, (piece * depth + p) * width, width)
+        pack_rows(w, tap * out, taps * out, depth, panel * width, out, width, 1, packed, piece * depth * width)
     return packed
 
 
@@ -91,25 +88,22 @@ def _conv_class(
 ) -> None:
     """Tiles first .. last - 1 of the targets of one class."""
     depth, out = sizes.depth, sizes.out
-    panels, _, width = packed.shape
-    k = one.length * depth
-    offsets = runs[one.run : one.run + one.runs] * np.array([depth, depth * width])
+    width, k = TILE_BYTES // x.itemsize, one.length * depth
+    panels, of_a_panel = (out + width - 1) // width, sizes.taps * depth * width
+    offsets = (runs[one.run : one.run + one.runs] * np.array([depth, depth * width])).reshape(-1)
     piece = max(1, BLOCK // max(1, k))  # runs that one tile sums before the next tile's turn
     group = max(1, CACHE // (max(1, min(one.runs, piece) * k) * width))  # panels of weights that stay in the cache
-    x_rows, y_rows = np.empty((TILES, ROWS), np.int64), np.empty((TILES, ROWS), np.int64)
-    first_row = np.zeros(ROWS, np.int64)
+    x_rows, y_rows = np.empty(TILES * ROWS, np.int64), np.empty(TILES * ROWS, np.int64)
     for first_tile in range(first, last, TILES):
         rows = _row_offsets(one, sizes, first_tile * ROWS, x_rows, y_rows)
         for run in range(0, max(1, one.runs), piece):
             for first_panel in range(0, panels, group):
                 for i in range(min(TILES, last - first_tile)):
                     for panel in range(first_panel, min(first_panel + group, panels)):
-                        place = y[panel * width :].ctypes
-                        init, init_rows = (bias[panel * width :].ctypes, first_row) if run == 0 else (place, y_rows[i])
                         multiply_tile(
-                            x, x.ctypes, x_rows[i].ctypes, 1, packed[panel].ctypes, width,
-                            offsets[run:].ctypes, min(piece, one.runs - run), k,
-                            init, init_rows.ctypes, place, y_rows[i].ctypes, rows - i * ROWS, out - panel * width,
+                            x, 0, x_rows, False, packed, panel * of_a_panel, width,
+                            offsets, run, min(piece, one.runs - run), k, bias, panel * width, run == 0,
+                            y, panel * width, y_rows, i * ROWS, rows - i * ROWS, out - panel * width,
                         )  # fmt: skip
 
 
@@ -119,13 +113,12 @@ def _row_offsets(one: Any, sizes: ImplicitGemmSizes, first: int, x_rows: Array, 
 
     Returns their count.
     """
-    x_offsets, y_offsets = x_rows.reshape(-1), y_rows.reshape(-1)
     image, place = first // (one.down * one.across), first % (one.down * one.across)
     i, j = place // one.across, place % one.across
-    count = min(len(x_offsets), sizes.n * one.down * one.across - first)
+    count = min(len(x_rows), sizes.n * one.down * one.across - first)
     for row in range(count):
-        x_offsets[row] = (image * sizes.source + i * one.source_down + j * one.source_across) * sizes.depth
-        y_offsets[row] = (image * sizes.target + one.first + i * one.target_down + j * one.target_across) * sizes.out
+        x_rows[row] = (image * sizes.source + i * one.source_down + j * one.source_across) * sizes.depth
+        y_rows[row] = (image * sizes.target + one.first + i * one.target_down + j * one.target_across) * sizes.out
         j += 1
         if j == one.across:
             i, j = i + 1, 0
@@ -146,38 +139,35 @@ def conv_weight(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes
     of_a_line = columns * out + sizes.stride_h * sizes.image_w * channels  # numbers of g and x in one line of positions
     blocks = max(1, min(n * rows * of_a_line // CACHE, n * rows * columns // LEAST))
     lines = (n * rows + blocks - 1) // blocks
-    zeros, first_row = np.zeros(width, x.dtype), np.zeros(ROWS, np.int64)
+    zeros = np.zeros(width, x.dtype)
     for t in numba.prange(threads):
         first, last = strips * taps * panels * t // threads, strips * taps * panels * (t + 1) // threads
         if first == last:
             continue
         top = first // (taps * panels)  # the first strip
         count = -(-last // (taps * panels)) - top
-        runs, counts, lengths = np.empty((taps, lines, 2), np.int64), np.empty(taps, np.int64), np.empty(taps, np.int64)
-        g_rows, w_rows = np.arange(ROWS), np.arange(ROWS) * (taps * channels)
-        buffer = np.empty(count * lines * columns * ROWS, g.dtype)
+        runs, counts, lengths = np.empty(taps * lines * 2, np.int64), np.empty(taps, np.int64), np.empty(taps, np.int64)
+        w_rows = np.arange(ROWS) * (taps * channels)
+        packed = np.empty(count * lines * columns * ROWS, g.dtype)
         for first_line in range(0, n * rows, lines):
             height = min(lines, n * rows - first_line)
-            packed = buffer[: count * height * columns * ROWS].reshape(count, height * columns, ROWS)
-            pack_rows(g[first_line * columns * out :], out, top, packed)
+            pack_rows(g, first_line * columns * out, out, height * columns, top * ROWS, out, ROWS, count, packed, 0)
             for tap in range(taps):
-                counts[tap], lengths[tap] = _tap_runs(sizes, tap, first_line, height, runs[tap])
+                counts[tap], lengths[tap] = _tap_runs(sizes, tap, first_line, height, runs, tap * lines)
             for tile in range(first, last):
                 strip, tap, column = tile // (taps * panels), tile // panels % taps, tile % panels * width
-                place = w[(strip * ROWS * taps + tap) * channels + column :].ctypes
-                init, init_rows = (zeros.ctypes, first_row) if first_line == 0 else (place, w_rows)
                 multiply_tile(
-                    x, packed[strip - top].ctypes, g_rows.ctypes, ROWS, x[column:].ctypes, sizes.stride_w * channels,
-                    runs[tap].ctypes, counts[tap], lengths[tap],
-                    init, init_rows.ctypes, place, w_rows.ctypes, out - strip * ROWS, width,
+                    packed, (strip - top) * height * columns * ROWS, w_rows, True, x, column, sizes.stride_w * channels,
+                    runs, tap * lines, counts[tap], lengths[tap], zeros, 0, first_line == 0,
+                    w, (strip * ROWS * taps + tap) * channels + column, w_rows, 0, out - strip * ROWS, width,
                 )  # fmt: skip
 
 
 @numba.njit(cache=True)
-def _tap_runs(sizes: ConvSizes, tap: int, first: int, lines: int, runs: Array) -> tuple[int, int]:
+def _tap_runs(sizes: ConvSizes, tap: int, first: int, lines: int, runs: Array, place: int) -> tuple[int, int]:
     """The runs of one tap over lines of positions: for each line the offset in the strips of g and that in x.
 
-    A line whose pixels lie in the padding has none. Returns how many runs there are, and the
+    They are written from run number `place` on. A line whose pixels lie in the padding has none. Returns how many runs there are, and the
     positions in each.
     """
     a = tap // sizes.kernel_w * sizes.dilation_h - sizes.padding_h
@@ -189,7 +179,7 @@ def _tap_runs(sizes: ConvSizes, tap: int, first: int, lines: int, runs: Array) -
         image, y = (first + line) // sizes.rows, (first + line) % sizes.rows * sizes.stride_h + a
         if 0 <= y < sizes.image_h:
             pixel = (image * sizes.image_h + y) * sizes.image_w + left * sizes.stride_w + b
-            runs[count, 0] = (line * sizes.columns + left) * ROWS
-            runs[count, 1] = pixel * sizes.channels
+            runs[2 * (place + count)] = (line * sizes.columns + left) * ROWS
+            runs[2 * (place + count) + 1] = pixel * sizes.channels
             count += 1
     return count, right - left
