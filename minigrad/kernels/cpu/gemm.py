@@ -23,7 +23,8 @@ import numpy as np
 
 from minigrad.arrays.hooks import launch
 from minigrad.kernels.cpu.loops import as_input, in_c_order
-from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, copy_vectors, multiply_tile, transpose_square
+from minigrad.kernels.cpu.tile import multiply_tile
+from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, copy_vectors, transpose_square
 
 Array = Any
 
@@ -111,7 +112,8 @@ def _rectangle(
 ) -> None:  # fmt: skip
     """One thread's work: rows top .. bottom - 1 and columns left .. right - 1 of tiles of c."""
     width = TILE_BYTES // a.itemsize
-    a_rows, c_rows, one_run = np.arange(ROWS) * k, np.arange(ROWS) * n, np.zeros(2, np.int64)
+    a_rows, a_col = (np.arange(ROWS), ROWS) if a_by_columns else (np.arange(ROWS) * k, 1)
+    c_rows, one_run = np.arange(ROWS) * n, np.zeros(2, np.int64)
     depth = max(1, min(BLOCK, k))
     group = max(1, min(right - left, CACHE // (depth * width)))  # panels that are packed together
     panels = np.empty(group * depth * width, a.dtype)
@@ -135,7 +137,7 @@ def _rectangle(
                     for i in range(upper, lower):
                         start = (i - upper) * depth * ROWS if a_by_columns else i * ROWS * k + p
                         multiply_tile(
-                            strips if a_by_columns else a, start, a_rows, a_by_columns,
+                            strips if a_by_columns else a, start, a_rows, a_col,
                             panels, j * depth * width, width, one_run, 0, 1, depth, bias, column, p == 0,
                             c, i * ROWS * n + column, c_rows, 0, m - i * ROWS, n - column,
                         )  # fmt: skip

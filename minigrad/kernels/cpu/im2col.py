@@ -23,7 +23,8 @@ import numpy as np
 
 from minigrad.kernels.cpu.gemm import BLOCK, CACHE, pack_rows
 from minigrad.kernels.cpu.sizes import ConvSizes
-from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, VECTORS, add_vectors, copy_vectors, multiply_tile
+from minigrad.kernels.cpu.tile import multiply_tile
+from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, VECTORS, add_vectors, copy_vectors
 
 Array = Any
 
@@ -70,7 +71,7 @@ def _product(g: Array, first: int, packed: Array, left: int, block: Array, wide:
         for i in range(0, count, ROWS):
             for o in range(0, out, BLOCK):
                 multiply_tile(
-                    g, (first + i) * out + o, g_rows, False, packed, ((left + panel) * out + o) * width, width,
+                    g, (first + i) * out + o, g_rows, 1, packed, ((left + panel) * out + o) * width, width,
                     one_run, 0, 1, min(BLOCK, out - o), zeros, 0, o == 0,
                     block, i * wide + panel * width, rows, 0, count - i, width,
                 )  # fmt: skip
@@ -119,7 +120,7 @@ def _weight_part(
     block = np.zeros(block_panels * width * block_positions, g.dtype)  # zeros: no NaN or denormal slows the unused columns
     packed = np.empty(strips * block_positions * ROWS, g.dtype)
     zeros, one_run = np.zeros(width, g.dtype), np.zeros(2, np.int64)
-    w_rows = np.arange(ROWS) * k
+    g_rows, w_rows = np.arange(ROWS), np.arange(ROWS) * k
     for left in range(left_panel, right_panel, block_panels):
         right = min(left + block_panels, right_panel)
         runs = _runs(sizes, left * width, min(right * width, k), width, block_positions, width)
@@ -130,7 +131,7 @@ def _weight_part(
             for i in range(strips):
                 for panel in range(left, right):
                     multiply_tile(
-                        packed, i * count * ROWS, w_rows, True, block, (panel - left) * block_positions * width, width,
+                        packed, i * count * ROWS, g_rows, ROWS, block, (panel - left) * block_positions * width, width,
                         one_run, 0, 1, count, zeros, 0, p == first,
                         w, (top + i) * ROWS * k + panel * width, w_rows, 0, out - (top + i) * ROWS, k - panel * width,
                     )  # fmt: skip

@@ -23,11 +23,13 @@ import numpy as np
 from minigrad.kernels.cpu.gemm import BLOCK, CACHE, pack_columns, pack_rows
 from minigrad.kernels.cpu.im2col import pad
 from minigrad.kernels.cpu.sizes import ConvSizes, ImplicitGemmSizes
-from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, multiply_tile
+from minigrad.kernels.cpu.tile import multiply_tile
+from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES
 
 Array = Any
 
 LEAST = 256  # positions to sum over before the weights' gradient is stored
+SHORT = 16  # numbers in a run that is cut into single ones
 TILES = 16  # that use a piece of the packed weights one after the other
 
 
@@ -88,23 +90,37 @@ def _conv_class(
 ) -> None:
     """Tiles first .. last - 1 of the targets of one class."""
     depth, out = sizes.depth, sizes.out
-    width, k = TILE_BYTES // x.itemsize, one.length * depth
-    panels, of_a_panel = (out + width - 1) // width, sizes.taps * depth * width
+    width = TILE_BYTES // x.itemsize
+    k, panels, of_a_panel = one.length * depth, (out + width - 1) // width, sizes.taps * depth * width
     offsets = (runs[one.run : one.run + one.runs] * np.array([depth, depth * width])).reshape(-1)
+    if k < SHORT:
+        offsets, k = _cut(offsets, k, width), 1
+    count = len(offsets) // 2
     piece = max(1, BLOCK // max(1, k))  # runs that one tile sums before the next tile's turn
-    group = max(1, CACHE // (max(1, min(one.runs, piece) * k) * width))  # panels of weights that stay in the cache
+    group = max(1, CACHE // (max(1, min(count, piece) * k) * width))  # panels of weights that stay in the cache
     x_rows, y_rows = np.empty(TILES * ROWS, np.int64), np.empty(TILES * ROWS, np.int64)
     for first_tile in range(first, last, TILES):
         rows = _row_offsets(one, sizes, first_tile * ROWS, x_rows, y_rows)
-        for run in range(0, max(1, one.runs), piece):
+        for run in range(0, max(1, count), piece):
             for first_panel in range(0, panels, group):
                 for i in range(min(TILES, last - first_tile)):
                     for panel in range(first_panel, min(first_panel + group, panels)):
                         multiply_tile(
-                            x, 0, x_rows, False, packed, panel * of_a_panel, width,
-                            offsets, run, min(piece, one.runs - run), k, bias, panel * width, run == 0,
+                            x, 0, x_rows, 1, packed, panel * of_a_panel, width,
+                            offsets, run, min(piece, count - run), k, bias, panel * width, run == 0,
                             y, panel * width, y_rows, i * ROWS, rows - i * ROWS, out - panel * width,
                         )  # fmt: skip
+
+
+@numba.njit(cache=True)
+def _cut(offsets: Array, k: int, width: int) -> Array:
+    """Runs of k numbers cut into runs of one, which the micro-kernel sums faster if k is small."""
+    cut = np.empty(len(offsets) * k, np.int64)
+    for i in range(len(offsets) // 2):
+        for p in range(k):
+            cut[2 * (i * k + p)] = offsets[2 * i] + p
+            cut[2 * (i * k + p) + 1] = offsets[2 * i + 1] + p * width
+    return cut
 
 
 @numba.njit(cache=True)
@@ -147,7 +163,7 @@ def conv_weight(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes
         top = first // (taps * panels)  # the first strip
         count = -(-last // (taps * panels)) - top
         runs, counts, lengths = np.empty(taps * lines * 2, np.int64), np.empty(taps, np.int64), np.empty(taps, np.int64)
-        w_rows = np.arange(ROWS) * (taps * channels)
+        g_rows, w_rows = np.arange(ROWS), np.arange(ROWS) * (taps * channels)
         packed = np.empty(count * lines * columns * ROWS, g.dtype)
         for first_line in range(0, n * rows, lines):
             height = min(lines, n * rows - first_line)
@@ -157,7 +173,7 @@ def conv_weight(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes
             for tile in range(first, last):
                 strip, tap, column = tile // (taps * panels), tile // panels % taps, tile % panels * width
                 multiply_tile(
-                    packed, (strip - top) * height * columns * ROWS, w_rows, True, x, column, sizes.stride_w * channels,
+                    packed, (strip - top) * height * columns * ROWS, g_rows, ROWS, x, column, sizes.stride_w * channels,
                     runs, tap * lines, counts[tap], lengths[tap], zeros, 0, first_line == 0,
                     w, (strip * ROWS * taps + tap) * channels + column, w_rows, 0, out - strip * ROWS, width,
                 )  # fmt: skip

@@ -1,37 +1,36 @@
-"""Max-pooling on the CPU.
-
-Threads share the images; the inner loops run over the channels, contiguous in memory.
-"""
+"""Max-pooling on the CPU, a vector register of channels at a time. Threads share the images."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from minigrad.arrays.hooks import launch
 from minigrad.kernels import reference
 from minigrad.kernels.cpu.loops import REAL, pixels
+from minigrad.kernels.cpu.vectors import I64, OFFSET, Vectors, data
 from minigrad.kernels.geometry import Geometry, Pair
 
 Array = Any
 
 
 def max_pool_pick(h: Array, x: Array, geometry: Geometry) -> Array:
-    if h.dtype not in REAL or x.dtype not in REAL:
+    if h.dtype not in REAL or x.dtype != h.dtype:
         return reference.max_pool_pick(h, x, geometry)
     y = np.empty((len(x), *geometry.positions, x.shape[1]), h.dtype, like=h)
-    window = geometry.kernel, geometry.stride, geometry.padding
-    if h is x:
-        launch(_maximum, pixels(x), y, *window)
-    else:
-        launch(_pick, pixels(h), pixels(x), y, *window)
+    launch(_pick, pixels(h), pixels(x), y, geometry.kernel, geometry.stride, geometry.padding)
     return y.transpose(0, 3, 1, 2)
 
 
 def max_pool_place(g: Array, x: Array, geometry: Geometry) -> Array:
-    if g.dtype not in REAL or x.dtype not in REAL:
+    if g.dtype not in REAL or x.dtype != g.dtype:
         return reference.max_pool_place(g, x, geometry)
     y = np.empty((len(x), *geometry.image, x.shape[1]), g.dtype, like=g)
     launch(_place, pixels(g), pixels(x), y, geometry.kernel, geometry.stride, geometry.padding)
@@ -39,60 +38,40 @@ def max_pool_place(g: Array, x: Array, geometry: Geometry) -> Array:
 
 
 @numba.njit(cache=True, error_model="numpy", parallel=True)
-def _maximum(x: Array, y: Array, kernel: Pair, stride: Pair, padding: Pair) -> None:
-    """`_pick` with h = x: the largest x of each window, without keeping track of its place."""
-    for n in numba.prange(len(x)):
-        for i in range(y.shape[1]):
-            top, bottom = _span(i, kernel[0], stride[0], padding[0], x.shape[1])
-            for j in range(y.shape[2]):
-                left, right = _span(j, kernel[1], stride[1], padding[1], x.shape[2])
-                y[n, i, j] = x[n, top, left]
-                for row in range(top, bottom):
-                    for column in range(left, right):
-                        _raise(y[n, i, j], x[n, row, column])
-
-
-@numba.njit(cache=True, error_model="numpy", parallel=True)
 def _pick(h: Array, x: Array, y: Array, kernel: Pair, stride: Pair, padding: Pair) -> None:
-    channels = x.shape[3]
+    """y = h where x is largest in each window."""
+    height, width, channels = x.shape[1:]
+    h_flat, x_flat, y_flat = h.reshape(-1), x.reshape(-1), y.reshape(-1)
     for n in numba.prange(len(x)):
-        best, place = np.empty(channels, x.dtype), np.empty(channels, np.int32)
         for i in range(y.shape[1]):
-            top, bottom = _span(i, kernel[0], stride[0], padding[0], x.shape[1])
+            top, bottom = _span(i, kernel[0], stride[0], padding[0], height)
             for j in range(y.shape[2]):
-                left, right = _span(j, kernel[1], stride[1], padding[1], x.shape[2])
-                _find(x[n], top, bottom, left, right, best, place)
-                for row in range(top, bottom):
-                    for column in range(left, right):
-                        _copy_where(place, np.int32(row * x.shape[2] + column), h[n, row, column], y[n, i, j])
+                left, right = _span(j, kernel[1], stride[1], padding[1], width)
+                corner = ((n * height + top) * width + left) * channels
+                position = ((n * y.shape[1] + i) * y.shape[2] + j) * channels
+                _pick_window(x_flat, h_flat, corner, bottom - top, right - left, width, channels, y_flat, position)
 
 
 @numba.njit(cache=True, error_model="numpy", parallel=True)
 def _place(g: Array, x: Array, y: Array, kernel: Pair, stride: Pair, padding: Pair) -> None:
-    """Image by image, so that the zeros are still in the cache when numbers are added."""
-    channels = x.shape[3]
+    """y = g where x is largest in each window, summed over the windows of a pixel; 0 elsewhere.
+
+    Windows that overlap are added to zeros, image by image, so that these are still in the cache.
+    """
+    height, width, channels = x.shape[1:]
+    g_flat, x_flat, y_flat = g.reshape(-1), x.reshape(-1), y.reshape(-1)
+    overlap = stride[0] < kernel[0] or stride[1] < kernel[1]
+    cover = kernel == stride and padding == (0, 0) and (g.shape[1] * stride[0], g.shape[2] * stride[1]) == (height, width)
     for n in numba.prange(len(x)):
-        best, place = np.empty(channels, x.dtype), np.empty(channels, np.int32)
-        y[n] = 0
+        if not cover:
+            y[n] = 0
         for i in range(g.shape[1]):
-            top, bottom = _span(i, kernel[0], stride[0], padding[0], x.shape[1])
+            top, bottom = _span(i, kernel[0], stride[0], padding[0], height)
             for j in range(g.shape[2]):
-                left, right = _span(j, kernel[1], stride[1], padding[1], x.shape[2])
-                _find(x[n], top, bottom, left, right, best, place)
-                for row in range(top, bottom):
-                    for column in range(left, right):
-                        _add_where(place, np.int32(row * x.shape[2] + column), g[n, i, j], y[n, row, column])
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _find(x: Array, top: int, bottom: int, left: int, right: int, best: Array, place: Array) -> None:
-    """For each channel of one image, the largest value in a window and its place, row * width + column."""
-    width = x.shape[1]
-    best[:] = x[top, left]
-    place[:] = top * width + left
-    for row in range(top, bottom):
-        for column in range(left, right):
-            _raise_and_note(best, x[row, column], place, np.int32(row * width + column))
+                left, right = _span(j, kernel[1], stride[1], padding[1], width)
+                corner = ((n * height + top) * width + left) * channels
+                position = ((n * g.shape[1] + i) * g.shape[2] + j) * channels
+                _place_window(x_flat, g_flat, corner, bottom - top, right - left, width, channels, y_flat, position, overlap)
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -102,35 +81,123 @@ def _span(position: int, kernel: int, stride: int, padding: int, size: int) -> P
     return max(start, 0), min(start + kernel, size)
 
 
-# The loops over channels. They load both values before they choose one, so that the compiler can
-# vectorise them.
+@intrinsic
+def _pick_window(
+    typingctx: Any, x: Any, h: Any, corner: Any, rows: Any, columns: Any, width: Any, channels: Any, y: Any, position: Any
+) -> Any:
+    """For each channel c: y[position + c] = h where x is largest in a window of rows x columns pixels, from `corner` on."""
+    kinds = x, h, y
+    signature = types.void(x, h, OFFSET, OFFSET, OFFSET, OFFSET, OFFSET, y, OFFSET)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        x, h, corner, rows, columns, width, channels, y, position = args
+        x, h, y = (data(context, builder, kind, array) for kind, array in zip(kinds, (x, h, y), strict=True))
+        v = Vectors(builder, kinds[0].dtype)
+        window = _Window(v, x, corner, rows, columns, width, channels)
+
+        def pick(c: Any, mask: Any) -> None:
+            value = cgutils.alloca_once_value(builder, v.load(v.at(h, builder.add(corner, c)), mask))
+
+            def note(pixel: Any, wins: Any) -> None:
+                builder.store(builder.select(wins, v.load(v.at(h, pixel), mask), builder.load(value)), value)
+
+            window.find(c, mask, note)
+            v.store(builder.load(value), v.at(y, builder.add(position, c)), mask)
+
+        window.for_channels(pick)
+        return context.get_dummy_value()
+
+    return signature, generate
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _raise(best: Array, x: Array) -> None:
-    for c in range(len(best)):
-        new, old = x[c], best[c]
-        best[c] = new if (new > old) | (new != new) else old
+@intrinsic
+def _place_window(
+    typingctx: Any, x: Any, g: Any, corner: Any, rows: Any, columns: Any, width: Any, channels: Any, y: Any, position: Any,
+    add: Any,
+) -> Any:  # fmt: skip
+    """For each channel c: y = g[position + c] at the pixel of the window where x is largest, and 0 at the others.
+
+    If `add`, they are added to y.
+    """
+    kinds = x, g, y
+    signature = types.void(x, g, OFFSET, OFFSET, OFFSET, OFFSET, OFFSET, y, OFFSET, types.boolean)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        x, g, corner, rows, columns, width, channels, y, position, add = args
+        x, g, y = (data(context, builder, kind, array) for kind, array in zip(kinds, (x, g, y), strict=True))
+        v = Vectors(builder, kinds[0].dtype)
+        window = _Window(v, x, corner, rows, columns, width, channels)
+        number = ir.IntType(8 * v.bytes)  # as wide as the elements, so that one mask serves both
+
+        def spread(offset: Any) -> Any:
+            offset = offset if number == offset.type else builder.trunc(offset, number)
+            return v.spread(offset, ir.VectorType(number, v.lanes))
+
+        def place(c: Any, mask: Any) -> None:
+            largest = cgutils.alloca_once_value(builder, spread(corner))  # the offset of each lane's largest pixel
+
+            def note(pixel: Any, wins: Any) -> None:
+                builder.store(builder.select(wins, spread(builder.sub(pixel, c)), builder.load(largest)), largest)
+
+            window.find(c, mask, note)
+            gradient = v.load(v.at(g, builder.add(position, c)), mask)
+
+            def write(pixel: Any) -> None:
+                chosen = builder.icmp_signed("==", builder.load(largest), spread(builder.sub(pixel, c)))
+                value, at = builder.select(chosen, gradient, v.zero), v.at(y, pixel)
+                with builder.if_else(add) as (then, otherwise):
+                    with then:
+                        v.store(builder.fadd(v.load(at, mask), value), at, mask)
+                    with otherwise:
+                        v.store(value, at, mask)
+
+            window.for_pixels(c, write)
+
+        window.for_channels(place)
+        return context.get_dummy_value()
+
+    return signature, generate
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _raise_and_note(best: Array, x: Array, place: Array, pixel: Any) -> None:
-    for c in range(len(best)):
-        new, old, before = x[c], best[c], place[c]
-        wins = (new > old) | (new != new)
-        best[c] = new if wins else old
-        place[c] = pixel if wins else before
+class _Window:
+    """Loops over a window of images (rows, width, channels)."""
 
+    def __init__(self, v: Vectors, x: Any, corner: Any, rows: Any, columns: Any, width: Any, channels: Any) -> None:
+        self.v, self.builder, self.x, self.corner = v, v.builder, x, corner
+        self.rows, self.columns, self.line, self.channels = rows, columns, v.builder.mul(width, channels), channels
 
-@numba.njit(cache=True, error_model="numpy")
-def _copy_where(place: Array, pixel: Any, h: Array, y: Array) -> None:
-    for c in range(len(place)):
-        new, old = h[c], y[c]
-        y[c] = new if place[c] == pixel else old
+    def for_channels(self, body: Callable[[Any, Any], None]) -> None:
+        """body(c, mask) for each vector of channels: c is its first, the mask says which lanes are channels; None means all."""
+        builder, lanes = self.builder, I64(self.v.lanes)
+        whole = builder.sdiv(self.channels, lanes)
+        with cgutils.for_range(builder, whole) as loop:
+            body(builder.mul(loop.index, lanes), None)
+        done = builder.mul(whole, lanes)
+        left = builder.sub(self.channels, done)
+        with builder.if_then(builder.icmp_signed(">", left, I64(0))):
+            body(done, self.v.below(left, 0))
 
+    def for_pixels(self, c: Any, body: Callable[[Any], None]) -> None:
+        """body(offset of channel c) for each pixel of the window, row by row."""
+        builder = self.builder
+        with cgutils.for_range(builder, self.rows) as row:
+            start = builder.add(builder.add(self.corner, c), builder.mul(row.index, self.line))
+            with cgutils.for_range(builder, self.columns) as column:
+                body(builder.add(start, builder.mul(column.index, self.channels)))
 
-@numba.njit(cache=True, error_model="numpy")
-def _add_where(place: Array, pixel: Any, g: Array, y: Array) -> None:
-    for c in range(len(place)):
-        new, old = g[c], y[c]
-        y[c] = old + new if place[c] == pixel else old
+    def find(self, c: Any, mask: Any, note: Callable[[Any, Any], None]) -> None:
+        """Find the largest x of each channel, the first of equal ones; NaN counts as larger.
+
+        note(offset of the pixel, mask of the lanes in which it is larger than those before) is told
+        of each pixel.
+        """
+        v, builder = self.v, self.builder
+        best = cgutils.alloca_once_value(builder, v.load(v.at(self.x, builder.add(self.corner, c)), mask))
+
+        def compare(pixel: Any) -> None:
+            new, old = v.load(v.at(self.x, pixel), mask), builder.load(best)
+            wins = builder.or_(builder.fcmp_ordered(">", new, old), builder.fcmp_unordered("uno", new, new))
+            builder.store(builder.select(wins, new, old), best)
+            note(pixel, wins)
+
+        self.for_pixels(c, compare)

@@ -1,0 +1,158 @@
+"""The micro-kernel of all products and convolutions: one tile of c = a b, summed in registers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from minigrad.kernels.cpu.vectors import I64, OFFSET, ROWS, VECTORS, Vectors, data
+
+UNROLL = 4  # terms of a sum between two jumps
+
+
+@intrinsic
+def multiply_tile(
+    typingctx: Any, a: Any, a_start: Any, a_rows: Any, a_col: Any, b: Any, b_start: Any, b_row: Any,
+    runs: Any, run: Any, count: Any, k: Any, bias: Any, bias_start: Any, begin: Any,
+    c: Any, c_start: Any, c_rows: Any, table: Any, rows: Any, cols: Any,
+) -> Any:  # fmt: skip
+    """c[i, j] = bias[j], or the old c[i, j], + sum over runs and p < k of a[i, p] b[p, j].
+
+    For i < rows, at most ROWS, and j < cols, at most the width of a tile. All arrays are flat:
+
+        a[i, p]   element a_start + a_rows[table + i] + p a_col of a
+        b[p, j]   element b_start + p b_row + j of b; whole vectors are read, beyond cols as well
+        bias[j]   element bias_start + j of bias; if `begin` is false, the sums begin with the old c
+        c[i, j]   element c_start + c_rows[table + i] + j of c
+
+    `runs` holds pairs of offsets, which are added to those of a and b. `count` of them are summed,
+    from number `run` on.
+    """
+    left, right = (a, OFFSET, a_rows, OFFSET), (b, OFFSET, OFFSET)
+    terms, result = (runs, OFFSET, OFFSET, OFFSET), (c, OFFSET, c_rows, OFFSET)
+    signature = types.void(*left, *right, *terms, bias, OFFSET, types.boolean, *result, OFFSET, OFFSET)
+    kinds = a, a_rows, b, runs, bias, c, c_rows
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        a, a_start, a_rows, a_col, b, b_start, b_row, runs, run, count, k, bias, bias_start, begin, *result = args
+        c, c_start, c_rows, table, rows, cols = result
+        arrays = zip(kinds, (a, a_rows, b, runs, bias, c, c_rows), strict=True)
+        a, a_rows, b, runs, bias, c, c_rows = (data(context, builder, kind, x) for kind, x in arrays)
+        v = Vectors(builder, kinds[0].dtype)
+        a, b, c = v.element(a, a_start), v.element(b, b_start), v.element(c, c_start)
+
+        is_strip = builder.icmp_signed("==", a_col, I64(ROWS))
+
+        def multiply(whole: bool, strip: bool = False) -> None:
+            tile = _Tile(v, whole, table, rows, cols, v.element(bias, bias_start), begin, c, c_rows)
+            begins = [a] * ROWS if strip else [v.element(a, v.number(a_rows, tile.row(i))) for i in range(ROWS)]
+
+            def run_of(number: Any) -> tuple[list[Any], Any]:
+                pair = builder.mul(builder.add(run, number), I64(2))
+                a_run, b_run = v.number(runs, pair), v.number(runs, builder.add(pair, I64(1)))
+                return [v.element(begin, a_run) for begin in begins], v.element(b, b_run)
+
+            def add_run(number: Any) -> None:
+                rows, row = run_of(number)
+
+                def add(p: Any) -> None:
+                    of_b = v.element(row, builder.mul(p, b_row))
+                    if strip:  # the distances are constants
+                        tile.add(rows, [builder.add(builder.mul(p, I64(ROWS)), I64(i)) for i in range(ROWS)], of_b)
+                    else:
+                        tile.add(rows, [p if whole else builder.mul(p, a_col)] * ROWS, of_b)
+
+                repeat(v, k, add, UNROLL if whole else 1)
+
+            def add_one(number: Any) -> None:
+                rows, row = run_of(number)
+                tile.add(rows, [I64(i if strip else 0) for i in range(ROWS)], row)
+
+            if whole and not strip:
+                with builder.if_else(builder.icmp_signed("==", k, I64(1))) as (then, otherwise):
+                    with then:
+                        repeat(v, count, add_one, UNROLL)
+                    with otherwise:
+                        repeat(v, count, add_run)
+            else:
+                repeat(v, count, add_run)
+            tile.store()
+
+        width = I64(VECTORS * v.lanes)
+        is_whole = builder.and_(builder.icmp_signed(">=", rows, I64(ROWS)), builder.icmp_signed(">=", cols, width))
+        with builder.if_else(is_whole) as (then, otherwise):
+            with then, builder.if_else(is_strip) as (strips, rows_in_place):
+                with strips:
+                    multiply(whole=True, strip=True)
+                with rows_in_place:
+                    multiply(whole=True)
+            with otherwise:
+                multiply(whole=False)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def repeat(v: Vectors, count: Any, body: Any, unroll: int = 1) -> None:
+    """body(0), ..., body(count - 1), `unroll` of them between two jumps."""
+    builder = v.builder
+    rounds = builder.sdiv(count, I64(unroll))
+    with cgutils.for_range(builder, rounds) as loop:
+        for u in range(unroll):
+            body(builder.add(builder.mul(loop.index, I64(unroll)), I64(u)))
+    if unroll > 1:
+        done = builder.mul(rounds, I64(unroll))
+        with cgutils.for_range(builder, builder.sub(count, done)) as loop:
+            body(builder.add(done, loop.index))
+
+
+class _Tile:
+    """The sums of a tile.
+
+    A whole tile is loaded and stored as it is. Another one is masked, which is slow on many
+    processors without AVX-512; its rows beyond the last are computed as row 0, and not stored.
+    """
+
+    def __init__(
+        self, v: Vectors, whole: bool, table: Any, rows: Any, cols: Any, bias: Any, begin: Any, c: Any, c_rows: Any
+    ) -> None:
+        self.v, self.whole, self.table, self.rows = v, whole, table, rows
+        builder = v.builder
+        widths = [builder.select(builder.icmp_signed("<", I64(i), rows), cols, I64(0)) for i in range(ROWS)]
+        self.masks = [[None if whole else v.below(width, j) for j in range(VECTORS)] for width in widths]
+        self.places = [v.element(c, v.number(c_rows, self.row(i))) for i in range(ROWS)]
+        self.sums = [[cgutils.alloca_once(builder, v.type) for _ in range(VECTORS)] for _ in range(ROWS)]  # LLVM: registers
+        with builder.if_else(begin) as (then, otherwise):
+            with then:
+                first = [v.load(v.at(bias, I64(0), j), None if whole else v.below(cols, j)) for j in range(VECTORS)]
+                for i in range(ROWS):
+                    for j in range(VECTORS):
+                        builder.store(first[j], self.sums[i][j])
+            with otherwise:
+                for i in range(ROWS):
+                    for j in range(VECTORS):
+                        builder.store(v.load(v.at(self.places[i], I64(0), j), self.masks[i][j]), self.sums[i][j])
+
+    def row(self, i: int) -> Any:
+        """Where row i stands in a table of offsets."""
+        builder = self.v.builder
+        inside = I64(i) if self.whole else builder.select(builder.icmp_signed("<", I64(i), self.rows), I64(i), I64(0))
+        return builder.add(self.table, inside)
+
+    def add(self, a: list[Any], offsets: list[Any], b: Any) -> None:
+        """Add a[i, p] b[p, j]: a are the addresses of the rows, from which a[i, p] is at these offsets, b is that of row p."""
+        v = self.v
+        right = [v.load(v.at(b, I64(0), j)) for j in range(VECTORS)]
+        for start, offset, sums in zip(a, offsets, self.sums, strict=True):
+            left = v.scalar(start, offset)
+            for x, place in zip(right, sums, strict=True):
+                v.builder.store(v.multiply_add(left, x, v.builder.load(place)), place)
+
+    def store(self) -> None:
+        v = self.v
+        for place, masks, sums in zip(self.places, self.masks, self.sums, strict=True):
+            for j in range(VECTORS):
+                v.store(v.builder.load(sums[j]), v.at(place, I64(0), j), masks[j])
