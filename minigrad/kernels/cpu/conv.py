@@ -66,9 +66,14 @@ def conv2d_weight(x: Array, g: Array, geometry: Geometry) -> Array:
     if _has_few((out, channels), geometry):
         return channels_last(_rotate(conv2d_weight(g, x, _rotated(geometry))))
     w = np.empty((out, *geometry.kernel, channels), x.dtype, like=x)
-    by = im2col if channels % _width(x) else implicit_gemm  # a tile must not read beyond the last image
+    if channels % _width(x) == 0:  # a tile must not read beyond the last image
+        kernel = implicit_gemm.conv_weight
+    elif out % _width(g) == 0:
+        kernel = im2col.conv_weight_by_taps
+    else:
+        kernel = im2col.conv_weight
     arrays = _flat(x), _flat(g), w.reshape(-1)
-    launch(by.conv_weight, *arrays, len(x), out, conv_sizes(channels, geometry), numba.get_num_threads())
+    launch(kernel, *arrays, len(x), out, conv_sizes(channels, geometry), numba.get_num_threads())
     return w.transpose(0, 3, 1, 2)
 
 

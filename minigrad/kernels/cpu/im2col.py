@@ -24,11 +24,12 @@ import numpy as np
 from minigrad.kernels.cpu.gemm import BLOCK, CACHE, pack_rows
 from minigrad.kernels.cpu.sizes import ConvSizes
 from minigrad.kernels.cpu.tile import multiply_tile
-from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, VECTORS, add_vectors, copy_vectors
+from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, VECTORS, add_vectors, copy_vectors, take
 
 Array = Any
 
 SHARES = 16  # partial sums of the weights' gradient over the positions, at most
+LARGEST = 1 << 19  # numbers in all of them together
 SHARE = 512  # positions in one of them, at least
 
 
@@ -135,6 +136,84 @@ def _weight_part(
                         one_run, 0, 1, count, zeros, 0, p == first,
                         w, (top + i) * ROWS * k + panel * width, w_rows, 0, out - (top + i) * ROWS, k - panel * width,
                     )  # fmt: skip
+
+
+@numba.njit(parallel=True, cache=True)
+def conv_weight_by_taps(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes, threads: int) -> None:
+    """w^T (K, O) = im2col(x)^T (K, P) g (P, O), without im2col, for O that fill the tiles.
+
+    Each of the K numbers that the window sees is a row of the left matrix. It is read in place: in
+    `_planes` of x, its values at one row of positions are contiguous. Shares of the rows of
+    positions are summed one by one, in blocks, and the sums are added in a fixed order.
+    """
+    width, columns = TILE_BYTES // x.itemsize, sizes.columns
+    k, lines, panels = sizes.kernel_h * sizes.kernel_w * sizes.channels, n * sizes.rows, out // width
+    strips = (k + ROWS - 1) // ROWS
+    planes, line_size = _planes(x, n, sizes)
+    x_rows, w_rows, runs = _tap_offsets(sizes, line_size, strips * ROWS), np.arange(strips * ROWS) * out, np.empty(2 * lines, np.int64)
+    padded_h = sizes.image_h + 2 * sizes.padding_h
+    for line in range(lines):
+        runs[2 * line] = (line // sizes.rows * padded_h + line % sizes.rows * sizes.stride_h) * line_size
+        runs[2 * line + 1] = line * columns * out
+    shares = max(1, min(SHARES, lines * columns // SHARE, LARGEST // (k * out)))
+    pieces = min(strips, (SHARES + shares - 1) // shares)  # of the strips
+    block = max(1, BLOCK // columns)  # lines
+    sums, zeros = np.empty(shares * k * out, x.dtype), np.zeros(width, x.dtype)
+    taken = np.zeros(1, np.int64)
+    for _ in numba.prange(threads):
+        while True:
+            piece = take(taken)
+            if piece >= shares * pieces:
+                break
+            share, part = piece // pieces, piece % pieces
+            first, last = lines * share // shares, lines * (share + 1) // shares
+            for line in range(first, last, block):
+                for panel in range(panels):
+                    for strip in range(strips * part // pieces, strips * (part + 1) // pieces):
+                        multiply_tile(
+                            planes, 0, x_rows, 1, g, panel * width, out, runs, line, min(block, last - line), columns,
+                            zeros, 0, line == first, sums, share * k * out + panel * width, w_rows, strip * ROWS,
+                            k - strip * ROWS, width,
+                        )  # fmt: skip
+    for share in range(1, shares):
+        sums[: k * out] += sums[share * k * out : (share + 1) * k * out]
+    w.reshape(out, k)[:] = sums[: k * out].reshape(k, out).T
+
+
+@numba.njit(cache=True)
+def _tap_offsets(sizes: ConvSizes, line_size: int, count: int) -> Array:
+    """Where each of the K numbers of the window is in `_planes`, from the first number of a row of positions on."""
+    offsets = np.zeros(count, np.int64)
+    plane = line_size // (sizes.stride_w * sizes.channels)
+    for a in range(sizes.kernel_h):
+        for b in range(sizes.kernel_w):
+            pixel = b * sizes.dilation_w
+            for c in range(sizes.channels):
+                tap = (a * sizes.kernel_w + b) * sizes.channels + c
+                within = (pixel % sizes.stride_w * sizes.channels + c) * plane + pixel // sizes.stride_w
+                offsets[tap] = a * sizes.dilation_h * line_size + within
+    return offsets
+
+
+@numba.njit(parallel=True, cache=True)
+def _planes(x: Array, n: int, sizes: ConvSizes) -> tuple[Array, int]:
+    """Padded images with the numbers of a line sorted: by remainder of the column modulo the stride, then by channel.
+
+    So every stride-th number of one channel is contiguous. Returns the size of a line, too.
+    """
+    channels, stride, padding = sizes.channels, sizes.stride_w, sizes.padding_w
+    height, plane = sizes.image_h + 2 * sizes.padding_h, (sizes.image_w + 2 * padding + stride - 1) // stride
+    line_size = stride * channels * plane
+    planes = np.zeros(n * height * line_size + 8, x.dtype)
+    for line in numba.prange(n * height):
+        image, y = line // height, line % height - sizes.padding_h
+        if 0 <= y < sizes.image_h:
+            for z in range(sizes.image_w):
+                column = z + padding
+                for c in range(channels):
+                    place = (column % stride * channels + c) * plane + column // stride
+                    planes[line * line_size + place] = x[((image * sizes.image_h + y) * sizes.image_w + z) * channels + c]
+    return planes, line_size
 
 
 @numba.njit(parallel=True, cache=True)
