@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import CASES
-from benchmarks.measure import floor, layers, overhead, sizes, start, steps
+from benchmarks.measure import floor, layers, overhead, products, sizes, start, steps
 from benchmarks.measure.process import WorkerError
 from benchmarks.report import report
 from benchmarks.settings import OP_BY_OP, OURS, Settings
@@ -89,6 +89,21 @@ def compare_cases(run: Run, settings: Settings, sides: Sequence[str], label: str
         run.attempt(name + label, work)
 
 
+def measure_products(run: Run, settings: Settings) -> None:
+    def work() -> None:
+        with products.product_timer(settings) as timer:
+            for name in run.cases:
+
+                def add(name: str = name) -> None:
+                    run.data["products"] = timer.add(name, products.shapes_of(CASES[name], settings))
+
+                run.attempt(f"products of {name}", add)
+        if "products" in run.data:
+            run.show("products")
+
+    run.attempt("products", work)
+
+
 def measure_layers(run: Run, settings: Settings) -> None:
     if not run.data.get("results"):
         measure_steps(run, settings.quick())  # which calls there are
@@ -146,6 +161,7 @@ PARTS: dict[str, Callable[[Run, Settings], None]] = {
     "floor": measure_floor,
     "steps": measure_steps,
     "layers": measure_layers,
+    "products": measure_products,
     "overhead": measure_overhead,
     "compiled": measure_compiled,
     "start": measure_start,

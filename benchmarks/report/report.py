@@ -34,11 +34,16 @@ SECTIONS = {
     ),
     "floor": Section(
         "Arithmetic floor", ("rates",), tables.floor,
-        "The best rate of each library in large matrix products; the highest of them is the machine's rate.",
+        "The best rate of each library in large matrix products; the highest of NumPy's and PyTorch's is the machine's rate.",
     ),
     "arithmetic": Section(
         "Arithmetic of a step", ("rates", "results"), tables.arithmetic,
         "Multiplications and additions of all products in our step, counted in a run, and their time at the machine's rate.",
+    ),
+    "products": Section(
+        "Matrix products", ("products",), tables.products,
+        "GFLOP/s of the products of (m, k) and (k, n) in the steps, with each number of threads, and our rate divided by the "
+        "better of the others.",
     ),
     "layers": Section(
         "Kernel by kernel", ("kernels",), tables.kernels,
