@@ -16,7 +16,17 @@ import numpy as np
 
 from benchmarks.jax import twin
 from benchmarks.jax.layers import (
-    Array, Layer, Network, conv, conv_transpose, instance_norm, leaky_relu, reflect, relu, residual, tanh,
+    Array,
+    Layer,
+    Network,
+    conv,
+    conv_transpose,
+    instance_norm,
+    leaky_relu,
+    reflect,
+    relu,
+    residual,
+    tanh,
 )  # fmt: skip
 from benchmarks.jax.twin import Part
 

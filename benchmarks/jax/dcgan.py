@@ -14,7 +14,20 @@ import numpy as np
 
 from benchmarks.jax import twin
 from benchmarks.jax.layers import (
-    Array, Layer, Network, batch_norm, conv, conv_transpose, flatten, halve, leaky_relu, linear, plain, relu, tanh, unflatten,
+    Array,
+    Layer,
+    Network,
+    batch_norm,
+    conv,
+    conv_transpose,
+    flatten,
+    halve,
+    leaky_relu,
+    linear,
+    plain,
+    relu,
+    tanh,
+    unflatten,
 )  # fmt: skip
 from benchmarks.jax.twin import Draw, Part
 
@@ -77,7 +90,7 @@ class Twin(twin.Twin):
         (d_value, (running, metrics)), grads = jax.value_and_grad(d_loss, has_aux=True)(D.weights)
         D = replace(D, running=running).adam(grads)
 
-        def g_loss(x: Array) -> tuple[Array, Part]:
+        def g_loss(x: Array) -> tuple[Array, Any]:
             output, after = D(x)
             return self.loss(output, True), after.running
 

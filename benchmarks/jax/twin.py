@@ -45,9 +45,7 @@ class Part:
         first = {name: beta1 * m + (1 - beta1) * grads[name] for name, m in self.first.items()}
         second = {name: beta2 * v + (1 - beta2) * grads[name] ** 2 for name, v in self.second.items()}
         size, scale = self.lr / (1 - beta1**steps), 1 / jnp.sqrt(1 - beta2**steps)
-        weights = {
-            name: w - size * first[name] / (scale * jnp.sqrt(second[name]) + eps) for name, w in self.weights.items()
-        }
+        weights = {name: w - size * first[name] / (scale * jnp.sqrt(second[name]) + eps) for name, w in self.weights.items()}
         return replace(self, weights=weights, first=first, second=second, steps=steps)
 
 
@@ -89,7 +87,7 @@ class Twin:
         """One training step. The functions "noise" and "uniform", where they are set, replace the random numbers."""
         given = vars(self)
         if "uniform" in given:
-            drawn = self.draws(given.get("noise"), given["uniform"], len(batch[0]))
+            drawn = self.draws(given.get("noise", given["uniform"]), given["uniform"], len(batch[0]))
             self.parts, metrics = self._given(self.parts, drawn, *batch)
         else:
             self.parts, self.key, metrics = self._drawn(self.parts, self.key, *batch)

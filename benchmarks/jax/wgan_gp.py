@@ -13,7 +13,17 @@ from jax import lax
 
 from benchmarks.jax import twin
 from benchmarks.jax.layers import (
-    Array, Network, batch_norm, conv, conv_transpose, flatten, leaky_relu, linear, relu, tanh, unflatten,
+    Array,
+    Network,
+    batch_norm,
+    conv,
+    conv_transpose,
+    flatten,
+    leaky_relu,
+    linear,
+    relu,
+    tanh,
+    unflatten,
 )  # fmt: skip
 from benchmarks.jax.twin import Draw, Part
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure.libraries import Library, Minigrad, PyTorch
+from benchmarks.measure.libraries import JAX, Library, Minigrad, PyTorch
 from benchmarks.measure.process import PAUSE, Worker
 from benchmarks.settings import Settings
 
@@ -33,7 +33,7 @@ class Products:
 
     def __init__(self, settings: Settings) -> None:
         self.library = self.make_library(settings)
-        self.threads = settings.threads
+        self.about, self.threads = self.library.about, settings.threads
 
     def make_library(self, settings: Settings) -> Library:
         raise NotImplementedError
@@ -103,6 +103,23 @@ def libraries(backend: str) -> dict[str, str]:
     """Library -> the class of its products, for a worker."""
     classes = {"minigrad": "Ours", "PyTorch": "Theirs"} | ({"NumPy": "NumPy"} if backend == "numpy" else {})
     return {name: f"benchmarks.measure.floor:{side}" for name, side in classes.items()}
+
+
+class WithJAX(Products):
+    """JAX, which takes no part in the products: only what it says of itself."""
+
+    def make_library(self, settings: Settings) -> Library:
+        return JAX(settings)
+
+
+def what_they_use(settings: Settings) -> list[str]:
+    """Versions and instruction sets, as each library tells them in a process of its own."""
+    sides = [*libraries(settings.backend).values(), *["benchmarks.measure.floor:WithJAX"] * settings.jax]
+    found = []
+    for side in sides:
+        with Worker(side, settings) as worker:
+            found.append(worker.about)
+    return found
 
 
 def rates(settings: Settings) -> dict[str, float]:

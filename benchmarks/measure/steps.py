@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cases import Case, learning_rate, network_state
+from benchmarks.measure import libraries
 from benchmarks.measure.libraries import Library, Minigrad, PyTorch
 from benchmarks.measure.process import PAUSE, Worker, WorkerError
 from benchmarks.measure.watch import count_calls, flops, layer_names, watching
-from benchmarks.settings import OURS, PYTORCH, Settings, side_name
+from benchmarks.settings import JAX, OURS, PYTORCH, Settings, side_name
 
-WARM_UP = 4  # untimed steps at first: our steps are captured at the third
+CAPTURED = 3  # untimed steps of ours at first: the third one is captured
 TURN = 0.1  # minimal seconds for the steps of a turn
 TF32_TOLERANCE = 5e-2  # relative, of losses: TF32 products have three correct decimals
 
@@ -132,17 +133,16 @@ class Ours(Side):
 
 
 class Theirs(Side):
-    """The PyTorch twin."""
+    """A twin, of PyTorch's variants or JAX's."""
 
-    library: PyTorch
+    library: PyTorch | libraries.JAX
 
     def __init__(self, settings: Settings, case: Mapping[str, Any], setup: str, variant: str) -> None:
-        import torch
         from safetensors.numpy import load_file
 
-        self.library = PyTorch(settings, variant)
+        self.library = libraries.JAX(settings) if variant == JAX else PyTorch(settings, variant)
         arrays = load_file(setup)
-        with torch.device(settings.device):
+        with self.library.default_device():
             self.trainer = Case(**case).twin(arrays, float(arrays["lr"]), variant)
         self.about = self.library.about
         self.variant = variant
@@ -152,7 +152,7 @@ class Theirs(Side):
         return self.library.array(a)
 
     def losses(self, batch: tuple[Any, ...]) -> list[float]:
-        if self.variant == "compiled" and self.library.gpu:
+        if self.variant == "compiled" and isinstance(self.library, PyTorch) and self.library.gpu:
             self.library.torch.compiler.cudagraph_mark_step_begin()  # the last step's outputs may be overwritten
         return self.trainer.step(*batch)
 
@@ -181,14 +181,14 @@ def write_setup(case: Case, path: Path, batches: int) -> None:
 
 def make_side(side: str, settings: Settings, environment: Mapping[str, str] | None = None, **arguments: Any) -> Worker:
     """The worker of a side, given its name."""
-    if side in PYTORCH:
+    if side in (*PYTORCH, JAX):
         return Worker("benchmarks.measure.steps:Theirs", settings, environment, variant=side, **arguments)
     return Worker("benchmarks.measure.steps:Ours", settings, environment, captured=side == OURS, **arguments)
 
 
 @contextmanager
 def sides_of(case: Case, settings: Settings, names: Sequence[str]) -> Iterator[tuple[dict[str, Worker], dict[str, str]]]:
-    """The workers of the named sides; and of PyTorch's variants that cannot run here, why, in a few words."""
+    """The workers of the named sides; and of those others that cannot run here, why, in a few words."""
     with ExitStack() as stack:
         setup = str(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "setup.safetensors")
         write_setup(case, Path(setup), settings.compared)
@@ -198,7 +198,7 @@ def sides_of(case: Case, settings: Settings, names: Sequence[str]) -> Iterator[t
             try:
                 sides[side] = stack.enter_context(make_side(side, settings, case=asdict(case), setup=setup))
             except WorkerError as error:
-                if side not in PYTORCH:
+                if side not in (*PYTORCH, JAX):
                     raise
                 missing[side] = str(error)
         yield sides, missing
@@ -245,8 +245,8 @@ def relative_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 def time_in_turn(sides: Mapping[str, Worker], settings: Settings) -> Result:
     """Seconds of a step, for each side and turn. The sides take turns: A B A B."""
-    for worker in sides.values():
-        worker.ask("time", steps=WARM_UP)
+    for side, worker in sides.items():
+        worker.ask("time", steps=max(settings.warm_up, CAPTURED) if side == OURS else settings.warm_up)
     rounds, steps = plan([worker.ask("time", steps=settings.refill) for worker in sides.values()], settings)
     times: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(rounds):

@@ -28,8 +28,8 @@ class Section(NamedTuple):
 SECTIONS = {
     "steps": Section(
         "Training steps", ("results",), tables.steps,
-        "Minimal and median time of a step; PyTorch's time divided by minigrad's (the median over the rounds); the time of the "
-        "step's arithmetic alone (the floor) divided by the minimal time; peak memory, of the process or on the GPU.",
+        "Minimal and median time of a step; that side's time divided by minigrad's (the median over the rounds); the time of "
+        "the step's arithmetic alone (the floor) divided by the minimal time; peak memory, of the process or on the GPU.",
         "steps.png",
     ),
     "floor": Section(
@@ -51,6 +51,10 @@ SECTIONS = {
     ),
     "overhead": Section(
         "Overhead", ("overhead",), tables.overhead, "Microseconds of an operation on tensors of a few numbers.",
+    ),
+    "beside": Section(
+        "Beside a busy process", ("beside",), tables.beside,
+        "Median time of a step alone, and while another process runs a plain loop; the second divided by the first.",
     ),
     "sizes": Section(
         "Cost against size", ("sizes",), tables.sizes, "Minimal time of a step.", "sizes.png",

@@ -140,6 +140,15 @@ def overhead(data: Data) -> str:
     return table(["operation", "minigrad forward us", "PyTorch forward us", f"minigrad {both}", f"PyTorch {both}"], rows)
 
 
+def beside(data: Data) -> str:
+    rows = []
+    for row in data["beside"]:
+        for side, times in row["alone"].items():
+            alone, busy = statistics.median(times), statistics.median(row["beside"][side])
+            rows.append([row["case"], side_name(side), f"{alone * 1e3:.2f}", f"{busy * 1e3:.2f}", f"{busy / alone:.2f}"])
+    return table(["step of", "side", "alone ms", "beside it ms", "factor"], rows, texts=2)
+
+
 def sizes(data: Data) -> str:
     rows = []
     for row in data["sizes"]:
