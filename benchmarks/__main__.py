@@ -33,8 +33,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(f"benchmarks: {reason}")
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as if interrupted from the keyboard
+    used = isa.widest(isa.host_features()) if arguments.isa == "native" else arguments.isa
     begin = time.monotonic()
-    data = {"machine": machine(arguments.backend), "isa": arguments.isa, "started": time.strftime("%Y-%m-%d %H:%M")}
+    data = {"machine": machine(arguments.backend), "isa": used, "started": time.strftime("%Y-%m-%d %H:%M")}
     run = Run(
         arguments.cases or (QUICK_CASES if arguments.quick else list(CASES)), data, arguments.out, begin + arguments.stop_after
     )

@@ -47,6 +47,11 @@ def why_not(isa: str, features: Mapping[str, bool]) -> str | None:
     return f"--isa {isa}: this processor has no {', '.join(missing)}" if missing else None
 
 
+def widest(features: Mapping[str, bool]) -> str:
+    """The largest instruction set of a machine with these features."""
+    return [name for name in NEEDS if why_not(name, features) is None][-1]
+
+
 def variables(isa: str, features: Mapping[str, bool] | None = None) -> dict[str, str]:
     """Environment variables that restrict minigrad, NumPy, PyTorch and JAX, set before any of them starts."""
     if isa == "native":

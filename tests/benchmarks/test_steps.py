@@ -134,7 +134,7 @@ def test_sides_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     class Side(StubWorker):
         def ask(self, method: str, **arguments: Any) -> float:
             order.append(self.answer)
-            return math.inf if arguments["steps"] in (steps.WARM_UP, Settings.refill) else 0.5
+            return math.inf if arguments["steps"] in (Settings.warm_up, Settings.refill) else 0.5
 
     monkeypatch.setattr(steps, "PAUSE", 0)
     monkeypatch.setattr(steps, "plan", lambda *_: (2, 7))
@@ -144,4 +144,5 @@ def test_sides_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_steps_are_captured_before_they_are_timed() -> None:
-    assert steps.WARM_UP > capture.WARM_UP
+    assert steps.CAPTURED > capture.WARM_UP
+    assert Settings().warm_up >= steps.CAPTURED
