@@ -33,7 +33,7 @@ class Settings:
     refill: int = 2  # untimed steps before each turn, which fill the caches again
     patience: float = 600.0  # seconds; a side that takes longer for one answer counts as failed
     compared: int = 5  # steps in which all sides must compute the same losses
-    warm_up: int = 4  # untimed steps of the others at first
+    warm_up: int = 4  # untimed steps at first, of ours at least as many as capturing takes
 
     @property
     def device(self) -> str:
@@ -47,4 +47,4 @@ class Settings:
 
     def quick(self) -> Settings:
         """Fewer steps and turns, for a first look."""
-        return replace(self, seconds=0.0, rounds=2, refill=1, compared=1, warm_up=1, jax=False)
+        return replace(self, seconds=0.0, rounds=2, refill=1, compared=1, warm_up=0, jax=False)

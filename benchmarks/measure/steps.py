@@ -211,7 +211,7 @@ def compare(name: str, case: Case, settings: Settings, sides: Sequence[str]) -> 
     """
     with sides_of(case, settings, sides) as (workers, missing):
         check_agreement(max(case.tolerance, TF32_TOLERANCE * settings.tf32), workers, missing)
-        result = time_in_turn(workers, settings)
+        result = time_in_turn(workers, settings, missing)
         memory = {side: worker.ask("memory") for side, worker in workers.items()}
         notes = {side: worker.ask("note") for side, worker in workers.items()}
         watched = workers[OURS].ask("watched")
@@ -243,18 +243,33 @@ def relative_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float((np.abs(ours - theirs).max(axis=0) / np.abs(theirs).max(axis=0)).max())
 
 
-def time_in_turn(sides: Mapping[str, Worker], settings: Settings) -> Result:
-    """Seconds of a step, for each side and turn. The sides take turns: A B A B."""
-    for side, worker in sides.items():
-        worker.ask("time", steps=max(settings.warm_up, CAPTURED) if side == OURS else settings.warm_up)
-    rounds, steps = plan([worker.ask("time", steps=settings.refill) for worker in sides.values()], settings)
+def time_in_turn(sides: dict[str, Worker], settings: Settings, missing: dict[str, str] | None = None) -> Result:
+    """Seconds of a step, for each side and turn. The sides take turns: A B A B.
+
+    With `missing`, a side other than ours that fails moves there, with the reason, and the others go on.
+    """
+
+    def seconds(side: str, steps: int) -> float | None:
+        try:
+            return sides[side].ask("time", steps=steps)
+        except WorkerError as error:
+            if missing is None or side == OURS:
+                raise
+            missing[side] = str(error)
+            del sides[side]
+            return None
+
+    for side in list(sides):
+        if steps := max(settings.warm_up, CAPTURED) if side == OURS else settings.warm_up:
+            seconds(side, steps)
+    rounds, steps = plan([once for side in list(sides) if (once := seconds(side, settings.refill)) is not None], settings)
     times: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(rounds):
-        for side, worker in sides.items():
+        for side in list(sides):
             time.sleep(PAUSE)
-            worker.ask("time", steps=settings.refill)
-            times[side].append(worker.ask("time", steps=steps))
-    return {"seconds": times, "rounds": rounds, "steps": steps}
+            if seconds(side, settings.refill) is not None and (turn := seconds(side, steps)) is not None:
+                times[side].append(turn)
+    return {"seconds": {side: times[side] for side in sides}, "rounds": rounds, "steps": steps}
 
 
 def plan(step_seconds: Sequence[float], settings: Settings) -> tuple[int, int]:
