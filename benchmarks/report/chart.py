@@ -20,7 +20,7 @@ from benchmarks.settings import JAX, OURS, side_name
 
 INSTRUCTIONS = {"avx2": "AVX2", "avx512": "AVX-512"}  # a run's "isa" -> its name
 COLOURS = {
-    OURS: ("tab:green", "tab:olive"),
+    OURS: ("tab:green", "tab:blue"),
     JAX: ("tab:gray", "silver"),
 }  # of the first run, the second, the third as the first
 
