@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks import isa
 from benchmarks.cases import CASES
 from benchmarks.machine import machine
-from benchmarks.run import PARTS, QUICK_PARTS, Run
+from benchmarks.measure import floor
+from benchmarks.run import PARTS, QUICK_CASES, QUICK_PARTS, Run
 from benchmarks.settings import PYTORCH, Settings
 
 
@@ -26,20 +29,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     if unknown := set(arguments.cases) - set(CASES):
         parser.error(f"there is no case {', '.join(sorted(unknown))}; choose from {', '.join(CASES)}")
-    if reason := why_not(arguments.backend):
+    if reason := why_not(arguments.backend) or isa.why_not(arguments.isa, isa.host_features()):
         sys.exit(f"benchmarks: {reason}")
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as if interrupted from the keyboard
+    used = isa.widest(isa.host_features()) if arguments.isa == "native" else arguments.isa
     begin = time.monotonic()
-    data = {"machine": machine(arguments.backend), "started": time.strftime("%Y-%m-%d %H:%M")}
-    run = Run(arguments.cases or list(CASES), data, arguments.out, begin + arguments.stop_after)
+    data = {"machine": machine(arguments.backend), "isa": used, "started": time.strftime("%Y-%m-%d %H:%M")}
+    run = Run(
+        arguments.cases or (QUICK_CASES if arguments.quick else list(CASES)), data, arguments.out, begin + arguments.stop_after
+    )
     print(run.data["machine"], flush=True)
-    how = (arguments.backend, arguments.threads, arguments.tf32)
-    settings = Settings(*how, seconds=arguments.seconds, patience=arguments.patience)
+    names = ("backend", "isa", "threads", "tf32", "seconds", "patience")
+    has_jax = arguments.backend == "numpy" and importlib.util.find_spec("jax") is not None
+    settings = Settings(**{name: getattr(arguments, name) for name in names}, jax=has_jax)
     if arguments.quick:
         settings = settings.quick()
     try:
+        if arguments.isa != "native":
+            run.data["uses"] = floor.what_they_use(settings)
+            print(*run.data["uses"], sep="\n", flush=True)
         run.measure(arguments.parts or (QUICK_PARTS if arguments.quick else list(PARTS)), settings)
     except KeyboardInterrupt:
+        run.save()
         sys.exit(f"benchmarks: interrupted{f'; {run.out} has what was measured' if run.out else ''}")
     print(f"{time.monotonic() - begin:.0f} seconds")
     if failed := run.data.get("failed"):
@@ -56,6 +68,9 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--backend", choices=("numpy", "cupy"), default="numpy", help="cupy: on the GPU, PyTorch with CUDA (default: numpy)"
     )
+    parser.add_argument(
+        "--isa", choices=list(isa.NEEDS), default="native", help="restrict all sides to this instruction set (default: native)"
+    )
     parser.add_argument("--tf32", action="store_true", help="on a GPU: both sides multiply in TF32")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of each side (default: 2)")
     parser.add_argument(
@@ -63,7 +78,9 @@ def argument_parser() -> argparse.ArgumentParser:
         help=f"for the timing of a case (default: {Settings.seconds:.0f})",
     )  # fmt: skip
     parser.add_argument(
-        "--quick", action="store_true", help=f"a first look in a minute or two: only {', '.join(QUICK_PARTS)}, and few turns"
+        "--quick",
+        action="store_true",
+        help=f"a first look in under 90 seconds: only {', '.join(QUICK_PARTS)}, of minigrad and tuned PyTorch, and few turns",
     )
     parser.add_argument(
         "--stop-after", type=float, default=float("inf"), metavar="S",

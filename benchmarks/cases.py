@@ -1,4 +1,5 @@
-"""The cases: each is a trainer of `gans` with its settings and a twin in `benchmarks.pytorch`.
+"""The cases: each is a trainer of `gans` with its settings and twins in `benchmarks.pytorch` and
+`benchmarks.jax`.
 
 A new case takes one line in `CASES` and one file with its twin. The engine and PyTorch are imported
 only when a side is made, so that each side's process loads only its own library.
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.settings import JAX
+
 if TYPE_CHECKING:
-    from benchmarks.pytorch.twin import Twin
     from gans.training.trainer import Trainer
 
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 class Case:
     """A trainer and its settings."""
 
-    module: str  # the trainer's in gans, and its twin's in benchmarks.pytorch
+    module: str  # the trainer's in gans, and its twins' in benchmarks.pytorch and benchmarks.jax
     batch_size: int = 128
     network: Mapping[str, Any] = field(default_factory=dict)  # the settings of the trainer that choose its networks
     tolerance: float = 1e-5  # largest relative difference of the first steps' losses in float32
@@ -37,8 +39,10 @@ class Case:
         mg.manual_seed(0)
         return trainer_class(config, dtype)
 
-    def twin(self, state: Mapping[str, np.ndarray], lr: float, variant: str) -> Twin:
-        """The twin with a trainer's weights and learning rate, on PyTorch's current default device."""
+    def twin(self, state: Mapping[str, np.ndarray], lr: float, variant: str) -> Any:
+        """JAX's twin or a variant of PyTorch's, with a trainer's weights and learning rate, on the current default device."""
+        if variant == JAX:
+            return importlib.import_module(f"benchmarks.jax.{self.module}").Twin(state, lr, **self.network)
         return importlib.import_module(f"benchmarks.pytorch.{self.module}").Twin(state, lr, variant, **self.network)
 
 

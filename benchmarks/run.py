@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import CASES
-from benchmarks.measure import floor, layers, overhead, sizes, start, steps
+from benchmarks.measure import beside, floor, layers, overhead, products, sizes, start, steps
 from benchmarks.measure.process import WorkerError
 from benchmarks.report import report
-from benchmarks.settings import OP_BY_OP, OURS, Settings
+from benchmarks.settings import JAX, OP_BY_OP, OURS, Settings
 
 
 @dataclass
@@ -71,7 +71,8 @@ def measure_floor(run: Run, settings: Settings) -> None:
 
 
 def measure_steps(run: Run, settings: Settings) -> None:
-    compare_cases(run, settings, (OURS, OP_BY_OP, "eager", "tuned"))
+    sides = (OURS, "tuned") if settings.is_quick else (OURS, OP_BY_OP, "eager", "tuned")
+    compare_cases(run, settings, (*sides, *[JAX] * settings.jax))
 
 
 def measure_compiled(run: Run, settings: Settings) -> None:
@@ -87,6 +88,21 @@ def compare_cases(run: Run, settings: Settings, sides: Sequence[str], label: str
             print(report.steps_of_one(result, run.data), flush=True)
 
         run.attempt(name + label, work)
+
+
+def measure_products(run: Run, settings: Settings) -> None:
+    def work() -> None:
+        with products.product_timer(settings) as timer:
+            for name in run.cases:
+
+                def add(name: str = name) -> None:
+                    run.data["products"] = timer.add(name, products.shapes_of(CASES[name], settings))
+
+                run.attempt(f"products of {name}", add)
+        if "products" in run.data:
+            run.show("products")
+
+    run.attempt("products", work)
 
 
 def measure_layers(run: Run, settings: Settings) -> None:
@@ -113,6 +129,17 @@ def measure_overhead(run: Run, settings: Settings) -> None:
         run.show("overhead")
 
     run.attempt("overhead", work)
+
+
+def measure_beside(run: Run, settings: Settings) -> None:
+    for name in [name for name in run.cases if name in beside.CASES] or run.cases:
+
+        def work(name: str = name) -> None:
+            run.data.setdefault("beside", []).append(beside.time_beside(name, CASES[name], settings))
+
+        run.attempt(f"{name} (beside a busy process)", work)
+    if "beside" in run.data:
+        run.show("beside")
 
 
 def measure_start(run: Run, settings: Settings) -> None:
@@ -146,9 +173,12 @@ PARTS: dict[str, Callable[[Run, Settings], None]] = {
     "floor": measure_floor,
     "steps": measure_steps,
     "layers": measure_layers,
+    "products": measure_products,
     "overhead": measure_overhead,
     "compiled": measure_compiled,
+    "beside": measure_beside,
     "start": measure_start,
     "sizes": measure_sizes,
 }
-QUICK_PARTS = ("floor", "steps", "overhead")
+QUICK_PARTS = ("floor", "steps")
+QUICK_CASES = [name for name in CASES if name != "lsgan"]  # which has the networks of dcgan_28

@@ -18,10 +18,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from benchmarks import isa
 from benchmarks.settings import Settings
 
 ENVIRONMENT = dict(os.environ)  # as the user set it: importing minigrad adds settings that PyTorch must not inherit
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC")  # the last one is XLA's
 PAUSE = 0.1  # seconds between turns: the threads of the other side busy-wait at first, and would take a core from this one
 
 
@@ -45,7 +46,8 @@ class Worker:
     """
 
     def __init__(self, path: str, settings: Settings, environment: Mapping[str, str] | None = None, **arguments: Any) -> None:
-        variables = {**ENVIRONMENT, **dict.fromkeys(THREADS, str(settings.threads)), **(environment or {})}
+        threads = dict.fromkeys(THREADS, str(settings.threads))
+        variables = {**ENVIRONMENT, **threads, **isa.variables(settings.isa), **(environment or {})}
         command = [sys.executable, "-m", "benchmarks.measure.worker", path, json.dumps(asdict(settings)), json.dumps(arguments)]
         self.patience = settings.patience
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables)

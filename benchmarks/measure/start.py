@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.cases import CASES
 from benchmarks.measure.process import ENVIRONMENT, WorkerError
 from benchmarks.measure.steps import make_side, write_setup
-from benchmarks.settings import OP_BY_OP, SIDES, Settings
+from benchmarks.settings import JAX, OP_BY_OP, SIDES, Settings
 
 IMPORTS = {"minigrad": "import minigrad", "PyTorch": "import torch"}
 FIRST_STEPS = ("mnist_gan", "dcgan_64")  # cases
@@ -39,7 +39,7 @@ def time_imports() -> dict[str, float]:
 
 def first_steps() -> list[tuple[str, str]]:
     """The pairs of case and side to time; compiled PyTorch comes last, since it compiles for minutes."""
-    sides = [side for side in SIDES if side != OP_BY_OP]
+    sides = [side for side in SIDES if side not in (OP_BY_OP, JAX)]
     return [(name, side) for side in sides for name in FIRST_STEPS]
 
 

@@ -12,6 +12,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,12 +21,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cases import Case, learning_rate, network_state
+from benchmarks.measure import libraries
 from benchmarks.measure.libraries import Library, Minigrad, PyTorch
 from benchmarks.measure.process import PAUSE, Worker, WorkerError
 from benchmarks.measure.watch import count_calls, flops, layer_names, watching
-from benchmarks.settings import OURS, PYTORCH, Settings, side_name
+from benchmarks.settings import JAX, OURS, PYTORCH, Settings, side_name
 
-WARM_UP = 4  # untimed steps at first: our steps are captured at the third
+CAPTURED = 3  # untimed steps of ours at first: the third one is captured
 TURN = 0.1  # minimal seconds for the steps of a turn
 TF32_TOLERANCE = 5e-2  # relative, of losses: TF32 products have three correct decimals
 
@@ -132,17 +134,16 @@ class Ours(Side):
 
 
 class Theirs(Side):
-    """The PyTorch twin."""
+    """A twin, of PyTorch's variants or JAX's."""
 
-    library: PyTorch
+    library: PyTorch | libraries.JAX
 
     def __init__(self, settings: Settings, case: Mapping[str, Any], setup: str, variant: str) -> None:
-        import torch
         from safetensors.numpy import load_file
 
-        self.library = PyTorch(settings, variant)
+        self.library = libraries.JAX(settings) if variant == JAX else PyTorch(settings, variant)
         arrays = load_file(setup)
-        with torch.device(settings.device):
+        with self.library.default_device():
             self.trainer = Case(**case).twin(arrays, float(arrays["lr"]), variant)
         self.about = self.library.about
         self.variant = variant
@@ -152,7 +153,7 @@ class Theirs(Side):
         return self.library.array(a)
 
     def losses(self, batch: tuple[Any, ...]) -> list[float]:
-        if self.variant == "compiled" and self.library.gpu:
+        if self.variant == "compiled" and isinstance(self.library, PyTorch) and self.library.gpu:
             self.library.torch.compiler.cudagraph_mark_step_begin()  # the last step's outputs may be overwritten
         return self.trainer.step(*batch)
 
@@ -181,26 +182,29 @@ def write_setup(case: Case, path: Path, batches: int) -> None:
 
 def make_side(side: str, settings: Settings, environment: Mapping[str, str] | None = None, **arguments: Any) -> Worker:
     """The worker of a side, given its name."""
-    if side in PYTORCH:
+    if side in (*PYTORCH, JAX):
         return Worker("benchmarks.measure.steps:Theirs", settings, environment, variant=side, **arguments)
     return Worker("benchmarks.measure.steps:Ours", settings, environment, captured=side == OURS, **arguments)
 
 
 @contextmanager
 def sides_of(case: Case, settings: Settings, names: Sequence[str]) -> Iterator[tuple[dict[str, Worker], dict[str, str]]]:
-    """The workers of the named sides; and of PyTorch's variants that cannot run here, why, in a few words."""
+    """The workers of the named sides; and of those others that cannot run here, why, in a few words."""
     with ExitStack() as stack:
         setup = str(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "setup.safetensors")
         write_setup(case, Path(setup), settings.compared)
         sides: dict[str, Worker] = {}
         missing: dict[str, str] = {}
-        for side in names:
-            try:
-                sides[side] = stack.enter_context(make_side(side, settings, case=asdict(case), setup=setup))
-            except WorkerError as error:
-                if side not in PYTORCH:
-                    raise
+        with ThreadPoolExecutor() as pool:  # at the same time: importing a library keeps one core busy
+            starts = {side: pool.submit(make_side, side, settings, case=asdict(case), setup=setup) for side in names}
+        for side, start in starts.items():
+            if error := start.exception():
                 missing[side] = str(error)
+            else:
+                sides[side] = stack.enter_context(start.result())
+        for side in missing:
+            if side not in (*PYTORCH, JAX) or not isinstance(starts[side].exception(), WorkerError):
+                starts[side].result()  # raises
         yield sides, missing
 
 
@@ -211,7 +215,7 @@ def compare(name: str, case: Case, settings: Settings, sides: Sequence[str]) -> 
     """
     with sides_of(case, settings, sides) as (workers, missing):
         check_agreement(max(case.tolerance, TF32_TOLERANCE * settings.tf32), workers, missing)
-        result = time_in_turn(workers, settings)
+        result = time_in_turn(workers, settings, missing)
         memory = {side: worker.ask("memory") for side, worker in workers.items()}
         notes = {side: worker.ask("note") for side, worker in workers.items()}
         watched = workers[OURS].ask("watched")
@@ -243,18 +247,33 @@ def relative_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float((np.abs(ours - theirs).max(axis=0) / np.abs(theirs).max(axis=0)).max())
 
 
-def time_in_turn(sides: Mapping[str, Worker], settings: Settings) -> Result:
-    """Seconds of a step, for each side and turn. The sides take turns: A B A B."""
-    for worker in sides.values():
-        worker.ask("time", steps=WARM_UP)
-    rounds, steps = plan([worker.ask("time", steps=settings.refill) for worker in sides.values()], settings)
+def time_in_turn(sides: dict[str, Worker], settings: Settings, missing: dict[str, str] | None = None) -> Result:
+    """Seconds of a step, for each side and turn. The sides take turns: A B A B.
+
+    With `missing`, a side other than ours that fails moves there, with the reason, and the others go on.
+    """
+
+    def seconds(side: str, steps: int) -> float | None:
+        try:
+            return sides[side].ask("time", steps=steps)
+        except WorkerError as error:
+            if missing is None or side == OURS:
+                raise
+            missing[side] = str(error)
+            del sides[side]
+            return None
+
+    for side in list(sides):
+        if steps := max(settings.warm_up, CAPTURED) if side == OURS else settings.warm_up:
+            seconds(side, steps)
+    rounds, steps = plan([once for side in list(sides) if (once := seconds(side, settings.refill)) is not None], settings)
     times: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(rounds):
-        for side, worker in sides.items():
+        for side in list(sides):
             time.sleep(PAUSE)
-            worker.ask("time", steps=settings.refill)
-            times[side].append(worker.ask("time", steps=steps))
-    return {"seconds": times, "rounds": rounds, "steps": steps}
+            if seconds(side, settings.refill) is not None and (turn := seconds(side, steps)) is not None:
+                times[side].append(turn)
+    return {"seconds": {side: times[side] for side in sides}, "rounds": rounds, "steps": steps}
 
 
 def plan(step_seconds: Sequence[float], settings: Settings) -> tuple[int, int]:

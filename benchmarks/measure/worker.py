@@ -11,6 +11,7 @@ import functools
 import importlib
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -27,6 +28,7 @@ KNOWN = {  # part of an error's message -> what a table says
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the benchmark decides when a worker ends
     path, settings, arguments = sys.argv[1:]
     module, _, name = path.partition(":")
     answers = os.fdopen(os.dup(1), "w")

@@ -1,56 +1,89 @@
-"""`python -m benchmarks.report.chart results.json out.png`: one chart of speed, from the results of
-a run.
+"""`python -m benchmarks.report.chart results.json ... out.png`: one chart of speed, from the results of
+one run or of several.
 
-A bar for each case says how many times as fast as tuned PyTorch's our training step is.
+For each case and run a bar says how many times as fast as tuned PyTorch's our training step is, and
+where JAX was measured, another one says it of JAX's.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report.plots import COLOURS, figure_of, png
-from benchmarks.report.tables import Data, by_case, summary
+from benchmarks.report.plots import figure_of, png
+from benchmarks.report.tables import Data
+from benchmarks.settings import JAX, OURS, side_name
 
-AHEAD, BEHIND = COLOURS["tuned"], "tab:gray"
+INSTRUCTIONS = {"avx2": "AVX2", "avx512": "AVX-512"}  # a run's "isa" -> its name
+COLOURS = {
+    OURS: ("tab:green", "tab:blue"),
+    JAX: ("tab:gray", "silver"),
+}  # of the first run, the second, the third as the first
 
 
-def speeds(data: Data, variant: str = "tuned") -> dict[str, float]:
-    """Case -> that variant's time for a step divided by ours, the median over the rounds."""
-    rows = [row for result in by_case(data["results"]) for row in summary(result)]
-    return {row["case"]: row["ratio"] for row in rows if row["variant"] == variant}
+def speeds(data: Data, side: str = OURS) -> dict[str, float]:
+    """Case -> tuned PyTorch's time for a step divided by that side's, the median over the rounds."""
+    rounds = {result["case"]: result["seconds"] for result in data.get("results", ()) if "tuned" in result["seconds"]}
+    return {
+        case: statistics.median(tuned / mine for tuned, mine in zip(seconds["tuned"], seconds[side], strict=True))
+        for case, seconds in rounds.items()
+        if side in seconds
+    }
 
 
-def chart(data: Data) -> Any:
+def series(runs: Sequence[Data]) -> list[tuple[str, str, dict[str, float]]]:
+    """Label, colour and speeds of each group of bars."""
+    found = [
+        (
+            ", ".join(filter(None, (side_name(side), INSTRUCTIONS.get(run.get("isa", ""))))),
+            COLOURS[side][i % 2],
+            speeds(run, side),
+        )
+        for i, run in enumerate(runs)
+        for side in COLOURS
+    ]
+    return [each for each in found if each[2]]
+
+
+def chart(runs: Sequence[Data]) -> Any:
     """The figure."""
-    ratios = speeds(data)
-    figure = figure_of(7, 1.2 + 0.36 * len(ratios))
+    groups = series(runs)
+    cases = list(dict.fromkeys(case for *_, ratios in groups for case in ratios))
+    figure = figure_of(7, 1.4 + 0.36 * max(1.0, 0.6 * len(groups)) * len(cases))
     axes = figure.add_subplot()
-    values = list(ratios.values())
-    bars = axes.barh(list(ratios), values, color=[AHEAD if value >= 1 else BEHIND for value in values], height=0.7)
     background = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # the line at 1 may be under a label
-    axes.bar_label(bars, [f"{value:.2f}\N{MULTIPLICATION SIGN}" for value in values], padding=4, bbox=background)
-    axes.set_xlim(0, 1.15 * max([1.0, *values]))
+    for i, (label, colour, ratios) in enumerate(groups):
+        places = [cases.index(case) + 0.8 * ((i + 0.5) / len(groups) - 0.5) for case in ratios]
+        bars = axes.barh(places, list(ratios.values()), color=colour, height=0.75 / len(groups), label=label)
+        axes.bar_label(
+            bars, [f"{x:.2f}\N{MULTIPLICATION SIGN}" for x in ratios.values()], padding=4, fontsize=8, bbox=background
+        )
+    axes.set_yticks(range(len(cases)), cases)
+    axes.set_xlim(0, 1.15 * max([1.0, *(x for *_, ratios in groups for x in ratios.values())]))
     axes.invert_yaxis()
     axes.axvline(1, color="black", linewidth=1)
     axes.set_title("Speed of a training step relative to tuned PyTorch (= 1)", fontsize=11)
-    axes.set_xlabel(data["machine"], fontsize=8, color="dimgray")
+    axes.set_xlabel("\n".join(dict.fromkeys(run["machine"] for run in runs)), fontsize=8, color="dimgray")
+    if len(groups) > 1:
+        axes.legend(fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.report.chart", description=__doc__)
-    parser.add_argument("results", type=Path, metavar="results.json", help="from `python -m benchmarks --out DIR`")
+    parser.add_argument("results", type=Path, nargs="+", metavar="results.json", help="from `python -m benchmarks --out DIR`")
     parser.add_argument("picture", type=Path, metavar="out.png", help="where to write the chart")
     arguments = parser.parse_args(argv)
-    data = json.loads(arguments.results.read_text())
-    if not data.get("results") or not speeds(data):
-        parser.error(f"{arguments.results} has no training steps of tuned PyTorch")
-    arguments.picture.write_bytes(png(chart(data), dpi=150))
+    runs = [json.loads(path.read_text()) for path in arguments.results]
+    for path, run in zip(arguments.results, runs, strict=True):
+        if not speeds(run):
+            parser.error(f"{path} has no training steps of tuned PyTorch")
+    arguments.picture.write_bytes(png(chart(runs), dpi=150))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.report.tables import Data, by_case, summary
 from benchmarks.settings import side_name
 
-COLOURS = {"eager": "tab:orange", "tuned": "tab:green", "compiled": "tab:purple"}
+COLOURS = {"eager": "tab:orange", "tuned": "tab:green", "compiled": "tab:purple", "jax": "tab:blue"}
 
 
 def figure_of(width: float, height: float) -> Any:
@@ -25,7 +25,7 @@ def png(figure: Any, dpi: int = 100) -> bytes:
 
 
 def plot_steps(data: Data) -> Any:
-    """PyTorch's time divided by ours: one bar for each case and variant.
+    """The other sides' time divided by ours: one bar for each case and variant.
 
     The line marks equality.
     """
@@ -37,7 +37,7 @@ def plot_steps(data: Data) -> Any:
     axes.set_yticks(range(len(rows)), [f"{row['case']}: {row['side']}" for row in rows])
     axes.invert_yaxis()
     axes.axvline(1, color="black", linewidth=1)
-    axes.set_xlabel("PyTorch's time for a step / minigrad's")
+    axes.set_xlabel("that side's time for a step / minigrad's")
     return figure
 
 

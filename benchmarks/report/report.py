@@ -28,17 +28,22 @@ class Section(NamedTuple):
 SECTIONS = {
     "steps": Section(
         "Training steps", ("results",), tables.steps,
-        "Minimal and median time of a step; PyTorch's time divided by minigrad's (the median over the rounds); the time of the "
-        "step's arithmetic alone (the floor) divided by the minimal time; peak memory, of the process or on the GPU.",
+        "Minimal and median time of a step; that side's time divided by minigrad's (the median over the rounds); the time of "
+        "the step's arithmetic alone (the floor) divided by the minimal time; peak memory, of the process or on the GPU.",
         "steps.png",
     ),
     "floor": Section(
         "Arithmetic floor", ("rates",), tables.floor,
-        "The best rate of each library in large matrix products; the highest of them is the machine's rate.",
+        "The best rate of each library in large matrix products; the highest of NumPy's and PyTorch's is the machine's rate.",
     ),
     "arithmetic": Section(
         "Arithmetic of a step", ("rates", "results"), tables.arithmetic,
         "Multiplications and additions of all products in our step, counted in a run, and their time at the machine's rate.",
+    ),
+    "products": Section(
+        "Matrix products", ("products",), tables.products,
+        "GFLOP/s of the products of (m, k) and (k, n) in the steps, with each number of threads, and our rate divided by the "
+        "better of the others.",
     ),
     "layers": Section(
         "Kernel by kernel", ("kernels",), tables.kernels,
@@ -46,6 +51,10 @@ SECTIONS = {
     ),
     "overhead": Section(
         "Overhead", ("overhead",), tables.overhead, "Microseconds of an operation on tensors of a few numbers.",
+    ),
+    "beside": Section(
+        "Beside a busy process", ("beside",), tables.beside,
+        "Median time of a step alone, and while another process runs a plain loop; the second divided by the first.",
     ),
     "sizes": Section(
         "Cost against size", ("sizes",), tables.sizes, "Minimal time of a step.", "sizes.png",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,6 +10,12 @@ from typing import Any
 from benchmarks.settings import OURS, side_name
 
 Data = Mapping[str, Any]
+OURS_IN_RATES = "minigrad"  # the name of our products
+
+
+def floor_rate(data: Data) -> float:
+    """The rate at which the arithmetic floor is computed: the best of the other libraries."""
+    return max(rate for library, rate in data["rates"].items() if library != OURS_IN_RATES)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]], texts: int = 1) -> str:
@@ -53,7 +60,7 @@ def summary(result: Data, rate: float | None = None) -> list[dict[str, Any]]:
 
 def steps(data: Data) -> str:
     """All sides of all cases. A case that was compared in several sets of rounds has our side's row from the first."""
-    rate = max(data["rates"].values()) if "rates" in data else None
+    rate = floor_rate(data) if "rates" in data else None
     rows: list[list[str]] = []
     shown = set()
     for result in by_case(data["results"]):
@@ -71,14 +78,14 @@ def steps(data: Data) -> str:
 
 def floor(data: Data) -> str:
     """The rate of each library's matrix products."""
-    best = max(data["rates"].values())
+    best = floor_rate(data)
     rows = [[name, f"{rate / 1e9:.0f}", f"{rate / best:.2f}"] for name, rate in data["rates"].items()]
-    return table(["product of large matrices by", "GFLOP/s", "of the best"], rows)
+    return table(["product of large matrices by", "GFLOP/s", "of the floor's"], rows)
 
 
 def arithmetic(data: Data) -> str:
     """The floor of each case's step."""
-    best = max(data["rates"].values())
+    best = floor_rate(data)
     rows = {r["case"]: [r["batch_size"], f"{r['flops'] / 1e9:.2f}", f"{r['flops'] / best * 1e3:.2f}"] for r in data["results"]}
     return table(["step of", "batch", "GFLOP", "floor ms"], [[case, *numbers] for case, numbers in rows.items()])
 
@@ -101,12 +108,45 @@ def _pair(row: Data, flops: int) -> list[str]:
     return [*(f"{t * 1e6:.1f}" if t else "" for t in times), ratio, *speeds]
 
 
+def products(data: Data) -> str:
+    """GFLOP/s of each product, and ours divided by the better of the others; then a summary of these ratios."""
+    threads = list(data["products"][0]["seconds"])
+    libraries = list(data["products"][0]["seconds"][threads[0]])
+    rows = []
+    ratios: dict[tuple[str, str], list[float]] = {}
+    for row in data["products"]:
+        rates: list[str] = []
+        for count, seconds in row["seconds"].items():
+            ratio = min(t for library, t in seconds.items() if library != OURS_IN_RATES) / seconds[OURS_IN_RATES]
+            ratios.setdefault((count, row["order"]), []).append(ratio)
+            rates += [f"{2 * math.prod(row['shape']) / t / 1e9:.1f}" for t in seconds.values()] + [f"{ratio:.2f}"]
+        cases = ", ".join(f"{case} {calls}" for case, calls in row["cases"].items())
+        rows.append(["x".join(map(str, row["shape"])), row["order"], *rates, cases])
+    columns = [f"{name}, {count}" for count in threads for name in (*libraries, "ratio")]
+    whole = [
+        [count, order, len(each), f"{statistics.median(each):.2f}", f"{min(each):.2f}", sum(r >= 0.95 for r in each)]
+        for (count, order), each in sorted(ratios.items())
+    ]
+    head = ["threads", "operands by", "products", "median ratio", "lowest", "at 0.95 or more"]
+    each_product = table(["product", "operands by", *columns, "calls in a step of"], rows, texts=2)
+    return each_product + "\n\n" + table(head, whole, texts=2)
+
+
 def overhead(data: Data) -> str:
     rows = [
         [row["operation"], *(f"{row[side][i]:.1f}" for i in (0, 1) for side in ("ours", "theirs"))] for row in data["overhead"]
     ]
     both = "forward + backward us"
     return table(["operation", "minigrad forward us", "PyTorch forward us", f"minigrad {both}", f"PyTorch {both}"], rows)
+
+
+def beside(data: Data) -> str:
+    rows = []
+    for row in data["beside"]:
+        for side, times in row["alone"].items():
+            alone, busy = statistics.median(times), statistics.median(row["beside"][side])
+            rows.append([row["case"], side_name(side), f"{alone * 1e3:.2f}", f"{busy * 1e3:.2f}", f"{busy / alone:.2f}"])
+    return table(["step of", "side", "alone ms", "beside it ms", "factor"], rows, texts=2)
 
 
 def sizes(data: Data) -> str:

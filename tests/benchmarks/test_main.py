@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +31,10 @@ def test_quick_compares_and_times_a_case(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "mnist_gan", "--quick", "--part", "steps", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     assert [line.split("|")[2].strip() for line in done.stdout.splitlines() if line.startswith("| mnist_gan")] == [
-        "minigrad", "minigrad, op by op", "PyTorch eager", "PyTorch tuned",
+        "minigrad", "PyTorch tuned",
     ]  # fmt: skip
     (result,) = json.loads((tmp_path / "results.json").read_text())["results"]
-    sides = ("ours", "op by op", "eager", "tuned")
+    sides = ("ours", "tuned")
     assert {name: len(times) for name, times in result["seconds"].items()} == dict.fromkeys(sides, 2)
     assert "| mnist_gan | PyTorch tuned |" in (tmp_path / "report.md").read_text()
 
@@ -54,6 +56,14 @@ def test_without_a_gpu_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("minigrad.arrays.backend.why_no_gpu", lambda: "the driver is on holiday.")
     with pytest.raises(SystemExit, match="--backend cupy cannot run here: the driver is on holiday"):
         program.main(["--backend", "cupy"])
+
+
+def process_exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def stub_parts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Settings]]:
@@ -78,13 +88,14 @@ def stub_result(name: str, *_: Any) -> dict[str, Any]:
 def test_by_default_all_parts_run(monkeypatch: pytest.MonkeyPatch) -> None:
     called = stub_parts(monkeypatch)
     program.main([])
-    assert called == [(name, Settings()) for name in run.PARTS]
+    settings = replace(Settings(), jax=importlib.util.find_spec("jax") is not None)
+    assert called == [(name, settings) for name in run.PARTS]
 
 
 def test_quick_leaves_the_long_parts_out(monkeypatch: pytest.MonkeyPatch) -> None:
     called = stub_parts(monkeypatch)
     program.main(["--quick"])
-    assert called == [(name, Settings().quick()) for name in ("floor", "steps", "overhead")]
+    assert called == [(name, Settings().quick()) for name in ("floor", "steps")]
 
 
 def test_parts_run_in_order_of_importance(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,8 +108,8 @@ def test_all_sides_are_compared_and_the_compiled_one_by_itself(monkeypatch: pyte
     compared: list[tuple[str, ...]] = []
     monkeypatch.setattr("benchmarks.measure.steps.compare", lambda *given: compared.append(given[3]) or stub_result(given[0]))
     this = run.Run(["mnist_gan"])
-    this.measure(["steps", "compiled"], Settings())
-    assert compared == [("ours", "op by op", "eager", "tuned"), ("ours", "compiled")]
+    this.measure(["steps", "compiled"], Settings(jax=True))
+    assert compared == [("ours", "op by op", "eager", "tuned", "jax"), ("ours", "compiled")]
     assert {side for sides in compared for side in sides} == set(SIDES)
 
 
@@ -144,6 +155,26 @@ def test_an_interrupted_run_has_kept_every_case_it_measured(monkeypatch: pytest.
     assert [result["case"] for result in saved["results"]] == ["mnist_gan", "dcgan_28"]
     assert saved["unfinished"] == ["steps", "layers"]
     assert "Unfinished: steps, layers." in (tmp_path / "report.md").read_text()
+
+
+def test_a_terminated_run_has_kept_what_it_measured_and_its_workers_end(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    program = (
+        "import os, signal; from benchmarks import __main__ as program, run; from benchmarks.measure.process import Worker\n"
+        "def floor(this, settings):\n"
+        "    this.data['rates'] = {'NumPy': 1.0}\n"
+        "    with Worker('benchmarks.measure.floor:NumPy', settings) as worker:\n"
+        "        print(worker.process.pid, flush=True)\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        worker.ask('rate', size=20_000)\n"
+        "run.PARTS['floor'] = floor\n"
+        f"program.main(['--part', 'floor', '--out', {str(tmp_path)!r}])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert "interrupted; " in done.stderr and "has what was measured" in done.stderr
+    saved = json.loads((tmp_path / "results.json").read_text())
+    assert (saved["rates"], saved["unfinished"]) == ({"NumPy": 1.0}, ["floor"])
+    assert not process_exists(int(done.stdout.splitlines()[-1]))
 
 
 def test_results_are_on_disk_while_the_next_case_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

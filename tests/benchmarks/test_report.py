@@ -34,9 +34,21 @@ KERNEL = {
 }
 DATA: dict[str, Any] = {
     "machine": "a machine",
-    "rates": {"minigrad": 1e9, "NumPy": 4e9},
+    "rates": {"minigrad": 8e9, "NumPy": 4e9, "PyTorch": 2e9},
     "results": [RESULT],
     "kernels": [{**KERNEL, "ours": 1e-6, "theirs": 2e-6}, {**KERNEL, "ours": 1e-6, "theirs": None}],
+    "products": [
+        {
+            "shape": [100, 100, 100],
+            "order": "rows x columns",
+            "cases": {"mnist_gan": 2},
+            "seconds": {
+                "1": {"minigrad": 2e-6, "PyTorch": 4e-6, "NumPy": 1e-6},
+                "2": {"minigrad": 1e-6, "PyTorch": 2e-6, "NumPy": 4e-6},
+            },
+        }
+    ],
+    "beside": [{"case": "mnist_gan", "alone": {"ours": [0.01, 0.02, 0.03]}, "beside": {"ours": [0.05, 0.05, 0.9]}}],
     "overhead": [{"operation": "a + b", "ours": [1.0, 2.0], "theirs": [3.0, 4.0]}],
     "sizes": [
         {"series": "s", "size": 8, "ours": 0.001, "tuned": 0.002},
@@ -63,7 +75,7 @@ def test_memory_is_that_of_the_gpu_where_there_is_one() -> None:
     assert [row["mib"] for row in tables.summary(RESULT)] == [100, 50]
 
 
-def test_the_floor_uses_the_highest_rate() -> None:
+def test_the_floor_uses_the_highest_rate_of_the_other_libraries() -> None:
     assert [row["of_floor"] for row in tables.summary(RESULT, rate=4e9)] == [0.25, 0.25 / 3]
     assert "| mnist_gan | minigrad | 1.00 | 2.00 | 1.00 | 25% | 100 |" in tables.steps(DATA)
 
@@ -78,6 +90,15 @@ def test_kernels_have_ratios_and_rates_where_they_were_timed() -> None:
     both, one = rows_of(tables.kernels(DATA))
     assert both == "| conv2d | D.0 Conv2d forward | 1x2 | 1.0 | 2.0 | 2.00 | 4 | 2 | mnist_gan 3 |"
     assert one == "| conv2d | D.0 Conv2d forward | 1x2 | 1.0 |  |  | 4 |  | mnist_gan 3 |"
+
+
+def test_a_product_is_compared_with_the_better_of_the_other_libraries() -> None:
+    row = next(row for row in rows_of(tables.products(DATA)) if row.startswith("| 100x100x100"))
+    assert row.split(" | ")[2:] == ["1000.0", "500.0", "2000.0", "0.50", "2000.0", "1000.0", "500.0", "2.00", "mnist_gan 2 |"]
+
+
+def test_beside_a_busy_process_the_medians_are_divided() -> None:
+    assert rows_of(tables.beside(DATA)) == ["| mnist_gan | minigrad | 20.00 | 50.00 | 2.50 |"]
 
 
 def test_a_report_has_every_part_and_its_plots(tmp_path: Path) -> None:
@@ -144,13 +165,22 @@ def tuned(case: str, ratio: float) -> dict[str, Any]:
 def test_the_chart_has_a_bar_for_each_case_as_long_as_the_speed_over_tuned_pytorch(tmp_path: Path) -> None:
     data = {"machine": "a machine", "results": [tuned("mnist_gan", 2.0), tuned("lsgan", 0.5)]}
     assert chart.speeds(data) == {"mnist_gan": pytest.approx(2.0), "lsgan": pytest.approx(0.5)}
-    (axes,) = chart.chart(data).axes
+    (axes,) = chart.chart([data]).axes
     assert [bar.get_width() for bar in axes.patches] == pytest.approx([2.0, 0.5])
+    assert axes.get_legend() is None
     assert [label.get_text() for label in axes.get_yticklabels()] == ["mnist_gan", "lsgan"]
     assert {text.get_text() for text in axes.texts} == {"2.00×", "0.50×"}
     (tmp_path / "results.json").write_text(json.dumps(data))
     chart.main([str(tmp_path / "results.json"), str(tmp_path / "chart.png")])
     assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_chart_of_two_machines_has_a_group_of_bars_for_each_and_for_jax() -> None:
+    narrow, wide = ({"machine": "a machine", "isa": isa, "results": [tuned("lsgan", 2.0)]} for isa in ("avx2", "avx512"))
+    narrow["results"][0]["seconds"]["jax"] = [0.004, 0.004]
+    (axes,) = chart.chart([narrow, wide]).axes
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([2.0, 0.5, 2.0])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["minigrad, AVX2", "JAX, AVX2", "minigrad, AVX-512"]
 
 
 def test_without_tuned_steps_there_is_no_chart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -134,7 +134,7 @@ def test_sides_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     class Side(StubWorker):
         def ask(self, method: str, **arguments: Any) -> float:
             order.append(self.answer)
-            return math.inf if arguments["steps"] in (steps.WARM_UP, Settings.refill) else 0.5
+            return math.inf if arguments["steps"] in (Settings.warm_up, Settings.refill) else 0.5
 
     monkeypatch.setattr(steps, "PAUSE", 0)
     monkeypatch.setattr(steps, "plan", lambda *_: (2, 7))
@@ -143,5 +143,26 @@ def test_sides_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "".join(order) == "ab" + "ab" + "aabb" * 2
 
 
+def test_a_side_that_dies_while_it_is_timed_is_missing_and_the_others_keep_their_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Dies(StubWorker):
+        def ask(self, method: str, **arguments: Any) -> float:
+            self.answer -= 1
+            if self.answer < 0:
+                raise WorkerError("its process ended early")
+            return 0.5
+
+    monkeypatch.setattr(steps, "PAUSE", 0)
+    for turns in range(6):  # in the warm-up, before a turn, in a turn
+        sides: Any = {"ours": StubWorker(0.5), "jax": Dies(turns), "tuned": StubWorker(0.5)}
+        missing: dict[str, str] = {}
+        result = steps.time_in_turn(sides, Settings(seconds=0, rounds=2), missing)
+        assert result["seconds"] == {"ours": [0.5, 0.5], "tuned": [0.5, 0.5]}
+        assert list(sides) == ["ours", "tuned"]
+        assert missing == {"jax": "its process ended early"}
+    with pytest.raises(WorkerError):
+        steps.time_in_turn({"ours": Dies(3)}, Settings(seconds=0), {})  # type: ignore[dict-item]
+
+
 def test_steps_are_captured_before_they_are_timed() -> None:
-    assert steps.WARM_UP > capture.WARM_UP
+    assert steps.CAPTURED > capture.WARM_UP
+    assert Settings().warm_up >= steps.CAPTURED
