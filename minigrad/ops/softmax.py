@@ -6,7 +6,7 @@ import numpy as np
 
 from minigrad.arrays.backend import array_module
 from minigrad.ops.elementwise import exp
-from minigrad.ops.reduce import Reduction
+from minigrad.ops.reduce import Reduction, total
 from minigrad.tensor import Array, Axis, Tensor
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
@@ -23,7 +23,7 @@ class LogSumExp(Reduction):
         peak = x.max(axis=self.axis, keepdims=True)
         peak = xp.where(xp.isfinite(peak), peak, 0)
         with np.errstate(divide="ignore"):  # if all elements are -inf, log(0) = -inf is right
-            out = xp.log(xp.exp(x - peak).sum(axis=self.axis, keepdims=True)) + peak
+            out = xp.log(total(xp.exp(x - peak), self.axis, keepdims=True)) + peak
         return out if self.keepdims else out.squeeze(self.axis)
 
     def backward_x(self, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
