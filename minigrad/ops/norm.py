@@ -40,6 +40,8 @@ class Normalize(Op):
     Source: Ioffe and Szegedy, "Batch normalization", ICML 2015, section 3.
     """
 
+    is_real = True
+
     def __init__(self, eps: float) -> None:
         self.eps = float(eps)
         self.sums: tuple[Array, tuple[Array, Array]] | None = None  # a cotangent, and its `_sums`

@@ -61,6 +61,8 @@ class Sum(Reduction):
 class Mean(Reduction):
     """Mean over axes.    Every element gets its share of the cotangent: g / count."""
 
+    is_real = True
+
     def forward(self, x: Array) -> Array:
         self.count = _count(x, self.axis)
         return total(x, self.axis, self.keepdims) / self.count
@@ -71,6 +73,8 @@ class Mean(Reduction):
 
 class Norm(Reduction):
     """r = sqrt(sum of squares over axes + eps).    dr = <x, dx> / r"""
+
+    is_real = True
 
     def __init__(self, axis: Axis = None, keepdims: bool = False, eps: float = 0.0) -> None:
         super().__init__(axis, keepdims)

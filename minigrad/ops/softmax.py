@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.arrays.backend import array_module
+from minigrad.engine import as_real
 from minigrad.ops.elementwise import exp
 from minigrad.ops.reduce import Reduction, total
 from minigrad.tensor import Array, Axis, Tensor
@@ -17,6 +18,8 @@ class LogSumExp(Reduction):
 
     d log(sum(e^x)) = sum(e^x dx) / sum(e^x) = sum(softmax(x) dx)
     """
+
+    is_real = True
 
     def forward(self, x: Array) -> Array:
         xp = array_module(x)
@@ -37,6 +40,7 @@ def logsumexp(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     """log(softmax(x, axis)), accurate even where the probabilities underflow."""
+    (x,) = as_real(x)
     shifted = x - Tensor(x.data.max(axis, keepdims=True))  # the shift cancels; it keeps large numbers accurate
     return shifted - logsumexp(shifted, axis, keepdims=True)
 
