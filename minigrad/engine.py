@@ -405,7 +405,7 @@ def as_real(*inputs: Any) -> tuple[Any, ...]:
 
 
 def meet(*inputs: Any) -> tuple[Any, ...]:
-    """`as_real` where integers meet floating-point numbers, whose precision they take; by NumPy's rules it would become float64."""
+    """`as_real` where integers meet floating-point numbers: they take their precision. By NumPy's rules it would be float64."""
     if all(isinstance(x, Tensor) and x.dtype.kind == "f" for x in inputs):
         return inputs  # the common case
     found = [x.dtype.kind if isinstance(x, Tensor) else "f" if type(x) is float else "" for x in inputs]

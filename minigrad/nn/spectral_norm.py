@@ -82,7 +82,7 @@ def _with_spectral_norm(kind: type[Module]) -> type[Module]:
 
 def _blank(kind: type[Module]) -> Module:
     """A spectrally normalised module of this class without attributes."""
-    made = _with_spectral_norm(kind)
+    made = _with_spectral_norm(kind)  # type: ignore[arg-type]
     return made.__new__(made)
 
 

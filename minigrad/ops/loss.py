@@ -67,7 +67,10 @@ def _reduce(loss: Tensor, reduction: Reduction) -> Tensor:
 
 
 def _checked(x: Tensor, target: TensorLike) -> tuple[Tensor, Tensor | Scalar]:
-    """Both as real numbers. Targets are not broadcast, which is nearly always a mistake: (n,) and (n, 1) would give (n, n) losses."""
+    """Both as real numbers.
+
+    Refuse to broadcast a target, which is nearly always a mistake: (n,) against (n, 1) would give (n, n) losses.
+    """
     shape = target.shape if hasattr(target, "shape") else np.shape(target)
     if shape != () and shape != x.shape:
         raise ValueError(f"the target has shape {shape}, the prediction {x.shape}; they must be equal")

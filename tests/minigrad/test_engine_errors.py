@@ -249,7 +249,9 @@ class TestBackwardMethods:
                     return g
 
     def test_one_that_takes_no_input_is_refused_with_the_class(self) -> None:
-        with pytest.raises(TypeError, match=r"^Wrong: backward_x takes z after the cotangent; it can take inputs \(x\) and out"):
+        with pytest.raises(
+            TypeError, match=r"^Wrong: backward_x takes z after the cotangent; it can take inputs \(x\) and out"
+        ):
 
             class Wrong(Op):
                 def forward(self, x: Any) -> Any:
@@ -264,7 +266,11 @@ class TestBackwardMethods:
         [
             (lambda g: g.data, TypeError, "Doubled: backward_x must return a Tensor, made by ops, not ndarray"),
             (lambda g: None, TypeError, "Doubled: backward_x must return a Tensor, made by ops, not NoneType"),
-            (lambda g: g[:1], ValueError, r"Doubled: backward_x returned a cotangent of shape \(1,\) for an input of shape \(2,\)"),
+            (
+                lambda g: g[:1],
+                ValueError,
+                r"Doubled: backward_x returned a cotangent of shape \(1,\) for an input of shape \(2,\)",
+            ),
         ],
     )
     def test_what_they_return_is_checked(self, base: type[Op], returned: Any, error: type[Exception], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Layers, optimizers, generators and trainers survive pickle and deepcopy, and behave the same afterwards."""
+"""Layers, optimizers and generators survive pickle and deepcopy, and behave the same afterwards."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from gans.trainers import TRAINERS, trainer_class
 from minigrad import Tensor, nn, optim
 from minigrad.random import Generator
 
 Copy = Callable[[Any], Any]
-each_copy = pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"])
+each_copy = pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"]
+)
 
 IMAGES, ROWS, INDICES = (2, 4, 6, 6), (3, 4), "indices"
 LAYERS: dict[str, tuple[nn.Module, Any]] = {
@@ -118,21 +119,6 @@ def test_the_result_of_an_op_becomes_a_leaf(copied: Copy) -> None:
     assert twin.requires_grad
     twin.assign(0)
     assert y.data.all()
-
-
-@each_copy
-@pytest.mark.parametrize("name", TRAINERS)
-def test_a_trainer(name: str, copied: Copy) -> None:
-    kind = trainer_class(name)
-    trainer = kind(kind.config_class(batch_size=2) if name != "cyclegan" else kind.config_class(image_size=32, width=4))
-    twin = copied(trainer)
-    batches = [given(shape) for shape in trainer.batch_shapes]
-    states = []
-    for each in (trainer, twin):
-        mg.manual_seed(1)
-        each.step(*batches)
-        states.append({key: np.asarray(a).tobytes() for key, a in each.state_dict().items()})
-    assert states[0] == states[1]
 
 
 def test_a_network_computes_the_same_in_a_spawned_process() -> None:

@@ -159,7 +159,8 @@ EXAMPLES: dict[type[Op], list[Example]] = {
         *examples(lambda x: F.flip(x, (0, -1)), (normal(2, 3, 4),)),
     ],
     movement.Astype: [  # float32 rounds a number to seven digits: the numbers must be as small as the finite differences
-        Example(lambda x: F.astype(x, np.float32), (lambda rng, make=make: 1e-6 * make(rng),)) for make in (normal(3, 4), normal(0))
+        Example(lambda x: F.astype(x, np.float32), (lambda rng, make=make: 1e-6 * make(rng),))
+        for make in (normal(3, 4), normal(0))
     ],
     movement.Index: [
         Example(lambda x, key=key: x[key], (normal(3, 4),))
