@@ -28,6 +28,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+
 from minigrad.arrays import backend
 from minigrad.tensor import Array, Shape, Tensor, raw
 
@@ -89,6 +91,7 @@ class Op:
     input_names: ClassVar[tuple[str, ...]]
     rules: ClassVar[tuple[Rule | None, ...]]  # one for each input name
     variadic: ClassVar[bool]
+    is_real: bool = False  # whether the result is real for integers too: they are converted before `forward`, see `as_real`
     is_view: ClassVar[bool] = False  # whether the output may be a view of the first input's memory
 
     forward: Callable[..., Array]
@@ -98,7 +101,8 @@ class Op:
     input_shapes: Sequence[Shape]
     input_dtypes: Sequence[Any]
     kept: dict[int, Any] | None  # input number -> Tensor or constant; OUT -> array; None once freed
-    versions: dict[int, int]  # input number -> its count of in-place changes when it was kept
+    versions: dict[int, int]  # number of an input, or OUT -> its count of in-place changes when it was kept
+    out_changes: list[int]  # the output's `Tensor.changes`, which outlives the output
 
     def __init_subclass__(cls) -> None:
         cls.name = cls.__name__
@@ -108,6 +112,10 @@ class Op:
         cls.input_names = tuple(p.name for p in parameters)
         cls.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         cls.rules = tuple(cls._rule(name) for name in cls.input_names)
+        for kind in ("backward_", "fused_"):
+            for name in dir(cls):
+                if name.startswith(kind) and name.removeprefix(kind) not in cls.input_names:
+                    raise TypeError(f"{cls.__name__}: {name} is for no input; forward takes {', '.join(cls.input_names)}")
 
     @classmethod
     def _rule(cls, input_name: str) -> Rule | None:
@@ -117,6 +125,11 @@ class Op:
         if method is None:
             return None
         names = () if cls.variadic else _parameters(method)[2:]
+        if unknown := set(names) - {*cls.input_names, "out"}:
+            raise TypeError(
+                f"{cls.__name__}: backward_{input_name} takes {', '.join(sorted(unknown))} after the cotangent; "
+                f"it can take inputs ({', '.join(cls.input_names)}) and out"
+            )
         needs = tuple(OUT if name == "out" else cls.input_names.index(name) for name in names)
         return Rule(method, needs, fused)
 
@@ -124,6 +137,7 @@ class Op:
         """Apply the op: run `forward`, and add the node to the graph if a gradient may be asked for later."""
         if self.parents:
             raise RuntimeError(f"{self.name}: an op object is one node of the graph and can be applied once; make another one")
+        inputs = self._converted(inputs)
         arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
         try:
             out = Tensor(self.forward(*arrays))
@@ -137,6 +151,10 @@ class Op:
         if _mode.grad_enabled:
             self._join_graph(inputs, arrays, out)
         return out
+
+    def _converted(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The inputs, with integers as floating-point numbers where the result is real."""
+        return as_real(*inputs) if self.is_real else meet(*inputs)
 
     def _join_graph(self, inputs: tuple[Any, ...], arrays: list[Any], out: Tensor) -> None:
         """Keep the parents and the values that backward needs, if any input requires gradients."""
@@ -155,14 +173,14 @@ class Op:
             out.requires_grad = True
             for i in rule.needs:
                 if i == OUT:  # the array: keeping its Tensor, which points to this op, would make a reference cycle
-                    kept[OUT] = out.data
+                    kept[OUT], versions[OUT] = out.data, out.changes[0]
                 else:
                     value = kept[i] = inputs[i]
                     if isinstance(value, Tensor):
                         versions[i] = value.changes[0]
         if out.requires_grad:
             self.parents, self.input_shapes, self.input_dtypes = parents, shapes, dtypes
-            self.kept, self.versions = kept, versions
+            self.kept, self.versions, self.out_changes = kept, versions, out.changes
             self.stamp = next(_clock)
             out.op = self
 
@@ -188,16 +206,36 @@ class Op:
         """A kept value, as a Tensor that is part of the graph."""
         assert self.kept is not None
         value = self.kept[i]
+        changes = self.out_changes if i == OUT else value.changes if isinstance(value, Tensor) else None
+        if changes is not None and changes[0] != self.versions[i]:
+            raise RuntimeError(self._stale(i, value.shape))
+        if i != OUT:
+            return value
+        out = Tensor(value)
+        out.op, out.requires_grad, out.changes = self, True, self.out_changes
+        return out
+
+    def _stale(self, i: int, shape: Shape) -> str:
         if i == OUT:
-            out = Tensor(value)
-            out.op, out.requires_grad = self, True
-            return out
-        if isinstance(value, Tensor) and value.changes[0] != self.versions[i]:
-            raise RuntimeError(
-                f"{self.name}: its input {self.input_names[i]} {value.shape} was changed in place (by an optimizer step or a "
-                "load) after the forward that used it. Compute the gradients before the step, or run the forward again."
+            return (
+                f"{self.name}: its output {shape} was changed in place after the forward that made it. "
+                "Compute the gradients before the change, or change a copy."
             )
-        return value
+        return (
+            f"{self.name}: its input {self.input_names[i]} {shape} was changed in place (by an optimizer step or a "
+            "load) after the forward that used it. Compute the gradients before the step, or run the forward again."
+        )
+
+    def check_cotangent(self, i: int, x: Any, *shapes: Shape) -> None:
+        """An error if what a backward method returned is not a tensor of one of these shapes."""
+        if isinstance(x, Tensor) and x.shape in shapes:
+            return
+        name = self.input_names[0 if self.variadic else i]
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{self.name}: backward_{name} must return a Tensor, made by ops, not {type(x).__name__}")
+        raise ValueError(
+            f"{self.name}: backward_{name} returned a cotangent of shape {x.shape} for an input of shape {self.input_shapes[i]}"
+        )
 
     def free(self) -> None:
         """Release the kept values; the node stays, so that a second walk can explain itself."""
@@ -288,6 +326,7 @@ def _walk_back(output: Tensor, g: Tensor, targets: Sequence[Node], create_graph:
                 if parent is None or parent not in on_path:
                     continue
                 contribution = op.vjp(i, g)
+                op.check_cotangent(i, contribution, op.input_shapes[i])
                 if contribution.data.dtype != op.input_dtypes[i]:  # a float32 input that met float64 in the op
                     contribution = contribution.astype(op.input_dtypes[i])
                 before = cotangents.get(parent)
@@ -351,6 +390,26 @@ def detect_anomaly() -> Iterator[None]:
 def detects_anomaly() -> bool:
     """Whether `detect_anomaly` is on in this thread."""
     return _mode.anomaly
+
+
+def as_real(*inputs: Any) -> tuple[Any, ...]:
+    """Tensors of integers or booleans as floating-point ones, of the dtype of the others, float32 by default, as in PyTorch.
+
+    A formula evaluated in an integer's own type would wrap around: -1 is 255 in uint8.
+    """
+    kinds = {x.dtype.kind for x in inputs if isinstance(x, Tensor)}
+    if kinds <= {"f"}:
+        return inputs
+    dtype = np.result_type(np.float32, *(x.dtype for x in inputs if isinstance(x, Tensor) and x.dtype.kind == "f"))
+    return tuple(Tensor(x.data.astype(dtype)) if isinstance(x, Tensor) and x.dtype.kind != "f" else x for x in inputs)
+
+
+def meet(*inputs: Any) -> tuple[Any, ...]:
+    """`as_real` where integers meet floating-point numbers: they take their precision. By NumPy's rules it would be float64."""
+    if all(isinstance(x, Tensor) and x.dtype.kind == "f" for x in inputs):
+        return inputs  # the common case
+    found = [x.dtype.kind if isinstance(x, Tensor) else "f" if type(x) is float else "" for x in inputs]
+    return as_real(*inputs) if "f" in found else inputs
 
 
 def _parameters(method: Callable[..., Any]) -> tuple[str, ...]:

@@ -62,6 +62,8 @@ class Optimizer:
         for i, p in enumerate(self.params):
             if not is_dense(p.data):
                 raise ValueError(f"{type(self).__name__}: parameter {i} {p.shape} has gaps in memory or repeats elements")
+            if not is_gpu(p.data) and not p.data.flags.writeable:
+                raise ValueError(f"{type(self).__name__}: parameter {i} {p.shape} is read-only memory; give it a copy")
             if any(is_gpu(each[i]) != is_gpu(p.data) or each[i].dtype != p.dtype for each in self.state.values()):
                 raise ValueError(
                     f"{type(self).__name__}: parameter {i} {p.shape} changed its dtype or backend after the optimizer was "
@@ -127,6 +129,12 @@ class Optimizer:
         """Set the `.grad` of every parameter to None."""
         for p in self.params:
             p.grad = None
+
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        """After pickle, which stores state arrays in C order: give them the memory order of their parameters again."""
+        vars(self).update(attributes)
+        for name, each in self.state.items():
+            self.state[name] = [_in_order_of(p.data, a) for p, a in zip(self.params, each, strict=True)]
 
     def state_dict(self) -> dict[str, Array]:
         """Everything needed to resume exactly: the state arrays as "name.index", and "steps"."""
@@ -206,6 +214,15 @@ class RMSprop(Optimizer):
 
     def _numbers(self) -> RMSpropNumbers:
         return RMSpropNumbers(self.lr, self.alpha, self.eps)
+
+
+def _in_order_of(pattern: Array, a: Array) -> Array:
+    """`a` with the memory order of the pattern: itself if it has it already."""
+    if a.strides == pattern.strides:
+        return a
+    copy = zeros_like(pattern)
+    copy[...] = a
+    return copy
 
 
 def _check(name: str, holds: bool, otherwise: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.arrays import backend, hooks
+from minigrad.arrays.layout import axes_in_memory
 
 if TYPE_CHECKING:
     from minigrad.engine import Op
@@ -23,7 +24,8 @@ class Tensor:
     Parameters
     ----------
     data : array, Tensor, number or nested list
-        NumPy and CuPy arrays are used as they are, not copied. Python floats become float32.
+        NumPy and CuPy arrays are used as they are, not copied, but for those of another byte order. Python floats become
+        float32. float16 and longdouble are refused.
     requires_grad : bool
         Whether gradients with respect to this tensor can be asked for. Floating-point data only.
 
@@ -32,8 +34,8 @@ class Tensor:
     data : the array itself
     grad : array or None, filled by `backward()`
     op : the applied operation whose output this is; None for a leaf
-    changes : a list holding one number, how often the values were changed in place; backward uses it to refuse stale
-        values. A view of another tensor's memory shares its list.
+    changes : a list holding one number, how often the values were changed in place by `assign`, by an optimizer or by
+        `x.data = ...`; backward uses it to refuse stale values. A view of another tensor's memory shares its list.
     """
 
     __slots__ = ("__weakref__", "_data", "changes", "grad", "op", "requires_grad")
@@ -45,8 +47,11 @@ class Tensor:
     changes: list[int]
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        if type(data) is not np.ndarray or data.dtype.kind not in backend.NUMBER_KINDS:
-            data = backend.as_array(data.data if isinstance(data, Tensor) else data)
+        self.changes = [0]
+        if isinstance(data, Tensor):
+            self.changes, data = data.changes, data.data  # one memory, one count
+        elif type(data) is not np.ndarray or data.dtype not in backend.DTYPES:
+            data = backend.as_data(data)
         elif hooks.captures:
             hooks.unseen(f"an array {data.shape} became a tensor that is neither computed from tensors nor `persistent`")
         self._data = data
@@ -55,7 +60,6 @@ class Tensor:
         self.requires_grad = requires_grad
         self.grad = None
         self.op = None
-        self.changes = [0]
 
     # `data` is where arrays enter and leave a tensor, and where a captured step watches (see minigrad.arrays.hooks).
 
@@ -66,7 +70,8 @@ class Tensor:
     @data.setter
     def data(self, data: Array) -> None:
         hooks.unseen("a tensor is given another array, which a replay would not do; use `assign`")
-        self._data = data
+        self._data = backend.as_data(data)
+        self.changes[0] += 1  # the same array changed in place, as by `x.data += 1`, or another one
 
     def assign(self, data: TensorLike) -> None:
         """Replace the values in place, as an optimizer does. Graphs that kept the old values become stale."""
@@ -90,7 +95,9 @@ class Tensor:
 
     def to(self, backend_name: str) -> Tensor:
         """The values on a backend, "numpy" or "cupy", without a graph."""
-        return Tensor(backend.move(self.data, backend_name))
+        data = self.data
+        moved = backend.move(data, backend_name)
+        return self.detach() if moved is data else Tensor(moved)
 
     @property
     def shape(self) -> Shape:
@@ -241,6 +248,17 @@ class Tensor:
         copy.grad = None if self.grad is None else self.grad.copy()
         copy.op, copy.changes = None, [0]
         return copy
+
+    def __getstate__(self) -> tuple[Array, tuple[int, ...], bool, Array | None]:
+        """For pickle: a leaf with the values, in memory order, because pickle would store images channels-first."""
+        data = self.data
+        axes = axes_in_memory(data) or tuple(range(self.ndim))
+        return data.transpose(axes), axes, self.requires_grad, self.grad
+
+    def __setstate__(self, state: tuple[Array, tuple[int, ...], bool, Array | None]) -> None:
+        in_memory, axes, self.requires_grad, self.grad = state
+        self._data = in_memory.transpose(sorted(range(len(axes)), key=axes.__getitem__))
+        self.op, self.changes = None, [0]
 
     def __repr__(self) -> str:
         values = np.array2string(self.numpy(), prefix="Tensor(", separator=", ", threshold=20, edgeitems=2)

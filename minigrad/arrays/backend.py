@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 Array = Any
 NAMES = ("numpy", "cupy")
-NUMBER_KINDS = "biuf"  # NumPy's letters for what a tensor may hold: booleans, integers, floating-point numbers
+NUMBER_KINDS = "biuf"  # NumPy's letters for booleans, integers, floating-point numbers
+DTYPES = frozenset(map(np.dtype, "?bhilqBHILQfd"))  # of tensors; those of another byte order are not among them
 
 tf32 = False  # see allow_tf32
 
@@ -84,6 +85,20 @@ def as_array(x: Any) -> Array:
     if array.dtype.kind not in NUMBER_KINDS:
         raise TypeError(f"a tensor holds numbers, not {array.dtype} ({type(x).__name__})")
     return array
+
+
+def as_data(x: Any) -> Array:
+    """`x` as an array that a tensor can hold, of one of `DTYPES`: as `as_array`, and in the machine's byte order.
+
+    TypeError for float16 and longdouble: sums in float16 are wrong from 2048 on, and no kernel takes longdouble.
+    """
+    array = as_array(x)
+    if array.dtype in DTYPES:
+        return array
+    native = array.dtype.newbyteorder("=")
+    if native in DTYPES:
+        return array.astype(native)
+    raise TypeError(f"a tensor holds float32 or float64 numbers, integers or booleans, not {native}: convert it with astype")
 
 
 def to_numpy(x: Array) -> np.ndarray:

@@ -123,7 +123,6 @@ class Module:
                 tensor.data = tensor.data.astype(dtype)
             if backend_name is not None:
                 tensor.data = backend.move(tensor.data, backend_name)
-            tensor.changes[0] += 1
         return self
 
     def zero_grad(self) -> None:

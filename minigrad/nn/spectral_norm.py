@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import minigrad.functional as F
 from minigrad import random
@@ -22,6 +22,10 @@ class _SpectrallyNormal(Module):
     weight_orig: Parameter
     weight_u: Buffer
     weight_v: Buffer
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and copy: the class was made by `spectral_norm` and has no name under which it could be imported."""
+        return _blank, (type(self).__mro__[2],), vars(self)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
@@ -74,6 +78,12 @@ def spectral_norm(module: SomeModule) -> SomeModule:
 @functools.cache
 def _with_spectral_norm(kind: type[Module]) -> type[Module]:
     return type(f"SpectralNorm{kind.__name__}", (_SpectrallyNormal, kind), {})
+
+
+def _blank(kind: type[Module]) -> Module:
+    """A spectrally normalised module of this class without attributes."""
+    made = _with_spectral_norm(kind)  # type: ignore[arg-type]
+    return made.__new__(made)
 
 
 def _as_matrix(weight: Tensor, module: Module) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minigrad import random
 from minigrad.arrays.backend import name_of, zeros_like
+from minigrad.engine import as_real
 from minigrad.ops.movement import transpose
 from minigrad.tensor import Shape, Tensor
 
@@ -17,6 +18,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     evaluation.
     """
     _check("dropout", p)
+    (x,) = as_real(x)
     return x * _mask(x, x.shape, p) if training and p else x
 
 
@@ -27,6 +29,7 @@ def dropout2d(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     Source: Tompson et al., "Efficient object localization using convolutional networks", CVPR 2015.
     """
     _check("dropout2d", p)
+    (x,) = as_real(x)
     if x.ndim != 4:
         raise ValueError(f"dropout2d: x {x.shape} must be (n, channels, height, width)")
     if not training or not p:

@@ -32,7 +32,9 @@ class Elementwise(Op):
 
     def vjp(self, i: int, g: Tensor) -> Tensor:
         """As `Op.vjp`, then summed to the input's own shape."""
-        return sum_to(super().vjp(i, g), self.input_shapes[i])
+        x = super().vjp(i, g)
+        self.check_cotangent(i, x, g.shape, self.input_shapes[i])
+        return sum_to(x, self.input_shapes[i])
 
 
 class Add(Elementwise):
@@ -77,6 +79,8 @@ class Mul(Elementwise):
 class Div(Elementwise):
     """x / y.    d(x/y) = dx / y - (x/y) dy / y"""
 
+    is_real = True
+
     def forward(self, x: Array, y: Array) -> Array:
         return x / y
 
@@ -109,8 +113,8 @@ class Pow(Elementwise):
     def backward_x(self, g: Tensor, x: Tensor, y: Tensor) -> Tensor:
         if not isinstance(y, Tensor):
             return g * 0 if y == 0 else g * y if y == 1 else g * (y * x ** (y - 1))
-        constant = Tensor(y.data == 0)
-        return g * where(constant, 0, y * x ** where(constant, 1, y - 1))
+        corner = Tensor((raw(x) == 0) & (y.data == 0))  # elsewhere the factor y is 0 by itself, and has a derivative
+        return g * where(corner, 0, y * x ** where(corner, 1, y - 1))
 
     def backward_y(self, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
         if not isinstance(x, Tensor):
@@ -120,6 +124,8 @@ class Pow(Elementwise):
 
 class Exp(Elementwise):
     """e^x.    de^x = e^x dx"""
+
+    is_real = True
 
     def forward(self, x: Array) -> Array:
         return array_module(x).exp(x)
@@ -131,6 +137,8 @@ class Exp(Elementwise):
 class Log(Elementwise):
     """Natural logarithm.    d log x = dx / x"""
 
+    is_real = True
+
     def forward(self, x: Array) -> Array:
         return array_module(x).log(x)
 
@@ -140,6 +148,8 @@ class Log(Elementwise):
 
 class Sqrt(Elementwise):
     """Square root.    d sqrt(x) = dx / (2 sqrt(x)), which is infinite at 0: add an epsilon under the root"""
+
+    is_real = True
 
     def forward(self, x: Array) -> Array:
         return array_module(x).sqrt(x)
@@ -160,6 +170,8 @@ class Abs(Elementwise):
 
 class Tanh(Elementwise):
     """Hyperbolic tangent.    d tanh(x) = (1 - tanh(x)^2) dx"""
+
+    is_real = True
 
     def forward(self, x: Array) -> Array:
         return array_module(x).tanh(x)
@@ -187,6 +199,8 @@ class Sigmoid(Elementwise):
     ds = s (1 - s) dx
     """
 
+    is_real = True
+
     def forward(self, x: Array) -> Array:
         xp = array_module(x)
         return xp.exp(-xp.logaddexp(0, -x))
@@ -197,6 +211,8 @@ class Sigmoid(Elementwise):
 
 class Softplus(Elementwise):
     """log(1 + e^x), accurate for large |x|.    d softplus(x) = sigmoid(x) dx"""
+
+    is_real = True
 
     def forward(self, x: Array) -> Array:
         return array_module(x).logaddexp(0, x)
@@ -216,6 +232,7 @@ class LeakyReLU(Elementwise):
         if not slope >= 0:
             raise ValueError(f"leaky_relu: negative_slope is {slope}; it must be 0 or more")
         self.slope = float(slope)
+        self.is_real = slope != 0
 
     def forward(self, x: Array) -> Array:
         return kernels(x).leaky_relu(x, self.slope)
@@ -264,8 +281,8 @@ class Minimum(Elementwise):
 
 
 def _wins(a: Array, b: Array, like: Tensor) -> Tensor:
-    """1 where a > b, 0 where a < b, 1/2 where they are equal."""
-    return Tensor((a > b).astype(like.dtype) + (a == b).astype(like.dtype) / 2)
+    """1 where a > b, 0 where a < b, 1/2 where they are equal; 1 beside a NaN, which a result must not hide."""
+    return Tensor(1 - (a < b).astype(like.dtype) - (a == b).astype(like.dtype) / 2)
 
 
 class Clip(Elementwise):
@@ -274,8 +291,8 @@ class Clip(Elementwise):
     def __init__(self, low: float | None, high: float | None) -> None:
         if low is None and high is None:
             raise ValueError("clip: give a lower bound, an upper bound or both")
-        self.low = None if low is None else float(low)
-        self.high = None if high is None else float(high)
+        self.low, self.high = (x if x is None or type(x) is int else float(x) for x in (low, high))
+        self.is_real = float in (type(self.low), type(self.high))
 
     def forward(self, x: Array) -> Array:
         return array_module(x).clip(x, self.low, self.high)
@@ -291,6 +308,10 @@ class Clip(Elementwise):
 
 class Where(Elementwise):
     """x where the condition holds, else y.    Each gets the cotangent where it was chosen. The condition has no derivative."""
+
+    def _converted(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        condition, *choices = inputs
+        return condition, *super()._converted(tuple(choices))
 
     def forward(self, condition: Array, x: Array, y: Array) -> Array:
         return array_module(condition, x, y).where(condition, x, y)

@@ -5,17 +5,18 @@ A target is a tensor, or one number for all elements: `binary_cross_entropy_with
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
 
 from minigrad.arrays.backend import array_module
-from minigrad.engine import Op
-from minigrad.ops.elementwise import Elementwise, absolute, maximum, sigmoid
+from minigrad.engine import Op, as_real
+from minigrad.ops.elementwise import Elementwise, absolute, maximum, sigmoid, where
 from minigrad.ops.movement import index
 from minigrad.ops.reduce import mean, reduce_sum
 from minigrad.ops.softmax import log_softmax
-from minigrad.tensor import Array, Tensor, TensorLike
+from minigrad.tensor import Array, Scalar, Tensor, TensorLike, to_operand
 
 __all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "l1_loss", "mse_loss"]
 
@@ -23,15 +24,17 @@ Reduction = Literal["mean", "sum", "none"]
 
 
 class ClampedLog(Op):
-    """max(log(x), -100), so that a probability of 0 has loss 100 instead of infinity.    d = dx / max(x, 1e-12)"""
+    """max(log(x), -100), so that a probability of 0 has loss 100 instead of infinity.    d = dx / max(x, 1e-12)
+
+    A negative x is no probability: its logarithm and derivative are NaN.
+    """
 
     def forward(self, x: Array) -> Array:
-        xp = array_module(x)
-        positive = x > 0
-        return xp.where(positive, xp.maximum(xp.log(xp.where(positive, x, 1)), -100), -100)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return array_module(x).maximum(array_module(x).log(x), -100)
 
     def backward_x(self, g: Tensor, x: Tensor) -> Tensor:
-        return g / maximum(x, 1e-12)
+        return g / where(Tensor(x.data < 0), math.nan, maximum(x, 1e-12))
 
 
 class BCEWithLogits(Elementwise):
@@ -39,6 +42,8 @@ class BCEWithLogits(Elementwise):
 
     It uses log p = -softplus(-x) and log(1 - p) = -softplus(x), which are accurate for any x.
     """
+
+    is_real = True
 
     def forward(self, x: Array, t: Array) -> Array:
         xp = array_module(x, t)
@@ -61,35 +66,43 @@ def _reduce(loss: Tensor, reduction: Reduction) -> Tensor:
     raise ValueError(f"reduction is {reduction!r}; choose 'mean', 'sum' or 'none'")
 
 
-def _check_target(x: Tensor, target: TensorLike) -> None:
-    """Refuse to broadcast a target, which is nearly always a mistake: (n,) against (n, 1) would give (n, n) losses."""
+def _checked(x: Tensor, target: TensorLike) -> tuple[Tensor, Tensor | Scalar]:
+    """Both as real numbers.
+
+    Refuse to broadcast a target, which is nearly always a mistake: (n,) against (n, 1) would give (n, n) losses.
+    """
     shape = target.shape if hasattr(target, "shape") else np.shape(target)
     if shape != () and shape != x.shape:
         raise ValueError(f"the target has shape {shape}, the prediction {x.shape}; they must be equal")
+    prediction, wanted = as_real(x, to_operand(target))
+    return prediction, wanted
 
 
 def mse_loss(x: Tensor, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
     """(x - target)^2."""
-    _check_target(x, target)
+    x, target = _checked(x, target)
     error = x - target
     return _reduce(error * error, reduction)
 
 
 def l1_loss(x: Tensor, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
     """|x - target|."""
-    _check_target(x, target)
+    x, target = _checked(x, target)
     return _reduce(absolute(x - target), reduction)
 
 
 def binary_cross_entropy(p: Tensor, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
-    """-(t log p + (1 - t) log(1 - p)) for probabilities p and targets t, both in [0, 1]; logarithms are clamped at -100."""
-    _check_target(p, target)
+    """-(t log p + (1 - t) log(1 - p)) for probabilities p and targets t, both in [0, 1]; logarithms are clamped at -100.
+
+    The loss is NaN where p is NaN or not in [0, 1].
+    """
+    p, target = _checked(p, target)
     return _reduce(-(target * ClampedLog()(p) + (1 - target) * ClampedLog()(1 - p)), reduction)
 
 
 def binary_cross_entropy_with_logits(logits: Tensor, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
     """`binary_cross_entropy` of p = sigmoid(logits), accurate for any logits."""
-    _check_target(logits, target)
+    logits, target = _checked(logits, target)
     return _reduce(BCEWithLogits()(logits, target), reduction)
 
 

@@ -99,12 +99,14 @@ class Scatter(Op):
         self.key = key
 
     def forward(self, g: Array) -> Array:
-        out = zeros(self.shape, g)
+        xp = array_module(g)
         if _takes_each_once(self.key):
+            out = zeros(self.shape, g)
             out[self.key] = g
-        else:
-            array_module(g).add.at(out, self.key, g)
-        return out
+            return out
+        out = zeros(self.shape, g.astype(np.float64))  # an element may be taken any number of times
+        xp.add.at(out, self.key, g)
+        return out.astype(g.dtype)
 
     def backward_g(self, h: Tensor) -> Tensor:
         return Index(self.key)(h)

@@ -40,6 +40,8 @@ class Normalize(Op):
     Source: Ioffe and Szegedy, "Batch normalization", ICML 2015, section 3.
     """
 
+    is_real = True
+
     def __init__(self, eps: float) -> None:
         self.eps = float(eps)
         self.sums: tuple[Array, tuple[Array, Array]] | None = None  # a cotangent, and its `_sums`
@@ -62,13 +64,13 @@ class Normalize(Op):
         return sum_to(g * xhat, self.input_shapes[1])
 
     def fused_weight(self, g: Array, x: Array) -> Array:
-        return self._sums(g, x)[1].sum(axis=0)
+        return kernels(x).sum_axes(self._sums(g, x)[1], (0,))
 
     def backward_bias(self, g: Tensor, x: Tensor) -> Tensor:
         return sum_to(g, self.input_shapes[2])
 
     def fused_bias(self, g: Array, x: Array) -> Array:
-        return self._sums(g, x)[0].sum(axis=0)
+        return kernels(x).sum_axes(self._sums(g, x)[0], (0,))
 
     def _standardize(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """xhat and std, differentiable."""

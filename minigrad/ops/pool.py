@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from minigrad.arrays.backend import empty, kernels, zeros
+from minigrad.arrays.backend import empty, kernels, zeros, zeros_like
 from minigrad.engine import Op
 from minigrad.kernels.geometry import Geometry, Pair, Size, pair
 from minigrad.tensor import Array, Tensor
@@ -55,8 +55,7 @@ class SumWindows(_Windows):
         pixels = x.transpose(0, 2, 3, 1)
         n, _, _, channels = pixels.shape
         out = zeros((n, *self.geometry.positions, channels), x)
-        for seen, positions in _taps(self.geometry):
-            out[positions] += pixels[seen]
+        _add([(positions, pixels[seen]) for seen, positions in _taps(self.geometry)], out)
         return out.transpose(0, 3, 1, 2)
 
     def backward_x(self, g: Tensor) -> Tensor:
@@ -76,13 +75,14 @@ class SpreadWindows(_Windows):
             out.reshape(n, rows, height, columns, width, channels)[...] = numbers[:, :, None, :, None]
         else:
             out = zeros(shape, g)
-            for seen, positions in _taps(self.geometry):
-                out[seen] += numbers[positions]
+            _add([(seen, numbers[positions]) for seen, positions in _taps(self.geometry)], out)
         return out.transpose(0, 3, 1, 2)
 
     def backward_g(self, h: Tensor) -> Tensor:
         return SumWindows(self.geometry)(h)
 
+
+FEW = 16  # taps that are summed one after the other
 
 Key = tuple[slice, slice, slice]  # images, rows, columns of an (n, height, width, channels) array
 
@@ -93,6 +93,18 @@ def _taps(geometry: Geometry) -> Iterator[tuple[Key, Key]]:
         for b in range(geometry.kernel[1]):
             (rows, i), (columns, j) = _seen(geometry, 0, a), _seen(geometry, 1, b)
             yield (slice(None), rows, columns), (slice(None), i, j)
+
+
+def _add(terms: list[tuple[Key, Array]], out: Array) -> None:
+    """out[key] += values for all terms: a few one after the other, many in two halves, so that errors grow like a logarithm."""
+    if len(terms) <= FEW:
+        for key, values in terms:
+            out[key] += values
+        return
+    middle, second = len(terms) // 2, zeros_like(out)
+    _add(terms[:middle], out)
+    _add(terms[middle:], second)
+    out += second
 
 
 def _seen(geometry: Geometry, axis: int, tap: int) -> tuple[slice, slice]:

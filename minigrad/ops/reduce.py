@@ -25,6 +25,13 @@ def reduced_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     return axes
 
 
+def total(x: Array, axis: Axis, keepdims: bool = False) -> Array:
+    """The sum of an array over axes, with an error that grows like the logarithm of the number of terms."""
+    axes = reduced_axes(axis, x.ndim)
+    sums = kernels(x).sum_axes(x, axes)
+    return sums.reshape([1 if i in axes else n for i, n in enumerate(x.shape)]) if keepdims else sums
+
+
 class Reduction(Op):
     """Base of the reductions: the axes, and how a cotangent gets its reduced axes back."""
 
@@ -45,34 +52,20 @@ class Sum(Reduction):
     """Sum over axes.    Every element gets the cotangent of the sum it is part of."""
 
     def forward(self, x: Array) -> Array:
-        rows = None if self.keepdims else _as_rows(x, self.axis)
-        if rows is not None:
-            return kernels(x).sum_rows(rows)
-        return x.sum(axis=self.axis, keepdims=self.keepdims, dtype=x.dtype if x.dtype.kind == "f" else None)
+        return total(x, self.axis, self.keepdims)
 
     def backward_x(self, g: Tensor) -> Tensor:
         return broadcast_to(self.with_axes(g), self.input_shapes[0])
 
 
-def _as_rows(x: Array, axis: Axis) -> Array | None:
-    """x as a matrix whose rows are summed, if the one axis kept is innermost in memory (a bias's gradient); else None."""
-    if axis is None or x.ndim < 2 or x.dtype.kind != "f":
-        return None
-    stay = set(range(x.ndim)) - set(reduced_axes(axis, x.ndim))
-    if len(stay) != 1:
-        return None
-    (last,) = stay
-    inside_out = x.transpose(*[i for i in range(x.ndim) if i != last], last)
-    return inside_out.reshape(-1, x.shape[last]) if inside_out.flags.c_contiguous and x.size else None
-
-
 class Mean(Reduction):
     """Mean over axes.    Every element gets its share of the cotangent: g / count."""
 
+    is_real = True
+
     def forward(self, x: Array) -> Array:
         self.count = _count(x, self.axis)
-        total = x.sum(axis=self.axis, keepdims=self.keepdims)
-        return total / (x.dtype.type(self.count) if x.dtype.kind == "f" else self.count)  # float32 stays float32
+        return total(x, self.axis, self.keepdims) / self.count
 
     def backward_x(self, g: Tensor) -> Tensor:
         return broadcast_to(self.with_axes(g / self.count), self.input_shapes[0])
@@ -81,12 +74,14 @@ class Mean(Reduction):
 class Norm(Reduction):
     """r = sqrt(sum of squares over axes + eps).    dr = <x, dx> / r"""
 
+    is_real = True
+
     def __init__(self, axis: Axis = None, keepdims: bool = False, eps: float = 0.0) -> None:
         super().__init__(axis, keepdims)
         self.eps = eps
 
     def forward(self, x: Array) -> Array:
-        return array_module(x).sqrt((x * x).sum(axis=self.axis, keepdims=self.keepdims) + self.eps)
+        return array_module(x).sqrt(total(x * x, self.axis, self.keepdims) + self.eps)
 
     def backward_x(self, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
         return self.with_axes(g / out) * x
@@ -97,7 +92,7 @@ class Extreme(Reduction):
 
     def backward_x(self, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
         taken = (x.data == self.with_axes(out).data).astype(g.dtype)
-        share = taken / taken.sum(axis=self.axis, keepdims=True)
+        share = taken / total(taken, self.axis, keepdims=True)
         return self.with_axes(g) * Tensor(share)
 
 
@@ -139,7 +134,7 @@ class SumTo(Op):
     def forward(self, x: Array) -> Array:
         new = x.ndim - len(self.shape)
         repeated = tuple(i for i, n in enumerate(x.shape) if i < new or (self.shape[i - new] == 1 and n != 1))
-        return x.sum(axis=repeated).reshape(self.shape)
+        return kernels(x).sum_axes(x, repeated).reshape(self.shape)
 
     def backward_x(self, g: Tensor) -> Tensor:
         return broadcast_to(g, self.input_shapes[0])

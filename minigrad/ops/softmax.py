@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.arrays.backend import array_module
+from minigrad.engine import as_real
 from minigrad.ops.elementwise import exp
-from minigrad.ops.reduce import Reduction
+from minigrad.ops.reduce import Reduction, total
 from minigrad.tensor import Array, Axis, Tensor
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
@@ -18,12 +19,14 @@ class LogSumExp(Reduction):
     d log(sum(e^x)) = sum(e^x dx) / sum(e^x) = sum(softmax(x) dx)
     """
 
+    is_real = True
+
     def forward(self, x: Array) -> Array:
         xp = array_module(x)
         peak = x.max(axis=self.axis, keepdims=True)
         peak = xp.where(xp.isfinite(peak), peak, 0)
         with np.errstate(divide="ignore"):  # if all elements are -inf, log(0) = -inf is right
-            out = xp.log(xp.exp(x - peak).sum(axis=self.axis, keepdims=True)) + peak
+            out = xp.log(total(xp.exp(x - peak), self.axis, keepdims=True)) + peak
         return out if self.keepdims else out.squeeze(self.axis)
 
     def backward_x(self, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
@@ -37,6 +40,7 @@ def logsumexp(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     """log(softmax(x, axis)), accurate even where the probabilities underflow."""
+    (x,) = as_real(x)
     shifted = x - Tensor(x.data.max(axis, keepdims=True))  # the shift cancels; it keeps large numbers accurate
     return shifted - logsumexp(shifted, axis, keepdims=True)
 

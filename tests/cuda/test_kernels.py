@@ -225,3 +225,10 @@ def test_numbers_from_the_host(cupy: Any, gpu: Any, order: str, count: int) -> N
         np.testing.assert_array_equal(
             gpu.numbers.from_host(lambda numbers=numbers: numbers, count, numbers.dtype).get(), numbers
         )
+
+
+def test_long_sums_of_float32_are_accumulated_in_float64(cupy: Any, gpu: Any) -> None:
+    x = cupy.asarray(np.full((100_000, 2), 0.1, np.float32))
+    sums = gpu.sum_axes(x, (0,))
+    assert sums.dtype == np.float32
+    np.testing.assert_allclose(sums.get(), 100_000 * float(np.float32(0.1)), rtol=1e-7)

@@ -10,7 +10,7 @@ import pytest
 import minigrad as mg
 import minigrad.functional as F
 from minigrad import Op, Tensor, grad, nn, no_grad, optim
-from minigrad.ops.elementwise import Exp
+from minigrad.ops.elementwise import Elementwise, Exp
 from minigrad.ops.reduce import Mean
 from tests.minigrad.conftest import leaf
 
@@ -30,6 +30,40 @@ class TestVersions:
         w.assign(np.array([5.0]))
         with pytest.raises(RuntimeError, match="Mul: its input y"):
             mg.grad(loss, [x])
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda y: y.assign([7.0, 7.0]),
+            lambda y: F.reshape(y, 2, 1).assign(np.zeros((2, 1))),
+            lambda y: y[:1].assign(0.0),
+            lambda y: y.detach().assign(0.0),
+            lambda y: Tensor(y).assign(0.0),
+            lambda y: y.to("numpy").assign(0.0),
+            lambda y: optim.SGD([y.detach()]).step([Tensor(np.ones(2))]),
+        ],
+        ids=["itself", "reshape", "slice", "detach", "Tensor", "to", "step"],
+    )
+    @pytest.mark.parametrize(
+        "f",
+        [F.exp, F.sqrt, F.tanh, F.sigmoid, F.relu, lambda x: F.norm(x, 1), lambda x: F.logsumexp(x, 1), lambda x: F.max(x, 1)],
+        ids=["exp", "sqrt", "tanh", "sigmoid", "relu", "norm", "logsumexp", "max"],
+    )
+    @pytest.mark.parametrize("create_graph", [False, True])
+    def test_an_output_changed_in_place_is_refused(self, f: Any, change: Any, create_graph: bool) -> None:
+        x = Tensor(np.array([0.5, 1.0]), requires_grad=True)
+        y = F.flatten(f(F.reshape(x, 2, 1)))
+        z = (y * 3).sum()
+        change(y)
+        with pytest.raises(RuntimeError, match=r"its output .* was changed in place .* change a copy"):
+            mg.grad(z, [x], create_graph=create_graph)
+
+    def test_arrays_assigned_to_data_count_as_changes(self) -> None:
+        w, x = leaf(1.0), leaf(3.0)
+        for product in (x * w, x * w):
+            w.data += 1
+            with pytest.raises(RuntimeError, match="Mul: its input y"):
+                mg.grad(product, [x])
 
     def test_a_changed_value_that_is_not_needed_does_no_harm(self) -> None:
         w, x = leaf(1.0), leaf(3.0)
@@ -201,3 +235,52 @@ def test_a_nan_from_a_fused_backward_is_an_anomaly() -> None:
     x = Tensor([1.0], requires_grad=True)
     with mg.detect_anomaly(), pytest.raises(FloatingPointError, match="the backward of FusedNaN gave 1 NaN"):
         mg.grad(FusedNaN()(x), [x])
+
+
+class TestBackwardMethods:
+    def test_one_for_no_input_is_refused_with_the_class(self) -> None:
+        with pytest.raises(TypeError, match=r"^Wrong: backward_z is for no input; forward takes x, y"):
+
+            class Wrong(Op):
+                def forward(self, x: Any, y: Any) -> Any:
+                    return x + y
+
+                def backward_z(self, g: Tensor) -> Tensor:
+                    return g
+
+    def test_one_that_takes_no_input_is_refused_with_the_class(self) -> None:
+        with pytest.raises(
+            TypeError, match=r"^Wrong: backward_x takes z after the cotangent; it can take inputs \(x\) and out"
+        ):
+
+            class Wrong(Op):
+                def forward(self, x: Any) -> Any:
+                    return x * 2
+
+                def backward_x(self, g: Tensor, z: Tensor) -> Tensor:
+                    return g * z
+
+    @pytest.mark.parametrize("base", [Op, Elementwise])
+    @pytest.mark.parametrize(
+        ("returned", "error", "message"),
+        [
+            (lambda g: g.data, TypeError, "Doubled: backward_x must return a Tensor, made by ops, not ndarray"),
+            (lambda g: None, TypeError, "Doubled: backward_x must return a Tensor, made by ops, not NoneType"),
+            (
+                lambda g: g[:1],
+                ValueError,
+                r"Doubled: backward_x returned a cotangent of shape \(1,\) for an input of shape \(2,\)",
+            ),
+        ],
+    )
+    def test_what_they_return_is_checked(self, base: type[Op], returned: Any, error: type[Exception], message: str) -> None:
+        class Doubled(base):  # type: ignore[misc, valid-type]
+            def forward(self, x: Any) -> Any:
+                return x * 2
+
+            def backward_x(self, g: Tensor) -> Any:
+                return returned(g)
+
+        x = leaf(1.0, 2.0)
+        with pytest.raises(error, match=message):
+            mg.grad(Doubled()(x).sum(), [x])

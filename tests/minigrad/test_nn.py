@@ -365,3 +365,18 @@ class TestLayers:
             loss = F.binary_cross_entropy_with_logits(net(inputs), targets)
             optimizer.step(mg.grad(loss, net.parameters()))
         assert loss.item() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Sequential(nn.Linear(4, 3), nn.LeakyReLU(0.2), nn.spectral_norm(nn.Linear(3, 2)), nn.Tanh()), (0, 4)),
+        (nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.MaxPool2d(2), nn.Upsample(scale_factor=2)), (0, 2, 6, 6)),
+        (nn.Sequential(nn.ConvTranspose2d(2, 3, 4), nn.InstanceNorm2d(3), nn.AvgPool2d(3), nn.Flatten()), (0, 2, 6, 6)),
+        (nn.Sequential(nn.Dropout(0.5), nn.LayerNorm(4), nn.BatchNorm1d(4).eval()), (0, 4)),
+    ],
+)
+def test_empty_batches_have_empty_results_and_gradients_of_zero(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    out = layer(Tensor(np.zeros(shape, np.float32)))
+    assert out.shape[0] == 0
+    assert all(not g.data.any() for g in mg.grad(out.sum(), layer.parameters()))

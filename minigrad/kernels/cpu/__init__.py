@@ -15,10 +15,10 @@ with cached_by_version():
     from minigrad.kernels.cpu.optimizer import adam, rmsprop, sgd
     from minigrad.kernels.cpu.pool import max_pool_pick, max_pool_place
     from minigrad.kernels.cpu.random import philox
-    from minigrad.kernels.cpu.reduce import sum_rows
+    from minigrad.kernels.cpu.reduce import sum_axes
 
 __all__ = [
     "adam", "affine", "conv2d", "conv2d_weight", "conv_transpose2d", "from_host", "leaky_relu", "leaky_relu_backward",
     "linear", "matmul", "max_pool_pick", "max_pool_place", "normalize", "normalize_backward", "normalize_sums", "philox",
-    "rmsprop", "sgd", "sum_rows", "tanh_backward",
+    "rmsprop", "sgd", "sum_axes", "tanh_backward",
 ]  # fmt: skip

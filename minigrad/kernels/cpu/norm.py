@@ -14,6 +14,7 @@ import numpy as np
 from minigrad.arrays.hooks import launch
 from minigrad.kernels import reference
 from minigrad.kernels.cpu.loops import REAL, Loop, in_c_order
+from minigrad.kernels.cpu.reduce import sum_axes
 
 Array = Any
 
@@ -34,7 +35,7 @@ def normalize_sums(g: Array, x: Array, mean: Array, var: Array, eps: float) -> t
         return reference.normalize_sums(g, x, mean, var, eps)
     parts = np.zeros((2, *_blocks(x)), x.dtype, like=x)
     _sum_products([in_c_order(g), in_c_order(x), mean, *parts])
-    sum_g, sum_g_deviation = parts.sum(axis=2)
+    sum_g, sum_g_deviation = sum_axes(parts, (2,))
     return sum_g, sum_g_deviation * _inverse_std(var, eps)
 
 

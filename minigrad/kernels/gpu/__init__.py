@@ -11,10 +11,10 @@ from minigrad.kernels.gpu.numbers import from_host
 from minigrad.kernels.gpu.optimizer import adam, rmsprop, sgd
 from minigrad.kernels.gpu.pool import max_pool_pick, max_pool_place
 from minigrad.kernels.gpu.random import philox
-from minigrad.kernels.gpu.reduce import sum_rows
+from minigrad.kernels.gpu.reduce import sum_axes
 
 __all__ = [
     "adam", "affine", "conv2d", "conv2d_weight", "conv_transpose2d", "from_host", "leaky_relu", "leaky_relu_backward",
     "linear", "matmul", "max_pool_pick", "max_pool_place", "normalize", "normalize_backward", "normalize_sums", "philox",
-    "rmsprop", "sgd", "sum_rows", "tanh_backward",
+    "rmsprop", "sgd", "sum_axes", "tanh_backward",
 ]  # fmt: skip

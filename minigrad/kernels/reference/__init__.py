@@ -12,10 +12,10 @@ from minigrad.kernels.reference.norm import affine, normalize, normalize_backwar
 from minigrad.kernels.reference.optimizer import adam, rmsprop, sgd
 from minigrad.kernels.reference.pool import max_pool_pick, max_pool_place
 from minigrad.kernels.reference.random import philox
-from minigrad.kernels.reference.reduce import sum_rows
+from minigrad.kernels.reference.reduce import sum_axes
 
 __all__ = [
     "adam", "affine", "conv2d", "conv2d_weight", "conv_transpose2d", "from_host", "leaky_relu", "leaky_relu_backward",
     "linear", "matmul", "max_pool_pick", "max_pool_place", "normalize", "normalize_backward", "normalize_sums", "philox",
-    "rmsprop", "sgd", "sum_rows", "tanh_backward",
+    "rmsprop", "sgd", "sum_axes", "tanh_backward",
 ]  # fmt: skip

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.kernels.reference.reduce import sum_axes
+
 Array = Any
 
 
@@ -19,7 +21,8 @@ def normalize(x: Array, weight: Array | None, bias: Array | None, eps: float) ->
 
     Returns y, mean, var; None is weight 1, bias 0.
     """
-    mean, var = x.mean(axis=1), x.var(axis=1)
+    exact = x.astype(np.float64)  # NumPy adds rows one after the other
+    mean, var = exact.mean(axis=1).astype(x.dtype), exact.var(axis=1).astype(x.dtype)
     y = standardized(x, mean, var, eps)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias, mean, var
@@ -32,7 +35,7 @@ def standardized(x: Array, mean: Array, var: Array, eps: float) -> Array:
 
 def normalize_sums(g: Array, x: Array, mean: Array, var: Array, eps: float) -> tuple[Array, Array]:
     """The sums over the rows of g and g * xhat, (groups, channels): the gradients of bias and weight."""
-    return g.sum(axis=1), (g * standardized(x, mean, var, eps)).sum(axis=1)
+    return sum_axes(g, (1,)), sum_axes(g * standardized(x, mean, var, eps), (1,))
 
 
 def normalize_backward(

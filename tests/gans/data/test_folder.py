@@ -126,6 +126,12 @@ def test_cmyk_jpegs_are_read(tmp_path: Path) -> None:
     np.testing.assert_allclose(image.mean((1, 2)), (255, 0, 0), atol=6)
 
 
+def test_of_an_animated_png_the_first_frame_is_read(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    image = read_one(tmp_path, frames[0], "a.png", save_all=True, append_images=frames[1:])
+    assert image[:, 3, 3].tolist() == [255, 0, 0]
+
+
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_exif_orientation_is_applied(tmp_path: Path, name: str, orientation: int) -> None:

@@ -158,7 +158,10 @@ EXAMPLES: dict[type[Op], list[Example]] = {
         *examples(F.flip, (normal(2, 3),), (normal(0, 3),)),
         *examples(lambda x: F.flip(x, (0, -1)), (normal(2, 3, 4),)),
     ],
-    movement.Astype: examples(lambda x: F.astype(x, np.longdouble), (normal(3, 4),), (normal(0),)),
+    movement.Astype: [  # float32 rounds a number to seven digits: the numbers must be as small as the finite differences
+        Example(lambda x: F.astype(x, np.float32), (lambda rng, make=make: 1e-6 * make(rng),))
+        for make in (normal(3, 4), normal(0))
+    ],
     movement.Index: [
         Example(lambda x, key=key: x[key], (normal(3, 4),))
         for key in (

@@ -319,6 +319,13 @@ def test_a_constant_channel_gives_the_bias_and_finite_gradients() -> None:
     assert all(np.isfinite(g.data).all() for g in mg.grad((y * y).sum(), xs))
 
 
+@pytest.mark.parametrize("value", [0.1, 1e-3, -7.3, 1e6])
+@pytest.mark.parametrize("rows", [2, 65, 3000])
+def test_a_constant_channel_is_normalised_to_exactly_0(value: float, rows: int) -> None:
+    x = Tensor(np.full((rows, 3), value, np.float32))
+    np.testing.assert_array_equal(F.batch_norm(x, None, None, training=True).data, 0)
+
+
 def test_images_without_channels() -> None:
     for f in (in_training, F.instance_norm):
         x = Tensor(normal(2, 0, 3, 4), requires_grad=True)
