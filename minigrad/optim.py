@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
+from minigrad import from_pytorch
 from minigrad.arrays import hooks
 from minigrad.arrays.backend import array_module, as_array, is_gpu, kernels, move, name_of, to_numpy, zeros_like
 from minigrad.arrays.layout import is_dense
@@ -34,8 +35,8 @@ class Optimizer:
     params : iterable of Tensor
         Updated in place. Each must be dense in memory, as `nn.Parameter` is.
     lr : float or function
-        Learning rate, or a function from the number of steps taken to the rate of the next one. It and all other settings may be
-        changed between steps.
+        Learning rate, or a function from the number of steps taken to the rate of the next one. It and all other settings may
+        be changed between steps.
     weight_decay : float
         Each gradient is first increased by weight_decay times its parameter (L2 regularisation). AdamW has another rule.
     """
@@ -61,6 +62,9 @@ class Optimizer:
         self._check_params()
         # For each gradient, the number of NaN and infinite elements since the last check.
         self._bad = array_module(self.params[0].data).zeros(len(self.params), "int32")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(from_pytorch.missing("Optimizer", name))
 
     @property
     def lr(self) -> float:
@@ -96,10 +100,11 @@ class Optimizer:
         FloatingPointError; the weights at those elements are not updated.
         """
         arrays = self._grads_in_place() if grads is None else [g.data for g in grads]
-        shapes = [None if a is None else a.shape for a in arrays]
-        if len(arrays) != len(self.params) or any(s not in (None, p.shape) for s, p in zip(shapes, self.params, strict=True)):
+        shapes = [p.shape if a is None else a.shape for a, p in zip(arrays, self.params, strict=False)]
+        if len(arrays) != len(self.params) or shapes != [p.shape for p in self.params]:
             raise ValueError(
-                f"{type(self).__name__}: the gradients' shapes {shapes} are not the parameters' {[p.shape for p in self.params]}"
+                f"{type(self).__name__}: the gradients' shapes {[getattr(a, 'shape', None) for a in arrays]} are not "
+                f"the parameters' {[p.shape for p in self.params]}"
             )
         self._check_params()
         used = {i for i, a in enumerate(arrays) if a is not None}
@@ -314,3 +319,7 @@ def _not_a_parameter(given: Any) -> str:
 def _check(name: str, holds: bool, otherwise: str) -> None:
     if not holds:
         raise ValueError(f"{name}: {otherwise}")
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise AttributeError(from_pytorch.missing("optim", name))

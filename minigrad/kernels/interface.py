@@ -35,7 +35,7 @@ class AdamNumbers(NamedTuple):
     keep: float = 1.0  # times the parameter before the update: 1 - lr weight_decay in AdamW
 
     def derived(self) -> tuple[float, ...]:
-        """For the fused loops: lr / (1 - beta1^t), beta1, 1 - beta1, beta2, 1 - beta2, 1 / sqrt(1 - beta2^t), eps, decay, keep."""
+        """For the fused loops: lr / (1 - beta1^t), beta1, 1 - beta1, beta2, 1 - beta2, (1 - beta2^t)^-1/2, eps, decay, keep."""
         lr, beta1, beta2, eps, step, decay, keep = self
         return lr / (1 - beta1**step), beta1, 1 - beta1, beta2, 1 - beta2, (1 - beta2**step) ** -0.5, eps, decay, keep
 
@@ -94,6 +94,8 @@ class Kernels(Protocol):
     def leaky_relu(self, x: Array, slope: float) -> Array: ...
 
     def leaky_relu_backward(self, g: Array, y: Array, slope: float) -> Array: ...
+
+    def erf(self, x: Array) -> Array: ...
 
     def tanh_backward(self, g: Array, y: Array) -> Array: ...
 
