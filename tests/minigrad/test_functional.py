@@ -244,7 +244,7 @@ BAD_CALLS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "clip without bounds": (lambda: F.clip(ones(2)), ValueError, "^clip: give a lower bound"),
     "leaky_relu slope": (lambda: F.leaky_relu(ones(2), -0.1), ValueError, r"^leaky_relu: negative_slope is -0\.1"),
     "embedding floats": (lambda: F.embedding(ones(2), ones(3, 2)), TypeError, "^embedding: indices must be integers"),
-    "embedding beyond": (lambda: F.embedding(Tensor([3]), ones(3, 2)), IndexError, r"^embedding: the index \d+ is not in 0 \.\. \d+$"),
+    "embedding beyond": (lambda: F.embedding(Tensor([3]), ones(3, 2)), IndexError, "^embedding: the index 3 is not"),
     "cross_entropy shapes": (
         lambda: F.cross_entropy(ones(4, 3), Tensor([0, 1])), ValueError, r"^cross_entropy: logits \(4, 3\) .*target \(2,\)",
     ),
