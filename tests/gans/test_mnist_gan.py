@@ -172,3 +172,10 @@ def test_steps_do_not_make_memory_grow_without_the_garbage_collector(trainer: Mn
         tracemalloc.stop()
         gc.enable()
     assert grown < 100_000, f"{grown} bytes in 30 steps without the garbage collector"
+
+
+def test_a_trainer_is_made_from_its_settings_alone_as_in_a_notebook() -> None:
+    """The backend "auto" is resolved without the command line."""
+    trainer = MnistGAN(Config())
+    assert trainer.backend == backend.resolve("auto")
+    assert trainer.generate(np.zeros((2, 100), np.float32)).shape == (2, 1, 28, 28)

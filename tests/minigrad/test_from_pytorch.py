@@ -30,7 +30,8 @@ def ours(tmp_path: Path) -> dict[str, Any]:
     labels = mg.Tensor(np.array([0, 1, 1]))
     return {
         "mg": mg, "F": F, "nn": nn, "optim": optim, "np": np, "x": x, "y": mg.Tensor(X % 1), "p": F.sigmoid(x),
-        "labels": labels, "net": net, "layer": nn.Linear(2, 2), "optimizer": optim.Adam(net.parameters(), lr=0.1), "path": tmp_path / "ours",
+        "labels": labels, "net": net, "layer": nn.Linear(2, 2), "path": tmp_path / "ours",
+        "optimizer": optim.Adam(net.parameters(), lr=0.1),
     }  # fmt: skip
 
 
