@@ -47,7 +47,7 @@ class Trainer:
 
     def __init__(self, config: RunConfig, dtype: Any = np.float32) -> None:
         self.config = config
-        self.backend = backend.resolve(config.backend)
+        self.backend = backend.resolve("auto") if config.backend == "auto" else config.backend
         self.dtype = dtype
 
     @property

@@ -13,6 +13,7 @@ import minigrad as mg
 from gans.data.batches import Batches
 from gans.mnist_gan import Config, MnistGAN
 from minigrad import random
+from minigrad.arrays import backend
 from minigrad.kernels import cpu
 
 
@@ -178,4 +179,4 @@ def test_a_trainer_is_made_from_its_settings_alone_as_in_a_notebook() -> None:
     """The backend "auto" is resolved without the command line."""
     trainer = MnistGAN(Config())
     assert trainer.backend == backend.resolve("auto")
-    assert trainer.generate(np.zeros((2, 100), np.float32)).shape == (2, 1, 28, 28)
+    assert trainer.generate(mg.randn((2, 100), trainer.backend)).shape == (2, 1, 28, 28)
