@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from minigrad.arrays import hooks
 from minigrad.arrays.backend import array_module
 from minigrad.engine import Op
 from minigrad.ops.elementwise import Elementwise, absolute, maximum, sigmoid
@@ -104,5 +105,5 @@ def cross_entropy(logits: Tensor, target: Tensor | Array, reduction: Reduction =
             f"cross_entropy: logits {logits.shape} must be (n, classes) and target {target.shape} {target.dtype} integers (n,)"
         )
     n, classes = logits.shape
-    rows = array_module(target).arange(n)
+    rows = hooks.persistent(array_module(target).arange(n))
     return _reduce(-pick("cross_entropy", log_softmax(logits), target, classes, rows), reduction)

@@ -328,3 +328,23 @@ def test_shapes_of_random_numbers_may_be_one_number() -> None:
     assert (mg.randn(3).shape, mg.rand(2).shape) == ((3,), (2,))
     with pytest.raises(TypeError, match=r"the shape is one argument; write randn\(\(3, 4, \.\.\.\)\)"):
         mg.randn(3, 4)  # type: ignore[arg-type]
+
+
+def test_embedding_and_cross_entropy_are_captured_and_refuse_an_index_in_a_replay() -> None:
+    weight = Tensor(np.linspace(-1, 1, 9).reshape(3, 3), requires_grad=True)
+
+    def step(labels: Tensor) -> dict[str, Tensor]:
+        loss = F.cross_entropy(F.gelu(F.embedding(labels, weight)), labels)
+        weight.assign(weight - mg.grad(loss, [weight])[0])
+        return {"loss": loss}
+
+    captured = mg.Captured(step)
+    for i in range(6):
+        labels, before = Tensor([i % 3, (2 * i) % 3]), weight.data.copy()
+        loss, after = captured(labels)["loss"].item(), weight.data.copy()
+        weight.assign(before)
+        assert loss == step(labels)["loss"].item()
+        np.testing.assert_array_equal(weight.data, after)
+    assert not captured.refused
+    with pytest.raises(IndexError, match="out of bounds"):
+        captured(Tensor([0, -1]))
