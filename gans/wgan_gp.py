@@ -137,7 +137,7 @@ def gradient_penalty(critic: nn.Module, points: mg.Tensor, kind: str = "two-side
     """
     if kind not in PENALTIES:
         raise ValueError(f"unknown penalty {kind!r}; choose one of {', '.join(PENALTIES)}")
-    for name, module in critic.named_modules().items():
+    for name, module in critic.named_modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             where = f"the critic's layer {name}" if name else "the critic"
             raise ValueError(

@@ -15,7 +15,7 @@ from minigrad import tuning  # isort: skip  (first: it must run before NumPy loa
 from minigrad.tensor import Tensor  # isort: skip  (before the ops, which are made of tensors)
 from typing import TYPE_CHECKING, Any
 
-from minigrad import functional, gradcheck, nn, optim
+from minigrad import from_pytorch, functional, gradcheck, nn, optim
 from minigrad.arrays.gpu import BackendError
 from minigrad.engine import Op, detect_anomaly, grad, is_grad_enabled, no_grad, set_grad_enabled
 from minigrad.io.files import FileError
@@ -34,9 +34,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`mg.Captured`, imported on first use: nothing else in the package needs `minigrad.capture`."""
+    """`mg.Captured`, imported on first use: nothing else in the package needs `minigrad.capture`. Other names are explained."""
     if name == "Captured":
         from minigrad.capture import Captured as Captured
 
         return Captured
-    raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
+    if name in functional.__all__:
+        raise AttributeError(f"minigrad has no `{name}`: write `F.{name}`, after `import minigrad.functional as F`")
+    raise AttributeError(from_pytorch.missing("minigrad", name))

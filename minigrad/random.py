@@ -31,12 +31,14 @@ class Generator:
     seed: int
     counter: int = 0
 
-    def rand(self, shape: Shape, backend: str = "numpy", dtype: Any = np.float32) -> Tensor:
+    def rand(self, shape: Shape | int, backend: str = "numpy", dtype: Any = np.float32) -> Tensor:
         """Uniform in the open interval (0, 1)."""
+        shape = _as_shape("rand", shape, backend)
         return Tensor(self._uniform(math.prod(shape), backend).reshape(shape).astype(dtype, copy=False))
 
-    def randn(self, shape: Shape, backend: str = "numpy", dtype: Any = np.float32) -> Tensor:
+    def randn(self, shape: Shape | int, backend: str = "numpy", dtype: Any = np.float32) -> Tensor:
         """Normal, mean 0 and variance 1: sqrt(-2 log u) times cos(2 pi v) and sin(2 pi v), with u and v uniform."""
+        shape = _as_shape("randn", shape, backend)
         count = math.prod(shape)
         pairs = -(-count // 2)
         uniform = self._uniform(2 * pairs, backend)
@@ -59,6 +61,12 @@ class Generator:
         return ((bits >> np.uint32(9)).astype(np.float32) + np.float32(0.5)) * np.float32(2**-23)
 
 
+def _as_shape(caller: str, shape: Shape | int, backend: str) -> Shape:
+    if not isinstance(backend, str):
+        raise TypeError(f"{caller}: the shape is one argument; write {caller}(({shape}, {backend}, ...))")
+    return (shape,) if isinstance(shape, int) else tuple(shape)
+
+
 default_generator = Generator(seed=0)
 
 
@@ -69,12 +77,12 @@ def manual_seed(seed: int) -> None:
     default_generator.seed, default_generator.counter = seed, 0
 
 
-def rand(shape: Shape, backend: str = "numpy", dtype: Any = np.float32) -> Tensor:
+def rand(shape: Shape | int, backend: str = "numpy", dtype: Any = np.float32) -> Tensor:
     """Uniform numbers in (0, 1) from the default stream."""
     return default_generator.rand(shape, backend, dtype)
 
 
-def randn(shape: Shape, backend: str = "numpy", dtype: Any = np.float32) -> Tensor:
+def randn(shape: Shape | int, backend: str = "numpy", dtype: Any = np.float32) -> Tensor:
     """Normal numbers, mean 0 and variance 1, from the default stream."""
     return default_generator.randn(shape, backend, dtype)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 
+from minigrad import from_pytorch
 from minigrad.arrays import backend, hooks
 from minigrad.arrays.layout import axes_in_memory
 
@@ -93,6 +94,15 @@ class Tensor:
         out.changes = self.changes
         return out
 
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Set whether gradients with respect to this leaf can be asked for. Returns the tensor."""
+        if self.op is not None:
+            raise RuntimeError("requires_grad_: this tensor was computed; detach() it first")
+        if requires_grad and self.dtype.kind != "f":
+            raise TypeError(f"only floating-point tensors can require gradients, not {self.dtype}")
+        self.requires_grad = requires_grad
+        return self
+
     def to(self, backend_name: str) -> Tensor:
         """The values on a backend, "numpy" or "cupy", without a graph."""
         data = self.data
@@ -110,7 +120,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """The number of elements."""
-        return self._data.size
+        return _Count(self._data.size)
 
     @property
     def dtype(self) -> np.dtype:
@@ -175,8 +185,21 @@ class Tensor:
     def __getitem__(self, key: Any) -> Tensor:
         return F.index(self, key)
 
-    # Comparisons give tensors of booleans, without gradients. == and != compare identity, as Python objects do, so that
-    # tensors can be keys; compare `.data` for values.
+    def __setitem__(self, key: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            "a part of a tensor cannot be set, which could change a graph: use F.where, F.cat, or assign for all of it"
+        )
+
+    # Comparisons give tensors of booleans, without gradients. Hashes are of the object, so that tensors can be keys of a
+    # dictionary; `x in a_list` compares values, so search lists by `any(x is y for y in a_list)`.
+
+    def __eq__(self, other: object) -> Any:
+        return Tensor(self.data == raw(other)) if _is_comparable(other) else NotImplemented
+
+    def __ne__(self, other: object) -> Any:
+        return Tensor(self.data != raw(other)) if _is_comparable(other) else NotImplemented
+
+    __hash__ = object.__hash__
 
     def __gt__(self, other: TensorLike) -> Tensor:
         return Tensor(self.data > raw(other))
@@ -201,17 +224,84 @@ class Tensor:
     def var(self, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
         return F.var(self, axis, ddof, keepdims)
 
+    def std(self, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
+        return F.std(self, axis, ddof, keepdims)
+
     def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return F.max(self, axis, keepdims)
+        return _values_only(F.max(self, axis, keepdims), axis)
 
     def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return F.min(self, axis, keepdims)
+        return _values_only(F.min(self, axis, keepdims), axis)
+
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+        return F.argmax(self, axis, keepdims)
+
+    def exp(self) -> Tensor:
+        return F.exp(self)
+
+    def log(self) -> Tensor:
+        return F.log(self)
+
+    def sqrt(self) -> Tensor:
+        return F.sqrt(self)
+
+    def abs(self) -> Tensor:
+        return F.abs(self)
+
+    def tanh(self) -> Tensor:
+        return F.tanh(self)
+
+    def sigmoid(self) -> Tensor:
+        return F.sigmoid(self)
+
+    def relu(self) -> Tensor:
+        return F.relu(self)
+
+    def softmax(self, axis: int) -> Tensor:
+        return F.softmax(self, axis)
+
+    def clamp(self, min: float | None = None, max: float | None = None) -> Tensor:
+        return F.clip(self, min, max)
+
+    def pow(self, exponent: TensorLike) -> Tensor:
+        return F.pow(self, exponent)
+
+    def matmul(self, other: Tensor) -> Tensor:
+        return F.matmul(self, other)
+
+    def split(self, sizes: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+        return F.split(self, sizes, axis)
+
+    def clone(self) -> Tensor:
+        return F.clone(self)
 
     def reshape(self, *shape: Any) -> Tensor:
         return F.reshape(self, *shape)
 
+    view = reshape
+
     def transpose(self, *axes: Any) -> Tensor:
         return F.transpose(self, *axes)
+
+    permute = transpose
+
+    def swapaxes(self, i: int, j: int) -> Tensor:
+        """The tensor with two axes exchanged."""
+        order = list(range(self.ndim))
+        order[i], order[j] = order[j], order[i]
+        return F.transpose(self, order)
+
+    def unsqueeze(self, axis: int) -> Tensor:
+        return F.expand_dims(self, axis)
+
+    def squeeze(self, axis: Axis = None) -> Tensor:
+        return F.squeeze(self, axis)
+
+    def numel(self) -> int:
+        return self._data.size
+
+    def dim(self) -> int:
+        return self._data.ndim
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         return F.flatten(self, start_dim, end_dim)
@@ -237,6 +327,17 @@ class Tensor:
 
     def __int__(self) -> int:
         return int(self.data)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(from_pytorch.missing("Tensor", name))
+
+    def __array_function__(self, function: Any, *_: Any) -> NoReturn:
+        raise TypeError(
+            f"np.{function.__name__} of a tensor would leave the graph: use minigrad.functional, or give it x.numpy()"
+        )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
@@ -270,6 +371,32 @@ class Tensor:
         elif self.requires_grad:
             notes.append("requires_grad=True")
         return f"Tensor({values}, {', '.join(notes)})"
+
+
+class _Count(int):
+    """An int that explains itself where PyTorch's `x.size()` is called."""
+
+    def __call__(self, *_: Any) -> NoReturn:
+        raise TypeError("size is the number of elements, not a method: write x.shape, or x.shape[axis]")
+
+
+class _Values(Tensor):
+    """What `x.max(axis)` returns: a tensor, but `values, indices = x.max(axis)` must not unpack its rows."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError("max(axis) and min(axis) return only the values; x.argmax(axis) has the indices, and split(1) the rows")
+
+
+def _values_only(x: Tensor, axis: Axis) -> Tensor:
+    if isinstance(axis, int):
+        x.__class__ = _Values
+    return x
+
+
+def _is_comparable(x: object) -> bool:
+    return isinstance(x, Tensor | bool | int | float | np.generic) or hasattr(x, "__array_ufunc__")
 
 
 TensorLike = Tensor | Scalar | Array

@@ -117,7 +117,7 @@ def layer_names(trainer: Any) -> dict[str, str]:
     """
     names: dict[str, list[str]] = {}
     for network, module in trainer.networks().items():
-        for name, layer in module.named_modules().items():
+        for name, layer in module.named_modules():
             weight = vars(layer).get("weight")
             if weight is not None and weight.ndim in (2, 4):
                 names.setdefault(_key(weight.shape), []).append(f"{network}.{name} {type(layer).__name__}")

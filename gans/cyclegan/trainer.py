@@ -168,9 +168,9 @@ class CycleGAN(Trainer):
     def rate(self) -> float:
         """The learning rate of this step: constant, then falling linearly to 0 in the last `decay_epochs`."""
         config = self.config
-        left = config.epochs * self.steps_per_epoch - self.g_optimizer.steps
-        decay = (config.epochs // 2 if config.decay_epochs is None else config.decay_epochs) * self.steps_per_epoch
-        return config.lr * min(1.0, max(left, 0) / decay) if decay else config.lr
+        decay = config.epochs // 2 if config.decay_epochs is None else config.decay_epochs
+        steps, start = (n * self.steps_per_epoch for n in (config.epochs, config.epochs - decay))
+        return optim.linear_decay(config.lr, steps, start)(self.g_optimizer.steps)
 
     def load_batches(self) -> UnpairedBatches:
         config, data = self.config, load_unpaired(self.config.data, self.config.load_size)

@@ -11,6 +11,7 @@ import minigrad as mg
 from gans.data.batches import Stream
 from gans.training.config import RunConfig
 from minigrad import nn, optim
+from minigrad.arrays import backend
 
 Metrics = dict[str, mg.Tensor]
 Shape = tuple[int, ...]
@@ -33,7 +34,7 @@ class Trainer:
 
     Parameters
     ----------
-    config : the settings; `config.backend` is "numpy" or "cupy"
+    config : the settings; `config.backend` is "auto", "numpy" or "cupy"
     dtype : of weights, images and noise; float64 serves to compare with other implementations
     """
 
@@ -46,7 +47,7 @@ class Trainer:
 
     def __init__(self, config: RunConfig, dtype: Any = np.float32) -> None:
         self.config = config
-        self.backend = config.backend
+        self.backend = backend.resolve("auto") if config.backend == "auto" else config.backend
         self.dtype = dtype
 
     @property
@@ -102,9 +103,7 @@ class Trainer:
 
     def parameter_name(self, parameter: mg.Tensor) -> str:
         """The dotted name of a parameter, such as "generator.0.weight"."""
-        names = {
-            id(p): f"{net}.{key}" for net, module in self.networks().items() for key, p in module.named_parameters().items()
-        }
+        names = {id(p): f"{net}.{key}" for net, module in self.networks().items() for key, p in module.named_parameters()}
         return names[id(parameter)]
 
     def _parts(self) -> dict[str, Stateful]:

@@ -27,6 +27,8 @@ def save(path: str | Path, arrays: Mapping[str, Any], metadata: Mapping[str, str
     """
     from safetensors.numpy import save as to_bytes
 
+    if isinstance(path, Mapping):
+        raise TypeError("save takes the path first: save(path, arrays)")
     plain = {name: np.asarray(to_numpy(as_array(raw(a))), order="C") for name, a in arrays.items()}
     strings = dict(metadata or {})
     files.write_atomically(path, _in_order(to_bytes(plain, {**strings, CHECKSUM: checksum(plain, strings)})))

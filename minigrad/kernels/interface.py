@@ -22,6 +22,7 @@ Array = Any  # numpy.ndarray, or cupy.ndarray, which is not installed everywhere
 class SGDNumbers(NamedTuple):
     lr: float
     momentum: float
+    decay: float = 0.0  # times the parameter, added to its gradient (L2 regularisation)
 
 
 class AdamNumbers(NamedTuple):
@@ -30,22 +31,25 @@ class AdamNumbers(NamedTuple):
     beta2: float
     eps: float
     step: int  # 1 in the first step
+    decay: float = 0.0  # as in SGD
+    keep: float = 1.0  # times the parameter before the update: 1 - lr weight_decay in AdamW
 
     def derived(self) -> tuple[float, ...]:
-        """For the fused loops: lr / (1 - beta1^t), beta1, 1 - beta1, beta2, 1 - beta2, 1 / sqrt(1 - beta2^t), eps."""
-        lr, beta1, beta2, eps, step = self
-        return lr / (1 - beta1**step), beta1, 1 - beta1, beta2, 1 - beta2, (1 - beta2**step) ** -0.5, eps
+        """For the fused loops: lr / (1 - beta1^t), beta1, 1 - beta1, beta2, 1 - beta2, (1 - beta2^t)^-1/2, eps, decay, keep."""
+        lr, beta1, beta2, eps, step, decay, keep = self
+        return lr / (1 - beta1**step), beta1, 1 - beta1, beta2, 1 - beta2, (1 - beta2**step) ** -0.5, eps, decay, keep
 
 
 class RMSpropNumbers(NamedTuple):
     lr: float
     alpha: float
     eps: float
+    decay: float = 0.0  # as in SGD
 
     def derived(self) -> tuple[float, ...]:
-        """For the fused loops: lr, alpha, 1 - alpha, eps."""
-        lr, alpha, eps = self
-        return lr, alpha, 1 - alpha, eps
+        """For the fused loops: lr, alpha, 1 - alpha, eps, decay."""
+        lr, alpha, eps, decay = self
+        return lr, alpha, 1 - alpha, eps, decay
 
 
 class Kernels(Protocol):
@@ -90,6 +94,8 @@ class Kernels(Protocol):
     def leaky_relu(self, x: Array, slope: float) -> Array: ...
 
     def leaky_relu_backward(self, g: Array, y: Array, slope: float) -> Array: ...
+
+    def erf(self, x: Array) -> Array: ...
 
     def tanh_backward(self, g: Array, y: Array) -> Array: ...
 

@@ -9,7 +9,7 @@ import minigrad.functional as F
 from minigrad.arrays.layout import channels_last
 from minigrad.kernels.geometry import Pair, pair, whole
 from minigrad.nn import init
-from minigrad.nn.module import Module, Parameter
+from minigrad.nn.module import Module, Parameter, check_dtype
 from minigrad.tensor import Tensor
 
 __all__ = ["Conv2d", "ConvTranspose2d"]
@@ -59,6 +59,7 @@ class Conv2d(_Convolution):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_dtype(self, x, self.weight)
         return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
     def describe(self) -> str:
@@ -78,6 +79,7 @@ class ConvTranspose2d(_Convolution):
         self.output_padding = pair(output_padding, f"{type(self).__name__}: output_padding", least=0)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_dtype(self, x, self.weight)
         numbers = (self.stride, self.padding, self.output_padding, self.groups, self.dilation)
         return F.conv_transpose2d(x, self.weight, self.bias, *numbers)
 

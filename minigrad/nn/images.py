@@ -9,7 +9,7 @@ from minigrad.kernels.geometry import Pair, whole
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
-__all__ = ["AvgPool2d", "MaxPool2d", "ReflectionPad2d", "Upsample", "ZeroPad2d"]
+__all__ = ["AvgPool2d", "MaxPool2d", "PixelShuffle", "ReflectionPad2d", "Upsample", "ZeroPad2d"]
 
 Borders = int | tuple[int, int, int, int]  # left, right, top, bottom, or one number for all
 
@@ -38,6 +38,19 @@ class AvgPool2d(_Pool):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.avg_pool2d(x, self.kernel_size, self.stride, self.padding)
+
+
+class PixelShuffle(Module):
+    """Images (n, c r^2, h, w) to (n, c, h r, w r), with r the upscale factor: r^2 channels become the pixels of a square."""
+
+    def __init__(self, upscale_factor: int) -> None:
+        self.upscale_factor = whole(upscale_factor, "PixelShuffle: upscale_factor")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(x, self.upscale_factor)
+
+    def describe(self) -> str:
+        return f"{self.upscale_factor}"
 
 
 class Upsample(Module):

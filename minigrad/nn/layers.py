@@ -2,36 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any, Self
 
 import minigrad.functional as F
 from minigrad.nn import init
-from minigrad.nn.module import Module, Parameter
+from minigrad.nn.module import Module, Parameter, check_dtype
 from minigrad.tensor import Tensor
 
-__all__ = ["Embedding", "Flatten", "Linear", "Reshape", "Sequential"]
+__all__ = ["Embedding", "Flatten", "Identity", "Linear", "ModuleList", "Reshape", "Sequential"]
 
 
-class Sequential(Module):
+class _Container(Module):
+    """Modules in order. Their parameters are named "0.weight", "0.bias", "1.weight", ..."""
+
+    def __init__(self, layers: Iterable[Module]) -> None:
+        for layer in layers:
+            self.append(layer)
+
+    def append(self, layer: Module) -> Self:
+        """Add a module at the end."""
+        if not isinstance(layer, Module):
+            raise TypeError(f"{type(self).__name__} holds modules, not {type(layer).__name__}")
+        setattr(self, str(len(self)), layer)
+        return self
+
+    def __iter__(self) -> Iterator[Module]:
+        return self.children()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __getitem__(self, i: int | slice) -> Any:
+        """The module at a place, or for a slice a container that shares its modules."""
+        if not isinstance(i, slice):
+            return list(self)[i]
+        part = type(self).__new__(type(self))
+        _Container.__init__(part, list(self)[i])
+        return part
+
+
+class Sequential(_Container):
     """Modules applied one after another. Their parameters are named "0.weight", "0.bias", "1.weight", ..."""
 
     def __init__(self, *layers: Module) -> None:
-        for i, layer in enumerate(layers):
-            setattr(self, str(i), layer)
+        super().__init__(layers)
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self:
             x = layer(x)
         return x
 
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self.children().values())
 
-    def __len__(self) -> int:
-        return len(self.children())
+class ModuleList(_Container):
+    """A list of modules that a network's `forward` uses as it likes. Their parameters are named as in `Sequential`."""
 
-    def __getitem__(self, i: int) -> Module:
-        return list(self)[i]
+    def __init__(self, layers: Iterable[Module] = ()) -> None:
+        super().__init__(layers)
+
+
+class Identity(Module):
+    """x itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
 
 
 class Linear(Module):
@@ -42,6 +76,7 @@ class Linear(Module):
         self.bias = Parameter(init.fan_in_uniform((out_features,), in_features)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
+        check_dtype(self, x, self.weight)
         return F.linear(x, self.weight, self.bias)
 
     def describe(self) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn, Self
 
 import numpy as np
 
+from minigrad import from_pytorch
 from minigrad.arrays import backend
 from minigrad.tensor import Array, Tensor
 
@@ -19,6 +20,11 @@ class Parameter(Tensor):
     def __init__(self, data: Any) -> None:
         super().__init__(Tensor(data).data.copy(order="K"), requires_grad=True)
 
+    def _refuse(self, _: Any) -> NoReturn:
+        raise TypeError("`p += x` would give the name p to a new tensor and not change the parameter: write p.assign(p + x)")
+
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = _refuse
+
 
 class Buffer(Tensor):
     """A tensor that is part of a module's state but not trained, such as a running mean."""
@@ -28,45 +34,74 @@ class Module:
     """Base of all layers and networks.
 
     A subclass sets parameters, buffers and other modules as attributes in `__init__`, where they are
-    registered in that order, and computes its output in `forward`. Calling the module calls `forward`.
+    registered in that order, and computes its output in `forward`. Calling the module calls `forward`, with any arguments.
     """
 
     training: bool = True
+    forward: Callable[..., Any]
 
-    def forward(self, x: Tensor) -> Tensor:
-        raise NotImplementedError(f"{type(self).__name__} has no forward")
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        if not hasattr(type(self), "forward"):
+            raise NotImplementedError(f"{type(self).__name__} has no forward")
+        return self.forward(*inputs, **options)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.forward(x)
+    def children(self) -> Iterator[Module]:
+        """The modules that are direct attributes."""
+        return (child for _, child in self.named_children())
 
-    def children(self) -> dict[str, Module]:
-        """The modules that are direct attributes, by name."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, Module)}
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules that are direct attributes, with their names.
+
+        TypeError if a list, tuple or dict holds modules or parameters, which would be neither trained nor saved.
+        """
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, list | tuple | dict) and _holds_layers(value):
+                raise TypeError(
+                    f"{type(self).__name__}: the {type(value).__name__} `{name}` holds modules or parameters, which are not "
+                    f"found there: write self.{name} = nn.ModuleList([...]), or one attribute for each"
+                )
 
     def modules(self) -> Iterator[Module]:
         """This module and all of its descendants."""
-        yield from self.named_modules().values()
+        return (module for _, module in self.named_modules())
 
-    def named_modules(self, prefix: str = "") -> dict[str, Module]:
-        """This module, under the name "", and all of its descendants by dotted name, such as "0.1"."""
-        found = {prefix: self}
-        for name, child in self.children().items():
-            found |= child.named_modules(f"{prefix}.{name}" if prefix else name)
-        return found
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module, under the name "", and all of its descendants with their dotted names, such as "0.1"."""
+        yield prefix, self
+        for name, child in self.named_children():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def apply(self, function: Callable[[Module], object]) -> Self:
+        """Call the function with every descendant, and then with this module itself, as to set initial weights."""
+        for child in self.children():
+            child.apply(function)
+        function(self)
+        return self
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Freeze (False) or unfreeze every parameter."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(from_pytorch.missing("Module", name))
 
     def _named(self, *kinds: type[Tensor], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
         """Tensors of these kinds by dotted name: the module's own, kind by kind, then its children's."""
         for kind in kinds:
             yield from ((prefix + name, value) for name, value in vars(self).items() if isinstance(value, kind))
-        for name, child in self.children().items():
+        for name, child in self.named_children():
             yield from child._named(*kinds, prefix=f"{prefix}{name}.")
 
-    def named_parameters(self) -> dict[str, Parameter]:
-        """Every parameter by dotted name, such as "0.weight"; a shared parameter is listed once."""
-        first_names: dict[int, tuple[str, Any]] = {}
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Every parameter with its dotted name, such as "0.weight"; a shared parameter once, under its first name."""
+        first_names: dict[Any, str] = {}
         for name, parameter in self._named(Parameter):
-            first_names.setdefault(id(parameter), (name, parameter))
-        return dict(first_names.values())
+            first_names.setdefault(parameter, name)
+        return ((name, parameter) for parameter, name in first_names.items())
 
     def parameters(self) -> list[Parameter]:
         """Every parameter, once."""
@@ -137,6 +172,21 @@ class Module:
     def __repr__(self) -> str:
         count = sum(p.size for p in self.parameters())
         head = f"{type(self).__name__}({self.describe()})"
-        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.children().items()]
+        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
         note = f"  # {count:,} parameters" if count else ""
         return "\n  ".join([head + note, *lines])
+
+
+def _holds_layers(value: Any) -> bool:
+    """Whether a list, tuple or dict holds a module or a parameter, at any depth."""
+    parts = value.values() if isinstance(value, dict) else value
+    return any(_holds_layers(p) if isinstance(p, list | tuple | dict) else isinstance(p, Module | Parameter) for p in parts)
+
+
+def check_dtype(layer: Module, x: Tensor, weight: Tensor | None) -> None:
+    """TypeError if the input has another dtype than the layer's weight; NumPy's rules would continue in float64, unasked."""
+    if weight is not None and x.dtype != weight.dtype:
+        raise TypeError(
+            f"{type(layer).__name__}({layer.describe()}): x is {x.dtype} and the weights are {weight.dtype}; "
+            f"write x.astype(np.{weight.dtype})"
+        )

@@ -8,10 +8,10 @@ import numpy as np
 
 import minigrad.functional as F
 from minigrad.kernels.geometry import real, whole
-from minigrad.nn.module import Buffer, Module, Parameter
+from minigrad.nn.module import Buffer, Module, Parameter, check_dtype
 from minigrad.tensor import Shape, Tensor
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "InstanceNorm2d", "LayerNorm"]
+__all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "InstanceNorm2d", "LayerNorm"]
 
 
 class _Norm(Module):
@@ -43,6 +43,7 @@ class _BatchNorm(_Norm):
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != self.ndim:
             raise ValueError(f"{type(self).__name__}({self.describe()}): x {x.shape} must have {self.ndim} axes")
+        check_dtype(self, x, self.running_mean)
         statistics = self.running_mean, self.running_var
         y = F.batch_norm(x, *statistics, self.weight, self.bias, self.training, self.momentum, eps=self.eps)
         if self.training:
@@ -75,7 +76,25 @@ class InstanceNorm2d(_Norm):
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim == 4 and x.shape[1:2] != self.shape:
             raise ValueError(f"InstanceNorm2d({self.describe()}): x {x.shape} has {x.shape[1]} channels, not {self.shape[0]}")
+        check_dtype(self, x, self.weight)
         return F.instance_norm(x, self.weight, self.bias, eps=self.eps)
+
+
+class GroupNorm(_Norm):
+    """Normalise each group of channels of each image of x (n, num_channels, height, width), over its channels and pixels."""
+
+    def __init__(self, num_groups: int, num_channels: int, *, eps: float = 1e-5, affine: bool = True) -> None:
+        super().__init__("num_channels", (num_channels,), eps, affine)
+        self.num_groups = whole(num_groups, "GroupNorm: num_groups")
+        if num_channels % num_groups:
+            raise ValueError(f"GroupNorm: {num_groups} groups must divide the channels, {num_channels}")
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_dtype(self, x, self.weight)
+        return F.group_norm(x, self.num_groups, self.weight, self.bias, eps=self.eps)
+
+    def describe(self) -> str:
+        return f"{self.num_groups}, {super().describe()}"
 
 
 class LayerNorm(_Norm):
@@ -88,4 +107,5 @@ class LayerNorm(_Norm):
         super().__init__("normalized_shape", shape, eps, elementwise_affine)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_dtype(self, x, self.weight)
         return F.layer_norm(x, self.shape, self.weight, self.bias, eps=self.eps)

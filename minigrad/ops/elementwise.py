@@ -7,7 +7,7 @@ axes along which it was repeated; `Elementwise` does that for all of them.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from minigrad.arrays.backend import array_module, kernels
 from minigrad.engine import Op
@@ -15,8 +15,8 @@ from minigrad.ops.reduce import sum_to
 from minigrad.tensor import Array, Tensor, TensorLike, raw, to_operand
 
 __all__ = [
-    "add", "clip", "div", "exp", "leaky_relu", "log", "maximum", "minimum", "mul", "neg", "relu", "sigmoid", "softplus", "sqrt",
-    "sub", "tanh", "where",
+    "add", "clip", "div", "elu", "exp", "gelu", "leaky_relu", "log", "maximum", "minimum", "mul", "neg", "relu", "sigmoid",
+    "silu", "softplus", "sqrt", "sub", "tanh", "where",
 ]  # fmt: skip
 
 PLAIN = {Tensor, float, int}  # types that need no conversion; checked first because inputs nearly always have them
@@ -132,6 +132,26 @@ class Exp(Elementwise):
 
     def backward_x(self, g: Tensor, out: Tensor) -> Tensor:
         return g * out
+
+
+class Expm1(Elementwise):
+    """e^x - 1, accurate for small x.    d = e^x dx"""
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).expm1(x)
+
+    def backward_x(self, g: Tensor, out: Tensor) -> Tensor:
+        return g * (out + 1)
+
+
+class Erf(Elementwise):
+    """The error function.    d erf(x) = 2 / sqrt(pi) e^(-x^2) dx"""
+
+    def forward(self, x: Array) -> Array:
+        return kernels(x).erf(x)
+
+    def backward_x(self, g: Tensor, x: Tensor) -> Tensor:
+        return g * exp(-x * x) * (2 / math.sqrt(math.pi))
 
 
 class Log(Elementwise):
@@ -396,6 +416,29 @@ def relu(x: TensorLike) -> Tensor:
 def leaky_relu(x: TensorLike, negative_slope: float = 0.01) -> Tensor:
     """x where x > 0, else negative_slope * x."""
     return LeakyReLU(negative_slope)(x)
+
+
+def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
+    """x where x > 0, else alpha (e^x - 1).    Source: Clevert, Unterthiner and Hochreiter, "ELU", ICLR 2016."""
+    positive = x > 0
+    return where(positive, x, Expm1()(where(positive, 0, x)) * alpha)
+
+
+def gelu(x: Tensor, approximate: Literal["none", "tanh"] = "none") -> Tensor:
+    """x times the probability that a standard normal number is less than x; "tanh" computes the paper's approximation.
+
+    Source: Hendrycks and Gimpel, "Gaussian error linear units" (2016).
+    """
+    if approximate == "none":
+        return x * (Erf()(x * math.sqrt(0.5)) + 1) * 0.5
+    if approximate == "tanh":
+        return x * (tanh((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)) + 1) * 0.5
+    raise ValueError(f"gelu: approximate is {approximate!r}; choose 'none' or 'tanh'")
+
+
+def silu(x: TensorLike) -> Tensor:
+    """x sigmoid(x), also called swish."""
+    return x * sigmoid(x)
 
 
 def maximum(x: TensorLike, y: TensorLike) -> Tensor:

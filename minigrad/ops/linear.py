@@ -15,9 +15,9 @@ import math
 
 from minigrad.arrays.backend import kernels
 from minigrad.engine import Op
-from minigrad.ops.movement import index, reshape, transpose
+from minigrad.ops.movement import pick, reshape, transpose
 from minigrad.ops.reduce import reduce_sum, sum_to
-from minigrad.tensor import Array, Tensor
+from minigrad.tensor import Array, Tensor, raw
 
 __all__ = ["embedding", "linear", "matmul"]
 
@@ -106,8 +106,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return reshape(Linear()(rows, weight, bias), (*x.shape[:-1], weight.shape[0]))
 
 
-def embedding(indices: Tensor, weight: Tensor) -> Tensor:
-    """Rows of weight (count, features), one for each of `indices` (integers, any shape): (*indices.shape, features)."""
+def embedding(indices: Tensor | Array, weight: Tensor) -> Tensor:
+    """Rows of weight (count, features), one for each of `indices` (integers, any shape): (*indices.shape, features).
+
+    An index not in 0 .. count - 1 is an IndexError on the CPU and gives NaN on a GPU, where it cannot be seen without waiting.
+    """
     if indices.dtype.kind not in "iu":
         raise TypeError(f"embedding: indices must be integers, not {indices.dtype}")
-    return index(weight, indices)
+    return pick("embedding", weight, raw(indices), weight.shape[0])

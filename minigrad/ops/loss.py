@@ -10,13 +10,14 @@ from typing import Literal
 
 import numpy as np
 
+from minigrad.arrays import hooks
 from minigrad.arrays.backend import array_module
 from minigrad.engine import Op, as_real
 from minigrad.ops.elementwise import Elementwise, absolute, maximum, sigmoid, where
-from minigrad.ops.movement import index
+from minigrad.ops.movement import pick
 from minigrad.ops.reduce import mean, reduce_sum
 from minigrad.ops.softmax import log_softmax
-from minigrad.tensor import Array, Scalar, Tensor, TensorLike, to_operand
+from minigrad.tensor import Array, Scalar, Tensor, TensorLike, raw, to_operand
 
 __all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "l1_loss", "mse_loss"]
 
@@ -106,14 +107,16 @@ def binary_cross_entropy_with_logits(logits: Tensor, target: TensorLike, reducti
     return _reduce(BCEWithLogits()(logits, target), reduction)
 
 
-def cross_entropy(logits: Tensor, target: Tensor, reduction: Reduction = "mean") -> Tensor:
-    """-log softmax(logits)[target]: logits (n, classes), target integers (n,) in 0 .. classes - 1."""
+def cross_entropy(logits: Tensor, target: Tensor | Array, reduction: Reduction = "mean") -> Tensor:
+    """-log softmax(logits)[target]: logits (n, classes), target integers (n,) in 0 .. classes - 1.
+
+    A target outside is an IndexError on the CPU and gives NaN on a GPU, where it cannot be seen without waiting.
+    """
+    target = raw(target)
     if logits.ndim != 2 or target.shape != logits.shape[:1] or target.dtype.kind not in "iu":
         raise ValueError(
             f"cross_entropy: logits {logits.shape} must be (n, classes) and target {target.shape} {target.dtype} integers (n,)"
         )
     n, classes = logits.shape
-    if n and not (int(target.data.min()) >= 0 and int(target.data.max()) < classes):
-        raise ValueError(f"cross_entropy: a target is not in 0 .. {classes - 1}")
-    rows = array_module(target.data).arange(n)
-    return _reduce(-index(log_softmax(logits), (rows, target.data)), reduction)
+    rows = hooks.persistent(array_module(target).arange(n))
+    return _reduce(-pick("cross_entropy", log_softmax(logits), target, classes, rows), reduction)

@@ -22,7 +22,7 @@ from minigrad.ops.movement import reshape, transpose
 from minigrad.ops.reduce import mean, sum_to
 from minigrad.tensor import Array, Shape, Tensor
 
-__all__ = ["batch_norm", "instance_norm", "layer_norm"]
+__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm"]
 
 
 class Normalize(Op):
@@ -182,6 +182,26 @@ def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None =
         raise ValueError(f"instance_norm: x {x.shape} has {height * width} pixels per channel; a variance needs 2 or more")
     rows = reshape(_channels_to_rows(x), (n, height * width, channels))
     return _rows_to_channels(Normalize(eps)(rows, weight, bias), x.shape)
+
+
+def group_norm(
+    x: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, *, eps: float = 1e-5
+) -> Tensor:
+    """Normalise each group of channels of each sample of x (n, channels, ...) over its channels and pixels.
+
+    `weight` and `bias` (channels,) then scale and shift each channel.
+
+    Source: Wu and He, "Group normalization", ECCV 2018.
+    """
+    _check("group_norm", x, eps, weight=weight, bias=bias)
+    if x.ndim < 2 or num_groups < 1 or x.shape[1] % num_groups:
+        raise ValueError(f"group_norm: {num_groups} groups must divide the channels, the second axis of x {x.shape}")
+    _check_channels("group_norm", x, weight=weight, bias=bias)
+    groups = reshape(x, (x.shape[0], num_groups, -1)) if x.size else reshape(x, (*x.shape[:1], num_groups, 0))
+    y = reshape(layer_norm(groups, groups.shape[2:], eps=eps), x.shape)
+    each = (-1, *(1,) * (x.ndim - 2))
+    y = y if weight is None else y * reshape(weight, each)
+    return y if bias is None else y + reshape(bias, each)
 
 
 def layer_norm(

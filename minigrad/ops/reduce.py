@@ -12,7 +12,7 @@ from minigrad.engine import Op
 from minigrad.ops.movement import positive_axis, reshape
 from minigrad.tensor import Array, Axis, Shape, Tensor
 
-__all__ = ["broadcast_to", "mean", "norm", "var"]
+__all__ = ["argmax", "broadcast_to", "mean", "norm", "std", "var"]
 
 
 def reduced_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
@@ -72,7 +72,7 @@ class Mean(Reduction):
 
 
 class Norm(Reduction):
-    """r = sqrt(sum of squares over axes + eps).    dr = <x, dx> / r"""
+    """r = sqrt(sum of squares over axes + eps).    dr = <x, dx> / r, and 0 where r = 0"""
 
     is_real = True
 
@@ -84,7 +84,15 @@ class Norm(Reduction):
         return array_module(x).sqrt(total(x * x, self.axis, self.keepdims) + self.eps)
 
     def backward_x(self, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
-        return self.with_axes(g / out) * x
+        if self.eps:
+            return self.with_axes(g / out) * x
+        return self.with_axes(_quotient(g, out)) * x
+
+
+def _quotient(g: Tensor, r: Tensor) -> Tensor:
+    """g / r, and 0 where r = 0, with zero derivatives there."""
+    zero = Tensor((r.data == 0).astype(r.dtype))
+    return g * (1 - zero) / (r * (1 - zero) + zero)
 
 
 class Extreme(Reduction):
@@ -153,7 +161,7 @@ def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def norm(x: Tensor, axis: Axis = None, keepdims: bool = False, eps: float = 0.0) -> Tensor:
     """Euclidean norm over `axis`, all axes by default: sqrt(sum of squares + eps).
 
-    A norm of 0 has no derivative: the gradient there is NaN, or 0 with a small positive eps.
+    A norm of 0 has no derivative; the gradient there is 0, as in PyTorch.
     """
     return Norm(axis, keepdims, eps)(x)
 
@@ -162,6 +170,16 @@ def var(x: Tensor, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> 
     """Variance over `axis`: sum of squared deviations from the mean over (count - ddof). ddof=1 gives the unbiased estimate."""
     deviation = x - mean(x, axis, keepdims=True)
     return reduce_sum(deviation * deviation, axis, keepdims) / (_count(x, axis) - ddof)
+
+
+def std(x: Tensor, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
+    """Standard deviation: the root of `var`. Its gradient is 0 where all elements are equal."""
+    return norm(x - mean(x, axis, keepdims=True), axis, keepdims) / math.sqrt(max(_count(x, axis) - ddof, 0) or math.nan)
+
+
+def argmax(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """The index of the largest element along `axis`, by default of the flattened x. Integers, without gradients."""
+    return Tensor(x.data.argmax(axis=axis, keepdims=keepdims))
 
 
 def _count(x: Tensor | Array, axis: Axis) -> float:

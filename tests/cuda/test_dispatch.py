@@ -225,3 +225,10 @@ def test_a_bad_gradient_names_the_parameter(cupy: Any) -> None:
 def test_detect_anomaly_works_on_the_gpu(cupy: Any) -> None:
     with pytest.raises(FloatingPointError, match="Log"), mg.detect_anomaly():
         F.log(mg.Tensor(cupy.zeros(2, np.float32)))
+
+
+def test_an_index_outside_gives_nan_on_a_gpu(cupy: Any) -> None:
+    """Looking at the indices would wait for the GPU; the guards against NaN name the op."""
+    weight, indices = mg.Tensor(np.eye(3)).to("cupy"), mg.Tensor([0, -1, 3]).to("cupy")
+    assert np.isnan(F.embedding(indices, weight).numpy()).all(axis=1).tolist() == [False, True, True]
+    assert np.isnan(F.cross_entropy(weight, indices, "none").numpy()).tolist() == [False, True, True]

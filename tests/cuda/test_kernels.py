@@ -39,7 +39,7 @@ def assert_close(actual: Any, expected: np.ndarray, roundings: float = 16) -> No
     np.testing.assert_allclose(actual.get(), expected, rtol=tolerance, atol=tolerance)
 
 
-ELEMENTWISE = {"leaky_relu": (1, (0.2,)), "leaky_relu_backward": (2, (0.2,)), "tanh_backward": (2, ())}
+ELEMENTWISE = {"erf": (1, ()), "leaky_relu": (1, (0.2,)), "leaky_relu_backward": (2, (0.2,)), "tanh_backward": (2, ())}
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
@@ -159,9 +159,9 @@ def test_philox_bit_for_bit(gpu: Any, order: str, seed: int, counter: int, count
 
 
 OPTIMIZERS = {  # name -> how many arrays of state, the numbers
-    "sgd": (1, SGDNumbers(lr=0.1, momentum=0.9)),
-    "adam": (2, AdamNumbers(lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8, step=3)),
-    "rmsprop": (1, RMSpropNumbers(lr=0.1, alpha=0.99, eps=1e-8)),
+    "sgd": (1, SGDNumbers(lr=0.1, momentum=0.9, decay=0.01)),
+    "adam": (2, AdamNumbers(lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8, step=3, decay=0.01, keep=0.9)),
+    "rmsprop": (1, RMSpropNumbers(lr=0.1, alpha=0.99, eps=1e-8, decay=0.01)),
 }
 
 

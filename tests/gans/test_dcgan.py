@@ -103,7 +103,7 @@ class TestSteps:
         metrics = trainer.step(batch(trainer, 4))
         assert metrics.keys() == trainer.captions.keys()
         after = trainer.state_dict()
-        parameters = {f"{n}.{k}" for n, net in trainer.networks().items() for k in net.named_parameters()}
+        parameters = {f"{n}.{k}" for n, net in trainer.networks().items() for k, _ in net.named_parameters()}
         frozen = {name for name in parameters if np.array_equal(before[name], after[name])}
         assert not frozen
 

@@ -13,6 +13,7 @@ import minigrad as mg
 from gans.data.batches import Batches
 from gans.mnist_gan import Config, MnistGAN
 from minigrad import random
+from minigrad.arrays import backend
 from minigrad.kernels import cpu
 
 
@@ -172,3 +173,10 @@ def test_steps_do_not_make_memory_grow_without_the_garbage_collector(trainer: Mn
         tracemalloc.stop()
         gc.enable()
     assert grown < 100_000, f"{grown} bytes in 30 steps without the garbage collector"
+
+
+def test_a_trainer_is_made_from_its_settings_alone_as_in_a_notebook() -> None:
+    """The backend "auto" is resolved without the command line."""
+    trainer = MnistGAN(Config())
+    assert trainer.backend == backend.resolve("auto")
+    assert trainer.generate(mg.randn((2, 100), trainer.backend)).shape == (2, 1, 28, 28)

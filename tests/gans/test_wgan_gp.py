@@ -115,7 +115,7 @@ class TestDocstring:
         penalty, gradients = penalty_and_gradients(critic, points, "two-sided")
         np.testing.assert_allclose(penalty, P, rtol=1e-10)
         by_hand = [dW, db, dw, np.zeros(1)]
-        for name, found, expected in zip(critic.named_parameters(), gradients, by_hand, strict=True):
+        for name, found, expected in zip(dict(critic.named_parameters()), gradients, by_hand, strict=True):
             np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14, err_msg=name)
         assert (np.abs(by_hand[1]).max() > 1e-3) == (activation == "tanh")  # the second derivative matters, or is zero
 
@@ -171,7 +171,7 @@ class TestPenalty:
         np.testing.assert_allclose(penalty, expected_penalty, rtol=1e-10)
         largest = max(np.abs(g).max() for g in expected)
         assert largest > 1e-3
-        for name, found, g in zip(ours.named_parameters(), gradients, expected, strict=True):
+        for name, found, g in zip(dict(ours.named_parameters()), gradients, expected, strict=True):
             np.testing.assert_allclose(found, g, rtol=1e-10, atol=1e-13 * largest, err_msg=name)
 
     @CRITICS
@@ -179,7 +179,7 @@ class TestPenalty:
         critic, points, h = make_critic(layers), images(), 1e-6
         _, gradients = penalty_and_gradients(critic, points, kind)
         rng = np.random.default_rng(2)
-        for (name, p), gradient in zip(critic.named_parameters().items(), gradients, strict=True):
+        for (name, p), gradient in zip(critic.named_parameters(), gradients, strict=True):
             start, v = p.data.copy(), rng.standard_normal(p.shape)
             sides = []
             for moved in (start + h * v, start - h * v):

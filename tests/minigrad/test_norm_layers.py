@@ -246,7 +246,7 @@ class TestSpectralNorm:
     def test_it_is_trained_copied_and_shown_like_the_original_layer(self) -> None:
         layer: Any = nn.spectral_norm(nn.Linear(4, 3))
         assert isinstance(layer, nn.Linear)
-        assert list(layer.named_parameters()) == ["bias", "weight_orig"]
+        assert list(dict(layer.named_parameters())) == ["bias", "weight_orig"]
         assert repr(layer) == "SpectralNormLinear(4, 3)  # 15 parameters"
         twin = copy.deepcopy(layer)
         x = Tensor(normal(2, 4))

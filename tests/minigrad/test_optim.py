@@ -26,6 +26,7 @@ OPTIMIZERS: dict[str, Make] = {
     "SGD": lambda params: optim.SGD(params, lr=0.1),
     "SGD with momentum": lambda params: optim.SGD(params, lr=0.1, momentum=0.9),
     "Adam": lambda params: optim.Adam(params, lr=0.1, betas=(0.5, 0.9)),
+    "AdamW": lambda params: optim.AdamW(params, lr=0.1, weight_decay=0.2),
     "RMSprop": lambda params: optim.RMSprop(params, lr=0.1, alpha=0.9),
 }
 each_optimizer = pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
@@ -51,9 +52,9 @@ class TestAgainstPyTorch:
 
 SIZES = [(), (1,), (3, 5), (PARALLEL_FROM - 1,), (PARALLEL_FROM + 3,)]
 KERNELS: dict[str, tuple[int, tuple[float, ...]]] = {  # state arrays, and numbers
-    "sgd": (1, SGDNumbers(lr=0.1, momentum=0.9)),
-    "adam": (2, AdamNumbers(lr=0.1, beta1=0.5, beta2=0.9, eps=1e-8, step=3)),
-    "rmsprop": (1, RMSpropNumbers(lr=0.1, alpha=0.9, eps=1e-8)),
+    "sgd": (1, SGDNumbers(lr=0.1, momentum=0.9, decay=0.01)),
+    "adam": (2, AdamNumbers(lr=0.1, beta1=0.5, beta2=0.9, eps=1e-8, step=3, decay=0.01, keep=0.9)),
+    "rmsprop": (1, RMSpropNumbers(lr=0.1, alpha=0.9, eps=1e-8, decay=0.01)),
 }
 
 
@@ -133,7 +134,7 @@ class TestStep:
         for a, b in zip(given, left, strict=True):
             np.testing.assert_array_equal(a.data, b.data)
         optimizer.zero_grad()
-        with pytest.raises(ValueError, match=r"parameter 0 \(2, 2\) has no \.grad; call loss\.backward\(\) first"):
+        with pytest.raises(ValueError, match=r"no parameter has a \.grad; call loss\.backward\(\) first"):
             optimizer.step()
 
     @each_optimizer
@@ -260,3 +261,118 @@ def test_parameters_whose_layout_or_dtype_has_changed_are_refused() -> None:
     p.data = np.zeros((3, 3), np.float32)
     with pytest.raises(ValueError, match="changed its dtype or backend"):
         optimizer.step([Tensor(np.ones((3, 3)))])
+
+
+class TestParametersAndGradients:
+    @each_optimizer
+    def test_a_parameter_given_twice_is_refused(self, make: Make) -> None:
+        x, y = leaves()
+        with pytest.raises(ValueError, match=r"parameter 2 \(2, 2\) is parameter 0 again; a step would update it twice"):
+            make([x, y, x])
+
+    def test_parameter_groups_are_refused_in_words(self) -> None:
+        with pytest.raises(TypeError, match="there are no parameter groups; make one optimizer for each group"):
+            optim.Adam([{"params": leaves()}])  # type: ignore[list-item]
+
+    @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop"])
+    def test_parameters_that_are_frozen_or_without_grad_are_skipped_as_in_pytorch(self, name: str) -> None:
+        """Each parameter counts its own steps, which matters to Adam's bias correction; a resumed optimizer goes on equally."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns while it is imported
+            torch = pytest.importorskip("torch")
+        rng = np.random.default_rng(0)
+        start = rng.standard_normal((3, 4))
+        ours = [Tensor(row.copy(), requires_grad=True) for row in start]
+        theirs = [torch.tensor(row, requires_grad=True) for row in start]
+        optimizer, other = getattr(optim, name)(ours, lr=0.1), getattr(torch.optim, name)(theirs, lr=0.1)
+        for step in range(8):
+            for i, (p, q) in enumerate(zip(ours, theirs, strict=True)):
+                g = rng.standard_normal(4)
+                p.grad, q.grad = (None, None) if i == 1 and step in (0, 1, 5) else (g, torch.tensor(g))
+            if step == 4:
+                saved = optimizer.state_dict()
+                optimizer = getattr(optim, name)(ours, lr=0.1)
+                optimizer.load_state_dict(saved)
+            ours[2].requires_grad = step > 2
+            if step <= 2:
+                theirs[2].grad = None
+            optimizer.step()
+            other.step()
+            for p, q in zip(ours, theirs, strict=True):
+                np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=1e-12)
+
+    def test_weight_decay_is_negative_never(self) -> None:
+        with pytest.raises(ValueError, match="weight_decay is -1; it must be 0 or more"):
+            optim.AdamW(leaves(), weight_decay=-1)
+
+
+class TestClipping:
+    @pytest.mark.parametrize("largest", [1e-3, 1.0, 1e3])
+    def test_gradients_and_their_norm_equal_those_of_pytorch(self, largest: float) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns while it is imported
+            torch = pytest.importorskip("torch")
+        gradients = [np.arange(6.0).reshape(2, 3), np.array([-7.0])]
+        ours = [Tensor(np.zeros(g.shape), requires_grad=True) for g in gradients]
+        theirs = [torch.zeros(g.shape, dtype=torch.float64, requires_grad=True) for g in gradients]
+        for p, q, g in zip(ours, theirs, gradients, strict=True):
+            p.grad, q.grad = g.copy(), torch.tensor(g)
+        norm = optim.clip_grad_norm_([*ours, Tensor(1.0)], largest)
+        assert norm.item() == pytest.approx(torch.nn.utils.clip_grad_norm_(theirs, largest).item(), rel=1e-14)
+        for p, q, g in zip(ours, theirs, optim.clip_grad_norm([Tensor(g) for g in gradients], largest), strict=True):
+            np.testing.assert_allclose(p.grad, q.grad.numpy(), rtol=1e-14)
+            np.testing.assert_array_equal(p.grad, g.data)
+
+    def test_float32_stays_float32(self) -> None:
+        (g,) = optim.clip_grad_norm([Tensor([3.0, 4.0])], 1.0)
+        assert g.dtype == np.float32
+
+
+class TestSchedules:
+    """A schedule is a function of the number of steps taken: the rates equal those that PyTorch's schedulers set."""
+
+    @pytest.mark.parametrize(
+        ("ours", "theirs"),
+        [
+            (optim.linear_decay(0.3, 10), lambda s, o: s.LinearLR(o, 1.0, 0.0, 10)),
+            (optim.linear_decay(0.3, 10, start=4), lambda s, o: s.LambdaLR(o, lambda i: min(1.0, max(10 - i, 0) / 6))),
+            (optim.cosine_decay(0.3, 10, end=0.01), lambda s, o: s.CosineAnnealingLR(o, 10, 0.01)),
+            (optim.step_decay(0.3, 4, 0.5), lambda s, o: s.StepLR(o, 4, 0.5)),
+        ],
+        ids=["linear", "linear from 4", "cosine", "step"],
+    )
+    def test_steps_equal_those_of_pytorch(self, ours: Any, theirs: Any) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns while it is imported
+            torch = pytest.importorskip("torch")
+        p, q = Tensor(np.ones(2), requires_grad=True), torch.ones(2, dtype=torch.float64, requires_grad=True)
+        optimizer, other = optim.SGD([p], lr=ours), torch.optim.SGD([q], lr=0.3)
+        scheduler = theirs(torch.optim.lr_scheduler, other)
+        for _ in range(10):
+            assert optimizer.lr == pytest.approx(other.param_groups[0]["lr"], rel=1e-9, abs=1e-17)
+            optimizer.step([Tensor(np.ones(2))])
+            q.grad = torch.ones(2, dtype=torch.float64)
+            other.step()
+            scheduler.step()
+            np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=1e-9)
+
+    def test_a_schedule_is_followed_in_captured_steps_and_after_resuming(self) -> None:
+        def run(captured: bool) -> np.ndarray:
+            p = Tensor(np.ones(2, np.float32), requires_grad=True)
+            optimizer = optim.AdamW([p], lr=optim.cosine_decay(0.1, 12), weight_decay=0.5)
+
+            def step(x: Tensor) -> dict[str, Tensor]:
+                loss = (p * x).sum()
+                optimizer.step(optim.clip_grad_norm(mg.grad(loss, [p]), 0.5))
+                return {"loss": loss}
+
+            run_step = mg.Captured(step) if captured else step
+            for i in range(10):
+                run_step(Tensor(np.float32([i, 1])))
+                if i == 7 and not captured:
+                    saved = optimizer.state_dict()
+                    optimizer = optim.AdamW([p], lr=optim.cosine_decay(0.1, 12), weight_decay=0.5)
+                    optimizer.load_state_dict(saved)
+            return p.data
+
+        np.testing.assert_array_equal(run(captured=True), run(captured=False))

@@ -118,11 +118,66 @@ class TestTensor:
         np.testing.assert_array_equal(np.asarray(x), x.data)
         np.testing.assert_array_equal(abs(-x).data, x.data)
 
-    def test_equality_is_identity_so_tensors_can_be_keys(self) -> None:
-        x, y = Tensor([1.0]), Tensor([1.0])
-        assert x == x
-        assert x != y
-        assert {x: "x", y: "y"}[x] == "x"
+    def test_equality_compares_values_and_hashes_are_of_the_object(self) -> None:
+        x, y = Tensor([1.0, 2.0]), Tensor([1.0, 0.0])
+        for other in (y, y.data, np.array([1, 0])):
+            assert (x == other).numpy().tolist() == (other == x).numpy().tolist() == [True, False]
+            assert (x != other).numpy().tolist() == (other != x).numpy().tolist() == [False, True]
+        assert (x == 2).numpy().tolist() == (np.float32(2) == x).numpy().tolist() == [False, True]
+        assert {x: "x", y: "y", Tensor([1.0, 2.0]): "z"}[x] == "x"
+        assert x in {x}
+        assert Tensor([1.0, 2.0]) not in {x}
+        assert (x == None) is False  # noqa: E711
+        assert x != "text"
+
+    def test_formats_of_one_number_and_of_more(self) -> None:
+        assert f"{Tensor([1.23456]):.3f} {Tensor(2.0):g}" == "1.235 2"
+        assert f"{Tensor([1.0, 2.0])}" == repr(Tensor([1.0, 2.0]))
+        with pytest.raises(ValueError, match="size 1"):
+            f"{Tensor([1.0, 2.0]):.3f}"
+
+    @pytest.mark.parametrize("function", [np.sum, np.mean, np.concatenate, np.linalg.norm, np.where, np.sort])
+    def test_numpy_functions_do_not_drop_the_graph(self, function: Callable[..., Any]) -> None:
+        with pytest.raises(TypeError, match="of a tensor would leave the graph"):
+            function([Tensor([1.0])] if function is np.concatenate else Tensor([1.0]))
+        with pytest.raises(TypeError, match="does not support ufuncs"):
+            np.exp(Tensor([1.0]))  # type: ignore[call-overload]
+        with pytest.raises(TypeError, match=r"np\.einsum of a tensor would leave the graph"):
+            np.einsum("i->", Tensor([1.0]))
+
+    def test_values_and_indices_are_not_unpacked_from_rows(self) -> None:
+        x = Tensor([[1.0, 2.0], [3.0, 0.0]])
+        for reduced in (x.max(1), x.min(axis=0)):
+            with pytest.raises(TypeError, match=r"return only the values; x\.argmax\(axis\) has the indices"):
+                _values, _indices = reduced
+            assert (reduced + 1).shape == (2,)
+        assert x.argmax(1).numpy().tolist() == [1, 0]
+        assert (x.argmax().item(), x.argmax(0, keepdims=True).numpy().tolist()) == (2, [[1, 0]])
+
+    def test_changes_in_place_are_refused_in_words(self) -> None:
+        x = Tensor([1.0, 2.0])
+        with pytest.raises(TypeError, match="a part of a tensor cannot be set"):
+            x[0] = 1.0
+        with pytest.raises(AttributeError, match=r"changed in place only by `x\.assign\(values\)`"):
+            x.mul_(2)
+        with pytest.raises(TypeError, match="size is the number of elements, not a method"):
+            x.size()  # type: ignore[operator]
+
+    def test_requires_grad_of_leaves_can_be_set(self) -> None:
+        x = Tensor([1.0])
+        assert x.requires_grad_() is x
+        assert mg.grad((x * 2).sum(), [x])[0].item() == 2
+        with pytest.raises(RuntimeError, match="detach"):
+            (x * 2).requires_grad_(False)
+        with pytest.raises(TypeError, match="only floating-point"):
+            Tensor([1]).requires_grad_()
+
+    def test_a_clone_is_a_copy_in_the_graph(self) -> None:
+        x = leaf(1.0, 2.0)
+        y = x.clone()
+        x.assign([5.0, 5.0])
+        assert y.numpy().tolist() == [1.0, 2.0]
+        assert mg.grad(y.sum(), [x])[0].numpy().tolist() == [1.0, 1.0]
 
     def test_iterating_a_number_is_an_error_as_in_numpy(self) -> None:
         with pytest.raises(TypeError, match="without axes cannot be iterated over"):

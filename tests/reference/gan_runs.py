@@ -76,7 +76,7 @@ def _draw_again(trainer: Trainer) -> None:
     """Draw the paper's normal initial weights with NumPy. Ours use logarithms, whose last bits depend on the processor."""
     rng = np.random.default_rng(4)
     for network in trainer.networks().values():
-        for name, parameter in network.named_parameters().items():
+        for name, parameter in network.named_parameters():
             if name.endswith("weight"):
                 gain = parameter.ndim == 1  # of batch normalisation
                 parameter.assign(float(gain) + 0.02 * rng.standard_normal(parameter.shape))
@@ -87,7 +87,7 @@ def without_effect(trainer: Trainer) -> set[str]:
     modules = {
         f"{owner}.{name}": module
         for owner, network in trainer.networks().items()
-        for name, module in network.named_modules().items()
+        for name, module in network.named_modules()
         if isinstance(module, nn.Sequential)
     }
     return {

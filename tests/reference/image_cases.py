@@ -136,6 +136,13 @@ NORMS = [
         "instance_norm", "without weights", (real(2, 2, 3, 4),), F.instance_norm, lambda t, x: t.nn.functional.instance_norm(x)
     ),
     Case(
+        "group_norm",
+        "of images",
+        (real(2, 6, 2, 3), real(6), real(6)),
+        lambda x, w, b: F.group_norm(x, 3, w, b),
+        lambda t, x, w, b: t.nn.functional.group_norm(x, 3, w, b),
+    ),
+    Case(
         "layer_norm",
         "last axis",
         (real(2, 3, 4), real(4), real(4)),

@@ -29,6 +29,7 @@ __all__ = ["CASES", "NOT_COMPARED", "Case", "Results", "run_minigrad", "run_torc
 
 # Functions that are not compared, and why.
 NOT_COMPARED = {
+    "argmax": "integers without gradients; test_functional.py compares them with NumPy's",
     "dropout": "its random stream is minigrad's own; test_functional.py checks it",
     "dropout2d": "as dropout; test_norm_layers.py checks it",
 }
@@ -91,6 +92,17 @@ ELEMENTWISE = [
     _unary("softplus", real, lambda t, x: t.nn.functional.softplus(x)),  # above 20 PyTorch rounds it to x; these are below
     _unary("relu", real, lambda t, x: t.relu(x)),
     _unary("leaky_relu", real, lambda t, x: t.nn.functional.leaky_relu(x)),
+    _unary("silu", real, lambda t, x: t.nn.functional.silu(x)),
+    _unary("elu", real, lambda t, x: t.nn.functional.elu(x)),
+    Case(
+        "elu",
+        "near 0, another alpha",
+        (exactly(-1.0, -1e-9, 0.0, 2.0),),
+        lambda x: F.elu(x, 0.7),
+        lambda t, x: t.where(x > 0, x, 0.7 * t.expm1(x)),
+    ),
+    _unary("gelu", real, lambda t, x: t.nn.functional.gelu(x)),
+    Case("gelu", "tanh", (real(3, 4),), lambda x: F.gelu(x, "tanh"), lambda t, x: t.nn.functional.gelu(x, approximate="tanh")),
     Case("relu", "at 0", (exactly(-1.0, 0.0, 2.0),), F.relu, lambda t, x: t.relu(x)),
     Case(
         "leaky_relu",
@@ -121,6 +133,16 @@ REDUCTIONS = [
         lambda x: F.norm(x, (0, -1), keepdims=True, eps=0.5),
         lambda t, x: (x.square().sum((0, -1), keepdim=True) + 0.5).sqrt(),
     ),
+    Case(
+        "norm",
+        "of zeros",
+        (lambda rng: np.array([[0.0, 0.0], [3.0, 4.0]]),),
+        lambda x: F.norm(x, 1),
+        lambda t, x: t.linalg.vector_norm(x, dim=1),
+        second=False,  # PyTorch's is NaN in the row of zeros
+    ),
+    Case("std", "all", (real(3, 4),), F.std, lambda t, x: t.std(x, correction=0)),
+    Case("std", "unbiased", (real(3, 4),), lambda x: F.std(x, 0, ddof=1), lambda t, x: t.std(x, 0, correction=1)),
     Case("var", "all", (real(3, 4),), F.var, lambda t, x: t.var(x, correction=0)),
     Case("var", "unbiased", (real(3, 4),), lambda x: F.var(x, 0, ddof=1), lambda t, x: t.var(x, 0, correction=1)),
     Case(
@@ -158,6 +180,20 @@ SHAPES = [
     Case("index", "pairs", (real(4, 5), integers(4, 6)), lambda x, i: x[i, i], lambda t, x, i: x[i, i]),
     Case("concatenate", "axis 0", (real(1, 2), real(3, 2)), lambda *xs: F.concatenate(xs), lambda t, *xs: t.cat(xs)),
     Case("concatenate", "last", (real(2, 1), real(2, 3)), lambda *xs: F.concatenate(xs, -1), lambda t, *xs: t.cat(xs, -1)),
+    Case("cat", "axis 1", (real(2, 1), real(2, 3)), lambda *xs: F.cat(xs, 1), lambda t, *xs: t.cat(xs, 1)),
+    Case(
+        "split",
+        "size",
+        (real(5, 2),),
+        lambda x: F.split(x, 2)[2] * F.split(x, 2)[0],
+        lambda t, x: x.split(2)[2] * x.split(2)[0],
+    ),
+    Case("split", "sizes", (real(2, 5),), lambda x: F.split(x, [1, 4], -1)[1], lambda t, x: x.split([1, 4], -1)[1]),
+    Case("clone", "matrix", (real(2, 3),), F.clone, lambda t, x: x.clone()),
+    Case("expand_dims", "last", (real(2, 3),), lambda x: F.expand_dims(x, -1), lambda t, x: x.unsqueeze(-1)),
+    Case("squeeze", "all", (real(1, 3, 1),), F.squeeze, lambda t, x: x.squeeze()),
+    Case("squeeze", "two axes", (real(1, 3, 1),), lambda x: F.squeeze(x, (-1, 1)), lambda t, x: x.squeeze((-1, 1))),
+    Case("pixel_shuffle", "by 2", (real(2, 8, 2, 3),), lambda x: F.pixel_shuffle(x, 2), lambda t, x: t.pixel_shuffle(x, 2)),
     Case("stack", "axis 0", (real(2, 3), real(2, 3)), lambda *xs: F.stack(xs), lambda t, *xs: t.stack(xs)),
     Case("stack", "last", (real(2, 3), real(2, 3)), lambda *xs: F.stack(xs, -1), lambda t, *xs: t.stack(xs, -1)),
     Case("pad", "zeros", (real(2, 3),), lambda x: F.pad(x, (1, 2)), lambda t, x: t.nn.functional.pad(x, (1, 2))),

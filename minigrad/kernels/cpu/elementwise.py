@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,12 @@ from minigrad.kernels import reference
 from minigrad.kernels.cpu.loops import REAL, Loop, flat
 
 Array = Any
+
+
+def erf(x: Array) -> Array:
+    if x.dtype not in REAL:
+        return reference.erf(x)
+    return _elementwise(_erf, (x,))
 
 
 def leaky_relu(x: Array, slope: float) -> Array:
@@ -41,6 +48,12 @@ def _elementwise(loop: Loop, inputs: Sequence[Array], numbers: Sequence[float] =
     to, *sources = flat((out, *inputs))
     loop([*sources, to], numbers)
     return out
+
+
+@Loop
+def _erf(x: Array, out: Array) -> None:
+    for i in numba.prange(len(x)):
+        out[i] = math.erf(x[i])
 
 
 @Loop

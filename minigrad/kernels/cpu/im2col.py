@@ -47,7 +47,9 @@ def conv_transpose(g: Array, w: Array, bias: Array, x: Array, n: int, out: int, 
     block_positions = ROWS * max(1, min(16, CACHE // (block_panels * width * ROWS)))
     for t in numba.prange(threads):
         block = np.empty(block_positions * block_panels * width, g.dtype)
-        padded = np.empty(((n + groups - 1) // groups) * padded_size + width, g.dtype)  # `add_vectors` writes beyond its last number
+        padded = np.empty(
+            ((n + groups - 1) // groups) * padded_size + width, g.dtype
+        )  # `add_vectors` writes beyond its last number
         for group in range(groups * t // threads, groups * (t + 1) // threads):
             first, last = n * group // groups, n * (group + 1) // groups
             padded[:] = 0
@@ -150,7 +152,11 @@ def conv_weight_by_taps(x: Array, g: Array, w: Array, n: int, out: int, sizes: C
     k, lines, panels = sizes.kernel_h * sizes.kernel_w * sizes.channels, n * sizes.rows, out // width
     strips = (k + ROWS - 1) // ROWS
     planes, line_size = _planes(x, n, sizes)
-    x_rows, w_rows, runs = _tap_offsets(sizes, line_size, strips * ROWS), np.arange(strips * ROWS) * out, np.empty(2 * lines, np.int64)
+    x_rows, w_rows, runs = (
+        _tap_offsets(sizes, line_size, strips * ROWS),
+        np.arange(strips * ROWS) * out,
+        np.empty(2 * lines, np.int64),
+    )
     padded_h = sizes.image_h + 2 * sizes.padding_h
     for line in range(lines):
         runs[2 * line] = (line // sizes.rows * padded_h + line % sizes.rows * sizes.stride_h) * line_size

@@ -18,7 +18,7 @@ Array = Any
 def sgd(
     params: Sequence[Array], grads: Sequence[Array], velocity: Sequence[Array], read: Callable[[], SGDNumbers], bad: Array
 ) -> None:
-    _update(_sgd, params, grads, [velocity], bad, read, 2)
+    _update(_sgd, params, grads, [velocity], bad, read, 3)
 
 
 def adam(
@@ -29,13 +29,13 @@ def adam(
     read: Callable[[], AdamNumbers],
     bad: Array,
 ) -> None:
-    _update(_adam, params, grads, [first, second], bad, lambda: read().derived(), 7)
+    _update(_adam, params, grads, [first, second], bad, lambda: read().derived(), 9)
 
 
 def rmsprop(
     params: Sequence[Array], grads: Sequence[Array], square: Sequence[Array], read: Callable[[], RMSpropNumbers], bad: Array
 ) -> None:
-    _update(_rmsprop, params, grads, [square], bad, lambda: read().derived(), 4)
+    _update(_rmsprop, params, grads, [square], bad, lambda: read().derived(), 5)
 
 
 def _update(
@@ -57,12 +57,12 @@ def _update(
 
 @Loop
 def _sgd(p: Array, g: Array, v: Array, bad: Array, numbers: Array) -> None:
-    lr, momentum = numbers[0], numbers[1]
+    lr, momentum, decay = numbers[0], numbers[1], numbers[2]
     count = 0
     for i in numba.prange(len(p)):
         good = np.isfinite(g[i])
         count += not good
-        new_v = momentum * v[i] + g[i]
+        new_v = momentum * v[i] + (g[i] + decay * p[i])
         v[i] = new_v if good else v[i]
         p[i] = p[i] - lr * new_v if good else p[i]
     bad[0] += count
@@ -70,28 +70,31 @@ def _sgd(p: Array, g: Array, v: Array, bad: Array, numbers: Array) -> None:
 
 @Loop
 def _adam(p: Array, g: Array, m: Array, s: Array, bad: Array, numbers: Array) -> None:
-    """numbers: lr / (1 - beta1^t), beta1, 1 - beta1, beta2, 1 - beta2, 1 / sqrt(1 - beta2^t), eps"""
+    """numbers: lr / (1 - beta1^t), beta1, 1 - beta1, beta2, 1 - beta2, 1 / sqrt(1 - beta2^t), eps, decay, keep"""
     lr, b1, c1, b2, c2, scale, eps = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6]
+    decay, keep = numbers[7], numbers[8]
     count = 0
     for i in numba.prange(len(p)):
         good = np.isfinite(g[i])
         count += not good
-        new_m = b1 * m[i] + c1 * g[i]
-        new_s = b2 * s[i] + c2 * g[i] * g[i]
+        slope = g[i] + decay * p[i]
+        new_m = b1 * m[i] + c1 * slope
+        new_s = b2 * s[i] + c2 * slope * slope
         m[i] = new_m if good else m[i]
         s[i] = new_s if good else s[i]
-        p[i] = p[i] - lr * new_m / (np.sqrt(new_s) * scale + eps) if good else p[i]
+        p[i] = keep * p[i] - lr * new_m / (np.sqrt(new_s) * scale + eps) if good else p[i]
     bad[0] += count
 
 
 @Loop
 def _rmsprop(p: Array, g: Array, s: Array, bad: Array, numbers: Array) -> None:
-    lr, alpha, rest, eps = numbers[0], numbers[1], numbers[2], numbers[3]
+    lr, alpha, rest, eps, decay = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
     count = 0
     for i in numba.prange(len(p)):
         good = np.isfinite(g[i])
         count += not good
-        new_s = alpha * s[i] + rest * g[i] * g[i]
+        slope = g[i] + decay * p[i]
+        new_s = alpha * s[i] + rest * slope * slope
         s[i] = new_s if good else s[i]
-        p[i] = p[i] - lr * g[i] / (np.sqrt(new_s) + eps) if good else p[i]
+        p[i] = p[i] - lr * slope / (np.sqrt(new_s) + eps) if good else p[i]
     bad[0] += count

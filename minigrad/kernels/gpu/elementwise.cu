@@ -10,6 +10,12 @@
 __device__ long long first_index() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
 __device__ long long index_step() { return (long long)gridDim.x * blockDim.x; }
 
+// The error function, by CUDA's own `erf`.
+template <typename Real>
+__global__ void erf_of(const Real* x, Real* out, long long count) {
+    for (long long i = first_index(); i < count; i += index_step()) out[i] = erf(x[i]);
+}
+
 // slope * x where x <= 0, else x. With slope 0 that is 0 even for -inf; NaN stays NaN.
 template <typename Real>
 __global__ void leaky_relu(const Real* x, Real* out, long long count, Real slope) {

@@ -13,6 +13,10 @@ from minigrad.kernels.gpu.launch import C_TYPES, THREADS, blocks, in_one_layout,
 Array = Any
 
 
+def erf(x: Array) -> Array:
+    return _elementwise("erf_of", [x])
+
+
 def leaky_relu(x: Array, slope: float) -> Array:
     return _elementwise("leaky_relu", [x], slope)
 

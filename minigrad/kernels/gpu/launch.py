@@ -25,7 +25,7 @@ MOST_BLOCKS = 4096  # more than any GPU runs at once; the kernels loop over the 
 
 TEMPLATES = {
     "conv": ["im2col", "col2im"],
-    "elementwise": ["leaky_relu", "leaky_relu_backward", "tanh_backward"],
+    "elementwise": ["erf_of", "leaky_relu", "leaky_relu_backward", "tanh_backward"],
     "norm": ["block_moments", "moments", "normalize", "block_sums", "sums", "normalize_backward", "affine"],
     "pool": ["max_pool_pick", "max_pool_place"],
 }

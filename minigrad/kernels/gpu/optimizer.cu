@@ -17,35 +17,38 @@ struct Parameter {
     int* bad;     // number of NaN or infinite gradient elements so far
 };
 
+// In each rule, g is first the gradient plus `decay` times p.
+
 // v = momentum v + g;  p = p - lr v.
 template <typename Real>
 struct SGD {
     typedef Real Element;
-    Real lr, momentum;
+    Real lr, momentum, decay;
 
-    __device__ SGD(const double* numbers) : lr(numbers[0]), momentum(numbers[1]) {}
+    __device__ SGD(const double* numbers) : lr(numbers[0]), momentum(numbers[1]), decay(numbers[2]) {}
 
     __device__ void update(Real& p, Real g, Real* v, Real*) const {
-        *v = momentum * *v + g;
+        *v = momentum * *v + (g + decay * p);
         p -= lr * *v;
     }
 };
 
-// m = beta1 m + (1 - beta1) g;  s = beta2 s + (1 - beta2) g^2;  p = p - lr m / (sqrt(s) scale + eps).
+// m = beta1 m + (1 - beta1) g;  s = beta2 s + (1 - beta2) g^2;  p = keep p - lr m / (sqrt(s) scale + eps).
 // `lr` and `scale` include the bias correction of m and s.
 template <typename Real>
 struct Adam {
     typedef Real Element;
-    Real lr, beta1, rest1, beta2, rest2, scale, eps;
+    Real lr, beta1, rest1, beta2, rest2, scale, eps, decay, keep;
 
     __device__ Adam(const double* numbers)
         : lr(numbers[0]), beta1(numbers[1]), rest1(numbers[2]), beta2(numbers[3]), rest2(numbers[4]), scale(numbers[5]),
-          eps(numbers[6]) {}
+          eps(numbers[6]), decay(numbers[7]), keep(numbers[8]) {}
 
     __device__ void update(Real& p, Real g, Real* m, Real* s) const {
+        g += decay * p;
         *m = beta1 * *m + rest1 * g;
         *s = beta2 * *s + rest2 * g * g;
-        p -= lr * *m / (sqrt(*s) * scale + eps);
+        p = keep * p - lr * *m / (sqrt(*s) * scale + eps);
     }
 };
 
@@ -53,11 +56,12 @@ struct Adam {
 template <typename Real>
 struct RMSprop {
     typedef Real Element;
-    Real lr, alpha, rest, eps;
+    Real lr, alpha, rest, eps, decay;
 
-    __device__ RMSprop(const double* numbers) : lr(numbers[0]), alpha(numbers[1]), rest(numbers[2]), eps(numbers[3]) {}
+    __device__ RMSprop(const double* numbers) : lr(numbers[0]), alpha(numbers[1]), rest(numbers[2]), eps(numbers[3]), decay(numbers[4]) {}
 
     __device__ void update(Real& p, Real g, Real* s, Real*) const {
+        g += decay * p;
         *s = alpha * *s + rest * g * g;
         p -= lr * g / (sqrt(*s) + eps);
     }

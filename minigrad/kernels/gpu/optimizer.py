@@ -24,7 +24,7 @@ _CHUNK = 4096  # elements of a parameter that one block updates at a time; optim
 def sgd(
     params: Sequence[Array], grads: Sequence[Array], velocity: Sequence[Array], read: Callable[[], SGDNumbers], bad: Array
 ) -> None:
-    _update("SGD", (params, grads, velocity), from_host(read, 2, np.float64), bad)
+    _update("SGD", (params, grads, velocity), from_host(read, 3, np.float64), bad)
 
 
 def adam(
@@ -35,13 +35,13 @@ def adam(
     read: Callable[[], AdamNumbers],
     bad: Array,
 ) -> None:
-    _update("Adam", (params, grads, first, second), from_host(lambda: read().derived(), 7, np.float64), bad)
+    _update("Adam", (params, grads, first, second), from_host(lambda: read().derived(), 9, np.float64), bad)
 
 
 def rmsprop(
     params: Sequence[Array], grads: Sequence[Array], square: Sequence[Array], read: Callable[[], RMSpropNumbers], bad: Array
 ) -> None:
-    _update("RMSprop", (params, grads, square), from_host(lambda: read().derived(), 4, np.float64), bad)
+    _update("RMSprop", (params, grads, square), from_host(lambda: read().derived(), 5, np.float64), bad)
 
 
 def _update(rule: str, lists: Sequence[Sequence[Array]], numbers: Array, bad: Array) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 Array = Any
+
+
+def erf(x: Array) -> Array:
+    """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
+    return np.vectorize(math.erf, otypes=[x.dtype])(x)
 
 
 def leaky_relu(x: Array, slope: float) -> Array:

@@ -68,7 +68,7 @@ def test_a_gradient_that_is_not_finite_is_reported_by_its_parameters_name(
                 grads[names.index(name)].data.flat[0] = value
         return grads
 
-    wanted = getattr(MnistGAN(Config(backend="numpy")), network).named_parameters()
+    wanted = dict(getattr(MnistGAN(Config(backend="numpy")), network).named_parameters())
     monkeypatch.setattr(mg, "grad", poisoned)
     complaint = train("--epochs", 3, "--no-capture", "--out", tmp_path / "run").complaint
     assert f" step 5: the gradient of {network}.{name} is not finite" in complaint

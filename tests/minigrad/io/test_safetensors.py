@@ -175,3 +175,8 @@ def test_the_new_file_is_complete_on_disk_before_it_replaces_the_old_one(path: P
     write_atomically(path, b"content")
     assert calls == [("fsync", 7), ("replace", 7)]
     assert path.read_bytes() == b"content"
+
+
+def test_arguments_in_pytorch_order_are_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"save takes the path first: save\(path, arrays\)"):
+        mg.save({"a": np.ones(2)}, tmp_path / "a.safetensors")  # type: ignore[arg-type]

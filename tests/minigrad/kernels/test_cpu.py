@@ -150,6 +150,7 @@ def test_elementwise_kernels_equal_the_reference_on_special_values(dtype: Any) -
             np.testing.assert_array_equal(cpu.leaky_relu(x, slope), reference.leaky_relu(x, dtype(slope)))
             expected = reference.leaky_relu_backward(x, y, dtype(slope))
             np.testing.assert_array_equal(cpu.leaky_relu_backward(x, y, slope), expected)
+    np.testing.assert_allclose(cpu.erf(x), reference.erf(x), rtol=4 * np.finfo(dtype).eps)
     np.testing.assert_allclose(cpu.tanh_backward(x, y), reference.tanh_backward(x, y), rtol=4 * np.finfo(dtype).eps)
 
 
@@ -157,6 +158,6 @@ def test_elementwise_kernels_equal_the_reference_on_special_values(dtype: Any) -
 def test_elementwise_kernels_keep_memory_order_and_dtype(dtype: Any) -> None:
     """Images stay channels-last through activations."""
     x = np.ones((2, 4, 4, 3), dtype).transpose(0, 3, 1, 2)
-    for out in (cpu.leaky_relu(x, 0.2), cpu.leaky_relu_backward(x, x, 0.2), cpu.tanh_backward(x, x)):
+    for out in (cpu.leaky_relu(x, 0.2), cpu.leaky_relu_backward(x, x, 0.2), cpu.tanh_backward(x, x), cpu.erf(x)):
         assert out.dtype == dtype
         assert out.strides == x.strides

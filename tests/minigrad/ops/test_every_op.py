@@ -105,6 +105,8 @@ EXAMPLES: dict[type[Op], list[Example]] = {
         *[Example(lambda x, power=power: F.pow(x, power), (apart(3, 4),)) for power in (0, 1, 2, 3.0, -1)],
     ],
     elementwise.Exp: unary(F.exp, normal),
+    elementwise.Expm1: unary(lambda x: elementwise.Expm1()(x), normal),
+    elementwise.Erf: unary(lambda x: elementwise.Erf()(x), normal),
     elementwise.Log: unary(F.log, positive),
     elementwise.Sqrt: unary(F.sqrt, positive),
     elementwise.Abs: unary(F.abs, apart),
