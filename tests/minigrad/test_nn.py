@@ -424,7 +424,9 @@ class TestHabits:
         assert net[-1:][0] is net[2]
 
     @pytest.mark.parametrize(
-        "wrap", [list, tuple, lambda layers: dict(enumerate(layers)), lambda layers: {"deep": [layers]}], ids=repr
+        "wrap",
+        [list, tuple, lambda layers: dict(enumerate(layers)), lambda layers: {"deep": [layers]}],
+        ids=["list", "tuple", "dict", "deep"],
     )
     @pytest.mark.parametrize("use", ["parameters", "state_dict", "train", "buffers"])
     def test_layers_in_a_list_tuple_or_dict_are_refused_where_they_would_be_lost(self, wrap: Any, use: str) -> None:

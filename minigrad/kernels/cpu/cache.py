@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numba
 
+from minigrad.kernels.cpu.vectors import L2_BYTES  # loops are compiled for it
+
 SOURCES = Path(__file__).parent
 
 
@@ -22,7 +24,7 @@ def version_of(sources: Path) -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources.glob("*.py")))).hexdigest()[:16]
 
 
-FOLDER = Path(numba.config.CACHE_DIR or SOURCES / "__pycache__") / f"minigrad-{version_of(SOURCES)}"
+FOLDER = Path(numba.config.CACHE_DIR or SOURCES / "__pycache__") / f"minigrad-{version_of(SOURCES)}-{L2_BYTES >> 10}k"
 
 
 @contextmanager

@@ -24,13 +24,15 @@ import numpy as np
 from minigrad.arrays.hooks import launch
 from minigrad.kernels.cpu.loops import as_input, in_c_order
 from minigrad.kernels.cpu.tile import multiply_tile
-from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, copy_vectors, transpose_square
+from minigrad.kernels.cpu.vectors import L2_BYTES, ROWS, TILE_BYTES, VECTOR_BYTES, copy_vectors, take, transpose_square
 
 Array = Any
 
-BLOCK = 256  # rows of a panel at most: k is cut into blocks
-CACHE = 1 << 16
-STRIPS = 8
+BLOCK = 256  # rows of a panel at most: k is cut into blocks, so that a panel stays in the first-level cache
+CACHE = L2_BYTES // 8  # float32 in a group of panels: half of the second-level cache
+STRIPS = 8  # of the left matrix that share a panel while it is in the cache
+SHARES = 4  # of a large product for each thread: who has lost its processor to other work leaves the rest to the others
+LEAST = 1 << 19  # multiplications in a share
 PARALLEL_FROM = 1 << 20  # multiplications from which threads share a product; waking a thread costs about as much
 
 
@@ -61,18 +63,18 @@ def _flat(x: Array) -> tuple[Array, bool]:
 
 
 @numba.njit(cache=True)
-def _columns_of_grid(threads: int, across: int, down: int, a_by_columns: bool) -> int:
-    """How many columns of rectangles to cut a result of across x down tiles into, one rectangle a thread.
+def _columns_of_grid(shares: int, across: int, down: int) -> int:
+    """How many columns of rectangles to cut a result of across x down tiles into, one rectangle a share.
 
-    The best cut minimises the work of the largest rectangle. Packing a panel, or a strip of a
-    matrix stored by columns, counts about as much as a tile.
+    The best cut minimises the work of the largest rectangle. Packing a panel, or fetching a strip,
+    counts about as much as a tile.
     """
     best, least = 1, -1
-    for columns in range(1, threads + 1):
-        if threads % columns == 0:
-            rows = threads // columns
+    for columns in range(1, shares + 1):
+        if shares % columns == 0:
+            rows = shares // columns
             wide, high = (across + columns - 1) // columns, (down + rows - 1) // rows
-            work = wide * high + wide + (high if a_by_columns else 0)
+            work = wide * high + wide + high
             if least < 0 or work < least:
                 best, least = columns, work
     return best
@@ -92,17 +94,22 @@ def _product(
 ) -> None:
     """c = bias + a b on the flat memory of the matrices; `bias` is added to each row.
 
-    Each thread has one rectangle.
+    Threads take shares, rectangles of tiles, until none is left.
     """
     width = TILE_BYTES // a.itemsize
     across, down = (n + width - 1) // width, (m + ROWS - 1) // ROWS
-    columns = _columns_of_grid(threads, across, down, a_by_columns)
-    rows = threads // columns
-    for t in numba.prange(threads):
-        column, row = t % columns, t // columns
-        left, last = across * column // columns, across * (column + 1) // columns
-        top, bottom = down * row // rows, down * (row + 1) // rows
-        _rectangle(a, a_by_columns, b, b_by_columns, bias, c, m, n, k, top, bottom, left, last)
+    shares = max(threads, min(SHARES * threads, m * n * k // LEAST))
+    columns = _columns_of_grid(shares, across, down)
+    rows = shares // columns
+    taken = np.zeros(1, np.int64)
+    for _ in numba.prange(threads):
+        share = take(taken)
+        while share < shares:
+            column, row = share % columns, share // columns
+            left, last = across * column // columns, across * (column + 1) // columns
+            top, bottom = down * row // rows, down * (row + 1) // rows
+            _rectangle(a, a_by_columns, b, b_by_columns, bias, c, m, n, k, top, bottom, left, last)
+            share = take(taken)
 
 
 @numba.njit(cache=True)
@@ -147,9 +154,9 @@ def _rectangle(
 def pack_rows(
     x: Array, start: int, row: int, k: int, column: int, columns: int, width: int, count: int, panels: Array, place: int
 ) -> None:
-    """Pack k rows of x, stored `row` apart, into `count` panels (k, width), from a column on; zeros beyond the last of `columns`.
+    """Pack k rows of x, stored `row` apart, into `count` panels (k, width), from a column on.
 
-    `start` is the offset of the rows in x, `place` that of the panels in `panels`.
+    Zeros stand beyond the last of `columns`. `start` is the offset of the rows in x, `place` that of the panels in `panels`.
     """
     lanes = VECTOR_BYTES // x.itemsize
     reach = (width + lanes - 1) // lanes * lanes  # numbers that `copy_vectors` reads and writes

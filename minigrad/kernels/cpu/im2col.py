@@ -35,7 +35,7 @@ SHARE = 512  # positions in one of them, at least
 
 @numba.njit(parallel=True, cache=True)
 def conv_transpose(g: Array, w: Array, bias: Array, x: Array, n: int, out: int, sizes: ConvSizes, threads: int) -> None:
-    """x = bias + col2im(g weights). Each thread takes some groups of images."""
+    """x = bias + col2im(g weights). Threads take groups of images until none is left."""
     width = TILE_BYTES // x.itemsize
     positions, padded_size = sizes.rows * sizes.columns, _padded_size(sizes)
     groups = min(n, max(1, n * positions // (8 * ROWS)))  # of images, so that a block has several strips of positions
@@ -45,12 +45,13 @@ def conv_transpose(g: Array, w: Array, bias: Array, x: Array, n: int, out: int, 
     pack_rows(w, 0, k, out, 0, k, width, panels, packed, 0)
     block_panels = min(panels, BLOCK // width)
     block_positions = ROWS * max(1, min(16, CACHE // (block_panels * width * ROWS)))
-    for t in numba.prange(threads):
+    taken = np.zeros(1, np.int64)
+    for _ in numba.prange(threads):
         block = np.empty(block_positions * block_panels * width, g.dtype)
-        padded = np.empty(
-            ((n + groups - 1) // groups) * padded_size + width, g.dtype
-        )  # `add_vectors` writes beyond its last number
-        for group in range(groups * t // threads, groups * (t + 1) // threads):
+        # one tile's width more: `add_vectors` writes beyond its last number
+        padded = np.empty(((n + groups - 1) // groups) * padded_size + width, g.dtype)
+        group = take(taken)
+        while group < groups:
             first, last = n * group // groups, n * (group + 1) // groups
             padded[:] = 0
             for p in range(0, (last - first) * positions, block_positions):
@@ -62,6 +63,7 @@ def conv_transpose(g: Array, w: Array, bias: Array, x: Array, n: int, out: int, 
                     _col2im(block, sizes, p, count, runs, wide, padded)
             for image in range(first, last):
                 _crop(padded[(image - first) * padded_size :], bias, x, image, sizes)
+            group = take(taken)
 
 
 @numba.njit(cache=True)
@@ -167,10 +169,8 @@ def conv_weight_by_taps(x: Array, g: Array, w: Array, n: int, out: int, sizes: C
     sums, zeros = np.empty(shares * k * out, x.dtype), np.zeros(width, x.dtype)
     taken = np.zeros(1, np.int64)
     for _ in numba.prange(threads):
-        while True:
-            piece = take(taken)
-            if piece >= shares * pieces:
-                break
+        piece = take(taken)
+        while piece < shares * pieces:
             share, part = piece // pieces, piece % pieces
             first, last = lines * share // shares, lines * (share + 1) // shares
             for line in range(first, last, block):
@@ -181,6 +181,7 @@ def conv_weight_by_taps(x: Array, g: Array, w: Array, n: int, out: int, sizes: C
                             zeros, 0, line == first, sums, share * k * out + panel * width, w_rows, strip * ROWS,
                             k - strip * ROWS, width,
                         )  # fmt: skip
+            piece = take(taken)
     for share in range(1, shares):
         sums[: k * out] += sums[share * k * out : (share + 1) * k * out]
     w.reshape(out, k)[:] = sums[: k * out].reshape(k, out).T

@@ -20,15 +20,16 @@ from typing import Any
 import numba
 import numpy as np
 
-from minigrad.kernels.cpu.gemm import BLOCK, CACHE, pack_columns, pack_rows
+from minigrad.kernels.cpu.gemm import BLOCK, CACHE, SHARES, pack_columns, pack_rows
 from minigrad.kernels.cpu.im2col import pad
 from minigrad.kernels.cpu.sizes import ConvSizes, ImplicitGemmSizes
 from minigrad.kernels.cpu.tile import multiply_tile
-from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES
+from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, take
 
 Array = Any
 
 LEAST = 256  # positions to sum over before the weights' gradient is stored
+SHARE = 1 << 12  # products of a tile with a column of its rows, at least, in a share
 SHORT = 16  # numbers in a run that is cut into single ones
 TILES = 16  # that use a piece of the packed weights one after the other
 
@@ -40,9 +41,10 @@ def conv(
 ) -> None:  # fmt: skip
     """y = bias + sums over the taps, class by class (see `taps`).
 
-    Threads share the tiles, weighted by their taps.
+    Threads take shares of the tiles, weighted by their taps, until none is left: columns of tiles
+    if the weights are larger than the images, else rows.
     """
-    n = sizes.n
+    n, panels = sizes.n, sizes.out * x.itemsize // TILE_BYTES + (sizes.out * x.itemsize % TILE_BYTES > 0)
     packed = _pack_weights(w, sizes.depth, sizes.out, sizes.taps, transposed)
     padded = pad(x, n, sizes.depth, sizes.source_h, sizes.source_w, sizes.margin_h, sizes.margin_w)
     tiles, costs = np.empty(len(classes), np.int64), np.empty(len(classes), np.int64)
@@ -50,13 +52,23 @@ def conv(
         tiles[c] = (n * classes[c].down * classes[c].across + ROWS - 1) // ROWS
         costs[c] = classes[c].runs * classes[c].length + 1
     total = (tiles * costs).sum()
-    for t in numba.prange(threads):
-        begin, end, before = total * t // threads, total * (t + 1) // threads, 0
-        for c in range(len(classes)):
-            first, last = _tiles_before(begin - before, costs[c], tiles[c]), _tiles_before(end - before, costs[c], tiles[c])
-            before += tiles[c] * costs[c]
-            if first < last:
-                _conv_class(padded, packed, bias, y, sizes, classes[c], runs, first, last)
+    shares = max(threads, min(SHARES * threads, total * sizes.depth * panels // SHARE))
+    columns = min(shares, panels) if len(w) > len(x) else 1
+    rows = (shares + columns - 1) // columns
+    taken = np.zeros(1, np.int64)
+    for _ in numba.prange(threads):
+        share = take(taken)
+        while share < rows * columns:
+            row, column, before = share // columns, share % columns, 0
+            left, right = panels * column // columns, panels * (column + 1) // columns
+            begin, end = total * row // rows, total * (row + 1) // rows
+            for c in range(len(classes)):
+                first = _tiles_before(begin - before, costs[c], tiles[c])
+                last = _tiles_before(end - before, costs[c], tiles[c])
+                before += tiles[c] * costs[c]
+                if first < last:
+                    _conv_class(padded, packed, bias, y, sizes, classes[c], runs, first, last, left, right)
+            share = take(taken)
 
 
 @numba.njit(cache=True)
@@ -86,12 +98,13 @@ def _pack_weights(w: Array, depth: int, out: int, taps: int, transposed: bool) -
 
 @numba.njit(cache=True)
 def _conv_class(
-    x: Array, packed: Array, bias: Array, y: Array, sizes: ImplicitGemmSizes, one: Any, runs: Array, first: int, last: int
-) -> None:
-    """Tiles first .. last - 1 of the targets of one class."""
+    x: Array, packed: Array, bias: Array, y: Array, sizes: ImplicitGemmSizes, one: Any, runs: Array,
+    first: int, last: int, left: int, right: int,
+) -> None:  # fmt: skip
+    """Tiles first .. last - 1 of the targets of one class, panels left .. right - 1."""
     depth, out = sizes.depth, sizes.out
     width = TILE_BYTES // x.itemsize
-    k, panels, of_a_panel = one.length * depth, (out + width - 1) // width, sizes.taps * depth * width
+    k, of_a_panel = one.length * depth, sizes.taps * depth * width
     offsets = (runs[one.run : one.run + one.runs] * np.array([depth, depth * width])).reshape(-1)
     if k < SHORT:
         offsets, k = _cut(offsets, k, width), 1
@@ -102,9 +115,9 @@ def _conv_class(
     for first_tile in range(first, last, TILES):
         rows = _row_offsets(one, sizes, first_tile * ROWS, x_rows, y_rows)
         for run in range(0, max(1, count), piece):
-            for first_panel in range(0, panels, group):
+            for first_panel in range(left, right, group):
                 for i in range(min(TILES, last - first_tile)):
-                    for panel in range(first_panel, min(first_panel + group, panels)):
+                    for panel in range(first_panel, min(first_panel + group, right)):
                         multiply_tile(
                             x, 0, x_rows, 1, packed, panel * of_a_panel, width,
                             offsets, run, min(piece, count - run), k, bias, panel * width, run == 0,
@@ -147,44 +160,56 @@ def _row_offsets(one: Any, sizes: ImplicitGemmSizes, first: int, x_rows: Array, 
 def conv_weight(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes, threads: int) -> None:
     """(O, C) at each tap = g^T (O, P) x (P, C), of the pixels it sees.
 
-    Each thread takes some of the tiles, in order.
+    Threads take shares of the tiles until none is left.
+    """
+    width = TILE_BYTES // x.itemsize
+    tiles = (out + ROWS - 1) // ROWS * sizes.kernel_h * sizes.kernel_w * (sizes.channels // width)
+    shares = max(1, min(SHARES * threads, tiles // TILES))
+    taken = np.zeros(1, np.int64)
+    for _ in numba.prange(threads):
+        share = take(taken)
+        while share < shares:
+            _weight_tiles(x, g, w, n, out, sizes, tiles * share // shares, tiles * (share + 1) // shares)
+            share = take(taken)
+
+
+@numba.njit(cache=True)
+def _weight_tiles(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes, first: int, last: int) -> None:
+    """Tiles first .. last - 1 of the weights' gradient, in order of strips, taps and panels.
+
+    They are summed over blocks of lines of positions, so that a block's numbers stay in the cache.
     """
     channels, rows, columns = sizes.channels, sizes.rows, sizes.columns
     width = TILE_BYTES // x.itemsize
-    taps, panels, strips = sizes.kernel_h * sizes.kernel_w, channels // width, (out + ROWS - 1) // ROWS
+    taps, panels = sizes.kernel_h * sizes.kernel_w, channels // width
     of_a_line = columns * out + sizes.stride_h * sizes.image_w * channels  # numbers of g and x in one line of positions
     blocks = max(1, min(n * rows * of_a_line // CACHE, n * rows * columns // LEAST))
     lines = (n * rows + blocks - 1) // blocks
-    zeros = np.zeros(width, x.dtype)
-    for t in numba.prange(threads):
-        first, last = strips * taps * panels * t // threads, strips * taps * panels * (t + 1) // threads
-        if first == last:
-            continue
-        top = first // (taps * panels)  # the first strip
-        count = -(-last // (taps * panels)) - top
-        runs, counts, lengths = np.empty(taps * lines * 2, np.int64), np.empty(taps, np.int64), np.empty(taps, np.int64)
-        g_rows, w_rows = np.arange(ROWS), np.arange(ROWS) * (taps * channels)
-        packed = np.empty(count * lines * columns * ROWS, g.dtype)
-        for first_line in range(0, n * rows, lines):
-            height = min(lines, n * rows - first_line)
-            pack_rows(g, first_line * columns * out, out, height * columns, top * ROWS, out, ROWS, count, packed, 0)
-            for tap in range(taps):
-                counts[tap], lengths[tap] = _tap_runs(sizes, tap, first_line, height, runs, tap * lines)
-            for tile in range(first, last):
-                strip, tap, column = tile // (taps * panels), tile // panels % taps, tile % panels * width
-                multiply_tile(
-                    packed, (strip - top) * height * columns * ROWS, g_rows, ROWS, x, column, sizes.stride_w * channels,
-                    runs, tap * lines, counts[tap], lengths[tap], zeros, 0, first_line == 0,
-                    w, (strip * ROWS * taps + tap) * channels + column, w_rows, 0, out - strip * ROWS, width,
-                )  # fmt: skip
+    top = first // (taps * panels)  # the first strip
+    count = -(-last // (taps * panels)) - top
+    runs, counts, lengths = np.empty(taps * lines * 2, np.int64), np.empty(taps, np.int64), np.empty(taps, np.int64)
+    g_rows, w_rows, zeros = np.arange(ROWS), np.arange(ROWS) * (taps * channels), np.zeros(width, x.dtype)
+    packed = np.empty(count * lines * columns * ROWS, g.dtype)
+    for first_line in range(0, n * rows, lines):
+        height = min(lines, n * rows - first_line)
+        pack_rows(g, first_line * columns * out, out, height * columns, top * ROWS, out, ROWS, count, packed, 0)
+        for tap in range(taps):
+            counts[tap], lengths[tap] = _tap_runs(sizes, tap, first_line, height, runs, tap * lines)
+        for tile in range(first, last):
+            strip, tap, column = tile // (taps * panels), tile // panels % taps, tile % panels * width
+            multiply_tile(
+                packed, (strip - top) * height * columns * ROWS, g_rows, ROWS, x, column, sizes.stride_w * channels,
+                runs, tap * lines, counts[tap], lengths[tap], zeros, 0, first_line == 0,
+                w, (strip * ROWS * taps + tap) * channels + column, w_rows, 0, out - strip * ROWS, width,
+            )  # fmt: skip
 
 
 @numba.njit(cache=True)
 def _tap_runs(sizes: ConvSizes, tap: int, first: int, lines: int, runs: Array, place: int) -> tuple[int, int]:
     """The runs of one tap over lines of positions: for each line the offset in the strips of g and that in x.
 
-    They are written from run number `place` on. A line whose pixels lie in the padding has none. Returns how many runs there are, and the
-    positions in each.
+    They are written from run number `place` on. A line whose pixels lie in the padding has none.
+    Returns how many runs there are, and the positions in each.
     """
     a = tap // sizes.kernel_w * sizes.dilation_h - sizes.padding_h
     b = tap % sizes.kernel_w * sizes.dilation_w - sizes.padding_w

@@ -6,6 +6,7 @@ A masked load or store touches only the lanes that are part of the matrix.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import llvmlite.binding
@@ -29,6 +30,18 @@ VECTOR_BYTES = 64 if _AVX512 else 32
 VECTORS = 2  # in a row of a tile
 TILE_BYTES = VECTORS * VECTOR_BYTES  # in a row of a tile
 ROWS = 13 if _AVX512 else 6  # of a tile: leaves registers for the operands, and fills the last tile of 64, 128 or 256 rows well
+
+
+def _second_level_cache() -> int:
+    """Bytes of one core's second-level cache; half a megabyte if the system does not say."""
+    try:
+        size = os.sysconf("SC_LEVEL2_CACHE_SIZE")  # the C library of Linux knows it
+    except (AttributeError, ValueError, OSError):
+        size = 0
+    return min(max(size, 1 << 18), 1 << 21) if size > 0 else 1 << 19
+
+
+L2_BYTES = _second_level_cache()
 
 I32, I64 = ir.IntType(32), ir.IntType(64)
 OFFSET = types.intp
