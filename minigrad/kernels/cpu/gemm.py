@@ -23,12 +23,11 @@ import numpy as np
 
 from minigrad.arrays.hooks import launch
 from minigrad.kernels.cpu.loops import as_input, in_c_order
-from minigrad.kernels.cpu.tile import multiply_tile
+from minigrad.kernels.cpu.tile import BLOCK, multiply_tile
 from minigrad.kernels.cpu.vectors import L2_BYTES, ROWS, TILE_BYTES, VECTOR_BYTES, copy_vectors, take, transpose_square
 
 Array = Any
 
-BLOCK = 256  # rows of a panel at most: k is cut into blocks, so that a panel stays in the first-level cache
 CACHE = L2_BYTES // 8  # float32 in a group of panels: half of the second-level cache
 STRIPS = 8  # of the left matrix that share a panel while it is in the cache
 SHARES = 4  # of a large product for each thread: who has lost its processor to other work leaves the rest to the others

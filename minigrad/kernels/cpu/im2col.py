@@ -21,9 +21,9 @@ from typing import Any
 import numba
 import numpy as np
 
-from minigrad.kernels.cpu.gemm import BLOCK, CACHE, pack_rows
+from minigrad.kernels.cpu.gemm import CACHE, pack_rows
 from minigrad.kernels.cpu.sizes import ConvSizes
-from minigrad.kernels.cpu.tile import multiply_tile
+from minigrad.kernels.cpu.tile import BLOCK, cut, multiply_tile
 from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, VECTORS, add_vectors, copy_vectors, take
 
 Array = Any
@@ -163,6 +163,8 @@ def conv_weight_by_taps(x: Array, g: Array, w: Array, n: int, out: int, sizes: C
     for line in range(lines):
         runs[2 * line] = (line // sizes.rows * padded_h + line % sizes.rows * sizes.stride_h) * line_size
         runs[2 * line + 1] = line * columns * out
+    runs, k_run = cut(runs, columns, 1, out)
+    of_a_line = columns // k_run  # runs
     shares = max(1, min(SHARES, lines * columns // SHARE, LARGEST // (k * out)))
     pieces = min(strips, (SHARES + shares - 1) // shares)  # of the strips
     block = max(1, BLOCK // columns)  # lines
@@ -177,7 +179,8 @@ def conv_weight_by_taps(x: Array, g: Array, w: Array, n: int, out: int, sizes: C
                 for panel in range(panels):
                     for strip in range(strips * part // pieces, strips * (part + 1) // pieces):
                         multiply_tile(
-                            planes, 0, x_rows, 1, g, panel * width, out, runs, line, min(block, last - line), columns,
+                            planes, 0, x_rows, 1, g, panel * width, out,
+                            runs, line * of_a_line, min(block, last - line) * of_a_line, k_run,
                             zeros, 0, line == first, sums, share * k * out + panel * width, w_rows, strip * ROWS,
                             k - strip * ROWS, width,
                         )  # fmt: skip
@@ -214,12 +217,15 @@ def _planes(x: Array, n: int, sizes: ConvSizes) -> tuple[Array, int]:
     planes = np.zeros(n * height * line_size + 8, x.dtype)
     for line in numba.prange(n * height):
         image, y = line // height, line % height - sizes.padding_h
-        if 0 <= y < sizes.image_h:
-            for z in range(sizes.image_w):
-                column = z + padding
-                for c in range(channels):
-                    place = (column % stride * channels + c) * plane + column // stride
-                    planes[line * line_size + place] = x[((image * sizes.image_h + y) * sizes.image_w + z) * channels + c]
+        if not 0 <= y < sizes.image_h:
+            continue
+        for first in range(stride * channels):
+            column, c = first // channels, first % channels  # column of the padded line
+            skipped = max(0, (padding - column + stride - 1) // stride)
+            target = line * line_size + first * plane
+            source = (image * sizes.image_h + y) * sizes.image_w
+            for i in range(skipped, (sizes.image_w + padding - column + stride - 1) // stride):
+                planes[target + i] = x[(source + i * stride + column - padding) * channels + c]
     return planes, line_size
 
 

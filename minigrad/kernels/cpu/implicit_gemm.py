@@ -20,18 +20,17 @@ from typing import Any
 import numba
 import numpy as np
 
-from minigrad.kernels.cpu.gemm import BLOCK, CACHE, SHARES, pack_columns, pack_rows
+from minigrad.kernels.cpu.gemm import CACHE, SHARES, pack_columns, pack_rows
 from minigrad.kernels.cpu.im2col import pad
 from minigrad.kernels.cpu.sizes import ConvSizes, ImplicitGemmSizes
-from minigrad.kernels.cpu.tile import multiply_tile
+from minigrad.kernels.cpu.tile import BLOCK, SHORT, cut, multiply_tile
 from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, take
 
 Array = Any
 
 LEAST = 256  # positions to sum over before the weights' gradient is stored
 SHARE = 1 << 12  # products of a tile with a column of its rows, at least, in a share
-SHORT = 16  # numbers in a run that is cut into single ones
-TILES = 16  # that use a piece of the packed weights one after the other
+TILES = 16  # that use a part of a panel while it is in the first-level cache
 
 
 @numba.njit(parallel=True, cache=True)
@@ -106,34 +105,20 @@ def _conv_class(
     width = TILE_BYTES // x.itemsize
     k, of_a_panel = one.length * depth, sizes.taps * depth * width
     offsets = (runs[one.run : one.run + one.runs] * np.array([depth, depth * width])).reshape(-1)
-    if k < SHORT:
-        offsets, k = _cut(offsets, k, width), 1
+    offsets, k = cut(offsets, k, 1, width)
     count = len(offsets) // 2
     piece = max(1, BLOCK // max(1, k))  # runs that one tile sums before the next tile's turn
-    group = max(1, CACHE // (max(1, min(count, piece) * k) * width))  # panels of weights that stay in the cache
     x_rows, y_rows = np.empty(TILES * ROWS, np.int64), np.empty(TILES * ROWS, np.int64)
     for first_tile in range(first, last, TILES):
         rows = _row_offsets(one, sizes, first_tile * ROWS, x_rows, y_rows)
         for run in range(0, max(1, count), piece):
-            for first_panel in range(left, right, group):
+            for panel in range(left, right):
                 for i in range(min(TILES, last - first_tile)):
-                    for panel in range(first_panel, min(first_panel + group, right)):
-                        multiply_tile(
-                            x, 0, x_rows, 1, packed, panel * of_a_panel, width,
-                            offsets, run, min(piece, count - run), k, bias, panel * width, run == 0,
-                            y, panel * width, y_rows, i * ROWS, rows - i * ROWS, out - panel * width,
-                        )  # fmt: skip
-
-
-@numba.njit(cache=True)
-def _cut(offsets: Array, k: int, width: int) -> Array:
-    """Runs of k numbers cut into runs of one, which the micro-kernel sums faster if k is small."""
-    cut = np.empty(len(offsets) * k, np.int64)
-    for i in range(len(offsets) // 2):
-        for p in range(k):
-            cut[2 * (i * k + p)] = offsets[2 * i] + p
-            cut[2 * (i * k + p) + 1] = offsets[2 * i + 1] + p * width
-    return cut
+                    multiply_tile(
+                        x, 0, x_rows, 1, packed, panel * of_a_panel, width,
+                        offsets, run, min(piece, count - run), k, bias, panel * width, run == 0,
+                        y, panel * width, y_rows, i * ROWS, rows - i * ROWS, out - panel * width,
+                    )  # fmt: skip
 
 
 @numba.njit(cache=True)
@@ -175,52 +160,55 @@ def conv_weight(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes
 
 @numba.njit(cache=True)
 def _weight_tiles(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes, first: int, last: int) -> None:
-    """Tiles first .. last - 1 of the weights' gradient, in order of strips, taps and panels.
+    """Tiles first .. last - 1 of the weights' gradient, in order of taps, strips and panels.
 
     They are summed over blocks of lines of positions, so that a block's numbers stay in the cache.
     """
     channels, rows, columns = sizes.channels, sizes.rows, sizes.columns
     width = TILE_BYTES // x.itemsize
-    taps, panels = sizes.kernel_h * sizes.kernel_w, channels // width
+    taps, strips, panels = sizes.kernel_h * sizes.kernel_w, (out + ROWS - 1) // ROWS, channels // width
+    first_tap, last_tap = first // (strips * panels), -(-last // (strips * panels))
     of_a_line = columns * out + sizes.stride_h * sizes.image_w * channels  # numbers of g and x in one line of positions
     blocks = max(1, min(n * rows * of_a_line // CACHE, n * rows * columns // LEAST))
     lines = (n * rows + blocks - 1) // blocks
-    top = first // (taps * panels)  # the first strip
-    count = -(-last // (taps * panels)) - top
-    runs, counts, lengths = np.empty(taps * lines * 2, np.int64), np.empty(taps, np.int64), np.empty(taps, np.int64)
+    entries = lines * columns if columns < SHORT else lines
+    runs, counts, lengths = np.empty(taps * entries * 2, np.int64), np.empty(taps, np.int64), np.empty(taps, np.int64)
     g_rows, w_rows, zeros = np.arange(ROWS), np.arange(ROWS) * (taps * channels), np.zeros(width, x.dtype)
-    packed = np.empty(count * lines * columns * ROWS, g.dtype)
+    packed = np.empty(strips * lines * columns * ROWS, g.dtype)
     for first_line in range(0, n * rows, lines):
         height = min(lines, n * rows - first_line)
-        pack_rows(g, first_line * columns * out, out, height * columns, top * ROWS, out, ROWS, count, packed, 0)
-        for tap in range(taps):
-            counts[tap], lengths[tap] = _tap_runs(sizes, tap, first_line, height, runs, tap * lines)
+        pack_rows(g, first_line * columns * out, out, height * columns, 0, out, ROWS, strips, packed, 0)
+        for tap in range(first_tap, last_tap):
+            counts[tap], lengths[tap] = _tap_runs(sizes, tap, first_line, height, runs, tap * entries)
         for tile in range(first, last):
-            strip, tap, column = tile // (taps * panels), tile // panels % taps, tile % panels * width
+            tap, strip, column = tile // (strips * panels), tile // panels % strips, tile % panels * width
             multiply_tile(
-                packed, (strip - top) * height * columns * ROWS, g_rows, ROWS, x, column, sizes.stride_w * channels,
-                runs, tap * lines, counts[tap], lengths[tap], zeros, 0, first_line == 0,
+                packed, strip * height * columns * ROWS, g_rows, ROWS, x, column, sizes.stride_w * channels,
+                runs, tap * entries, counts[tap], lengths[tap], zeros, 0, first_line == 0,
                 w, (strip * ROWS * taps + tap) * channels + column, w_rows, 0, out - strip * ROWS, width,
             )  # fmt: skip
 
 
 @numba.njit(cache=True)
 def _tap_runs(sizes: ConvSizes, tap: int, first: int, lines: int, runs: Array, place: int) -> tuple[int, int]:
-    """The runs of one tap over lines of positions: for each line the offset in the strips of g and that in x.
+    """The runs of one tap over lines of positions: the offsets in the strips of g and in x of one line each.
 
     They are written from run number `place` on. A line whose pixels lie in the padding has none.
-    Returns how many runs there are, and the positions in each.
+    Short lines are cut into single positions. Returns how many runs there are, and the positions in
+    each.
     """
     a = tap // sizes.kernel_w * sizes.dilation_h - sizes.padding_h
     b = tap % sizes.kernel_w * sizes.dilation_w - sizes.padding_w
     left = max(0, -(b // sizes.stride_w))
     right = max(left, min(sizes.columns, (sizes.image_w - 1 - b) // sizes.stride_w + 1))
-    count = 0
+    length = 1 if sizes.columns < SHORT else right - left
+    run = place
     for line in range(lines):
         image, y = (first + line) // sizes.rows, (first + line) % sizes.rows * sizes.stride_h + a
         if 0 <= y < sizes.image_h:
-            pixel = (image * sizes.image_h + y) * sizes.image_w + left * sizes.stride_w + b
-            runs[2 * (place + count)] = (line * sizes.columns + left) * ROWS
-            runs[2 * (place + count) + 1] = pixel * sizes.channels
-            count += 1
-    return count, right - left
+            for column in range(left, right, max(1, length)):
+                pixel = (image * sizes.image_h + y) * sizes.image_w + column * sizes.stride_w + b
+                runs[2 * run] = (line * sizes.columns + column) * ROWS
+                runs[2 * run + 1] = pixel * sizes.channels
+                run += 1
+    return run - place, length
