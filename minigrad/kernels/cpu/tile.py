@@ -52,8 +52,9 @@ def multiply_tile(
         bias[j]   element bias_start + j of bias; if `begin` is false, the sums begin with the old c
         c[i, j]   element c_start + c_rows[table + i] + j of c
 
-    `runs` holds pairs of offsets, which are added to those of a and b. `count` of them are summed,
-    from number `run` on.
+    a_col is 1, or ROWS if a is packed in strips; then a_rows must be 0, 1, 2 and so on. `runs` holds
+    pairs of offsets, which are added to those of a and b. `count` of them are summed, from number
+    `run` on.
     """
     left, right = (a, OFFSET, a_rows, OFFSET), (b, OFFSET, OFFSET)
     terms, result = (runs, OFFSET, OFFSET, OFFSET), (c, OFFSET, c_rows, OFFSET)
@@ -67,7 +68,6 @@ def multiply_tile(
         a, a_rows, b, runs, bias, c, c_rows = (data(context, builder, kind, x) for kind, x in arrays)
         v = Vectors(builder, kinds[0].dtype)
         a, b, c = v.element(a, a_start), v.element(b, b_start), v.element(c, c_start)
-
         is_strip = builder.icmp_signed("==", a_col, I64(ROWS))
 
         def multiply(whole: bool, strip: bool = False) -> None:
