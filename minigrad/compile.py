@@ -54,16 +54,16 @@ def loops(kernels: Kernels, dtype: str) -> None:
 
 
 def convolutions(kernels: Kernels, dtype: str) -> None:
-    """With many channels, where implicit GEMM runs, and with one, where im2col does."""
+    """With many channels, where implicit GEMM runs, and with few, where im2col does."""
     geometry = Geometry(Size(8, 8), (4, 4), (2, 2), (1, 1))
-    for channels in (1, 64):
-        x, w, g = (channels_last(np.ones(shape, dtype)) for shape in ((2, channels, 8, 8), (64, channels, 4, 4), (2, 64, 4, 4)))
+    for channels, out in ((1, 1), (1, 64), (64, 64)):
+        shapes = (2, channels, 8, 8), (out, channels, 4, 4), (2, out, 4, 4)
+        x, w, g = (channels_last(np.ones(shape, dtype)) for shape in shapes)
         kernels.conv2d(x, w, None, geometry)
         kernels.conv_transpose2d(g, w, None, geometry)
         kernels.conv2d_weight(x, g, geometry)
     windows = Geometry(Size(8, 8), (2, 2), (2, 2))
     kernels.max_pool_pick(x, x, windows)
-    kernels.max_pool_pick(x.copy(order="K"), x, windows)
     kernels.max_pool_place(g, x, windows)
 
 

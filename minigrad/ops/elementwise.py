@@ -137,6 +137,8 @@ class Exp(Elementwise):
 class Expm1(Elementwise):
     """e^x - 1, accurate for small x.    d = e^x dx"""
 
+    is_real = True
+
     def forward(self, x: Array) -> Array:
         return array_module(x).expm1(x)
 
@@ -146,6 +148,8 @@ class Expm1(Elementwise):
 
 class Erf(Elementwise):
     """The error function.    d erf(x) = 2 / sqrt(pi) e^(-x^2) dx"""
+
+    is_real = True
 
     def forward(self, x: Array) -> Array:
         return kernels(x).erf(x)

@@ -10,6 +10,7 @@ import pytest
 from minigrad.kernels import cpu
 from minigrad.kernels.cpu import cache, elementwise, gemm, im2col, implicit_gemm, loops
 from minigrad.kernels.cpu.cache import FOLDER, version_of
+from minigrad.kernels.cpu.vectors import L2_BYTES
 
 
 def test_every_kernel_is_cached_in_the_folder_of_this_version() -> None:
@@ -18,7 +19,7 @@ def test_every_kernel_is_cached_in_the_folder_of_this_version() -> None:
     assert len(functions) > 20
     assert {function.stats.cache_path for function in functions} == {gemm._product.stats.cache_path}
     assert FOLDER in Path(gemm._product.stats.cache_path).parents
-    assert FOLDER.name == f"minigrad-{version_of(Path(cpu.__file__).parent)}"
+    assert FOLDER.name == f"minigrad-{version_of(Path(cpu.__file__).parent)}-{L2_BYTES >> 10}k"
 
 
 def test_functions_of_other_packages_are_not_cached_there() -> None:

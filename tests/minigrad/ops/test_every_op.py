@@ -362,7 +362,16 @@ def test_the_examples_apply_the_op_and_reach_every_backward_method(op: type[Op])
 def test_derivatives_of_both_orders(op: type[Op], example: Example, layout: Callable[[Any], np.ndarray]) -> None:
     inputs = tensors([layout(a) if a.ndim else a for a in example.arrays()])
     gradcheck(example.f, inputs)
-    gradgradcheck(example.f, inputs)
+    if op is not movement.Astype:  # float32 rounds the cotangent, which is not small; see the next test
+        gradgradcheck(example.f, inputs)
+
+
+def test_second_derivatives_pass_through_astype() -> None:
+    x = Tensor(np.linspace(-2, 2, 5), requires_grad=True)
+    (first,) = mg.grad((F.astype(x, np.float32) ** 3).sum(), [x], create_graph=True)
+    (second,) = mg.grad(first.sum(), [x])
+    np.testing.assert_allclose(first.data, 3 * x.data**2, rtol=1e-6)
+    np.testing.assert_allclose(second.data, 6 * x.data, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("op", "example"), [case for case in EACH if case.values[0] is not movement.Astype])
