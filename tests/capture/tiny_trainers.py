@@ -80,8 +80,11 @@ def translator(trainer: Any) -> nn.Sequential:
 
 
 def patch_discriminator(trainer: Any) -> nn.Sequential:
-    layers = [nn.Conv2d(3, 2, 4, 4), nn.LeakyReLU(0.2), nn.InstanceNorm2d(2), nn.Conv2d(2, 1, 3)]
-    return nn.Sequential(*layers, *([MeanOfPatches()] if trainer.config.gan_loss == "wgan-gp" else []))
+    """For the Wasserstein loss, without a last bias: its gradient is a rounding error, which Adam would magnify."""
+    wasserstein = trainer.config.gan_loss == "wgan-gp"
+    last = nn.Conv2d(2, 1, 3, bias=not wasserstein)
+    layers = [nn.Conv2d(3, 2, 4, 4), nn.LeakyReLU(0.2), nn.InstanceNorm2d(2), last]
+    return nn.Sequential(*layers, *([MeanOfPatches()] if wasserstein else []))
 
 
 def make_cyclegan(name: str, **settings: Any) -> Trainer:
