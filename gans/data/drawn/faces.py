@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
+import math
+from types import SimpleNamespace as Look  # its attributes are the fields of FACE
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from gans.data.cache import cache_folder, drawn_version
-from gans.data.drawn.face_parts import Look, draw_face
-from gans.data.errors import DataError
-from gans.data.idx import read_idx, write_idx
+from gans.data.drawn import Bytes, check_numbers, progress
+from gans.data.drawn.canvas import WHITE, Canvas, Points, above, arc, below, colours, curve, ellipse, mixed
 
-_COUNT = 10_000
+INK, TONGUE, MOUTH, LIPS, BLUSH, NOSE = colours("2c2228 e26068 6e202c d7505a f05a5a 782828")
 
 
-def _colours(hex_codes: str, share: float = 1.0) -> dict[tuple[int, ...], float]:
-    return {tuple(bytes.fromhex(code)): share for code in hex_codes.split()}
+def _colours(hex_codes: str, share: float = 1.0) -> dict[tuple[int, int, int], float]:
+    return dict.fromkeys(colours(hex_codes), share)
 
 
-# What a feature can be, and how often it is, relative to the others. The fields of Look say what the features are.
+# What a feature can be, and how often it is, relative to the others.
 CHOICES: dict[str, dict[Any, float]] = {
     "skin": _colours("ffe3d3 fbd0b0 efb98f d99f6c b97f50 9a653f 7c4f30 5f3b26"),  # from light to dark
     "hair": {
@@ -40,88 +37,36 @@ CHOICES: dict[str, dict[Any, float]] = {
     "shirt": _colours("d9413f f2a23a 3f8f5f 3b6fb5 6b4fa0 3a3f4a f4f1ea e57fa5 4fb3bf"),
 }  # fmt: skip
 
-# From where to where the other features go. They are uniform but for the smile; what is below 0 in the second group is 0.
+# From where to where the others go: evenly, but for more smiles than frowns. Of the last two, what is below 0 is 0.
 RANGES = {
-    "smile": (-1.0, 1.0),
-    "brow": (-1.0, 1.0),
-    "eye_size": (0.85, 1.2),
-    "eye_spacing": (0.9, 1.12),
-    "gaze": (-1.0, 1.0),
-    "width": (0.9, 1.1),
-    "jaw": (0.0, 1.0),
-    "tilt": (-0.16, 0.16),
-    "shift_x": (-0.08, 0.08),
-    "shift_y": (-0.06, 0.06),
-    # the second group
-    "mouth_open": (-1.0, 1.0),
-    "lid": (-0.3, 0.3),
-}
-_OFTEN_ZERO = ("mouth_open", "lid")
-_BEARDLESS = ("bob", "bun", "pigtails")
-
+    "smile": (-1.0, 1.0), "brow": (-1.0, 1.0), "gaze": (-1.0, 1.0),  # from a frown; from angry to worried; from left to right
+    "eye_size": (0.85, 1.2), "eye_spacing": (0.9, 1.12), "width": (0.9, 1.1), "jaw": (0.0, 1.0),  # from round to square
+    "tilt": (-0.16, 0.16), "shift_x": (-0.08, 0.08), "shift_y": (-0.06, 0.06),  # of the head
+    "mouth_open": (-1.0, 1.0), "lid": (-0.3, 0.3),  # the share of the eye that the upper lid covers
+}  # fmt: skip
 VALUES: dict[str, list[Any]] = {name: list(choices) for name, choices in CHOICES.items()}
 FACE = np.dtype([(name, "u1") for name in CHOICES] + [(name, "f4") for name in RANGES])
 
 
-@dataclass(frozen=True, eq=False)
-class Faces:
-    """`images` (n, 3, size, size) uint8; `features` (n,) of type FACE, as `random_features` has them; `source`, for the log."""
-
-    images: npt.NDArray[np.uint8]
-    features: np.ndarray
-    source: str
-
-
-def load_faces(image_size: int = 64, count: int = _COUNT, seed: int = 0) -> Faces:
-    """The synthetic faces and their features, from the cache if they have been drawn before.
-
-    Where nothing can be cached, a line on stderr says so.
-    """
-    name = f"{count}-faces-of-{image_size}-seed-{seed}-{drawn_version('face*.py', 'shapes.py')}-idx4-ubyte"
-    path = cache_folder("faces") / name
-    source = f"{count:,} synthetic faces (seed {seed})"
-    try:
-        images = read_idx(path)
-        if images.dtype == np.uint8 and images.shape == (count, 3, image_size, image_size):
-            return Faces(images, random_features(count, seed), source)
-    except DataError:
-        pass  # not there, or damaged
-    images, features = synthetic_faces(count, seed, image_size)
-    try:
-        write_idx(path, images)
-    except DataError as error:
-        print(f"The synthetic faces are not cached: {error}", file=sys.stderr)
-    return Faces(images, features, source)
-
-
-def synthetic_faces(count: int = _COUNT, seed: int = 0, image_size: int = 64) -> tuple[npt.NDArray[np.uint8], np.ndarray]:
+def synthetic_faces(count: int = 10_000, seed: int = 0, image_size: int = 64) -> tuple[Bytes, np.ndarray]:
     """Draws cartoon faces.
 
-    Returns images (count, 3, image_size, image_size) uint8 and their features (count,) of type FACE. Face i depends on
-    the seed and on i alone, so that a smaller count gives the beginning of a larger one, and another size the same faces.
+    Returns images (count, 3, image_size, image_size) uint8 and their features (count,) of type FACE. Face i depends only
+    on the seed and on i: a smaller count gives the beginning of a larger one, and another size the same faces.
     """
-    from tqdm import trange
-
-    if not isinstance(image_size, int | np.integer) or image_size < 1:
-        raise ValueError(f"image_size must be a whole number of pixels, 1 or more, but it is {image_size!r}")
+    check_numbers(seed, count, image_size)
     features = random_features(count, seed)
     images = np.empty((count, 3, image_size, image_size), np.uint8)
-    # In one thread: the many small steps of a drawing hold the GIL. No bar for what takes a moment, nor in a log file.
-    for i in trange(count, desc="drawing faces", unit="", delay=1, disable=None):
-        images[i] = draw_face(look_of(features[i]), image_size)
+    for i, face in enumerate(progress(features, "faces")):
+        images[i] = draw_face(face, image_size)
     return images, features
 
 
 def random_features(count: int, seed: int) -> np.ndarray:
     """The features of the faces, (count,) of type FACE.
 
-    A field of CHOICES holds the place of its value in VALUES, so that 0 is "none" for beard, glasses and hat; a field of
-    RANGES holds the number itself.
+    A field of CHOICES holds an index into VALUES, so that 0 is "none" for beard, glasses and hat.
     """
-    if not isinstance(count, int | np.integer) or count < 0:
-        raise ValueError(f"count must be a whole number of images, 0 or more, but it is {count!r}")
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed must be a whole number, 0 or more, but it is {seed!r}")
     names = (*CHOICES, *RANGES)
     features = np.empty(count, FACE)
     for name, uniform in zip(names, np.random.default_rng(seed).random((count, len(names))).T, strict=True):
@@ -130,16 +75,182 @@ def random_features(count: int, seed: int) -> np.ndarray:
             features[name] = np.searchsorted(edges, uniform * edges[-1], side="right")
         else:
             low, high = RANGES[name]
-            if name == "smile":
-                uniform = np.sqrt(uniform)  # more smiles than frowns: the mean is 1/3
-            features[name] = low + (high - low) * uniform
-    for name in _OFTEN_ZERO:
+            features[name] = low + (high - low) * (np.sqrt(uniform) if name == "smile" else uniform)
+    for name in ("mouth_open", "lid"):
         features[name] = np.maximum(features[name], 0)
-    features["beard"][np.isin(features["hair"], [VALUES["hair"].index(style) for style in _BEARDLESS])] = 0
+    beardless = [VALUES["hair"].index(style) for style in ("bob", "bun", "pigtails")]
+    features["beard"][np.isin(features["hair"], beardless)] = 0
     return features
 
 
-def look_of(face: np.void) -> Look:
-    """What one element of the features stands for."""
+def draw_face(face: np.void, size: int) -> Bytes:
+    """The face with these features, of type FACE, as an image uint8 (3, size, size)."""
     values = dict(zip(FACE.fields or (), face.item(), strict=True))
-    return Look(**{name: VALUES[name][value] if name in CHOICES else value for name, value in values.items()})
+    look = Look(**{name: VALUES[name][value] if name in CHOICES else value for name, value in values.items()})
+    canvas = Canvas(size, look.background)
+    canvas.fill(ellipse(0, 0.05, 0.88, 0.88), mixed(look.background, WHITE, 0.35))
+    # In the head's frame the origin is between the eyes. The body stays upright, and follows the head half the way.
+    head, body = (look.shift_x, 0.04 + look.shift_y, look.tilt), (0.5 * look.shift_x, 0.04 + 0.5 * look.shift_y)
+    for frame, part in ((head, _back_hair), (body, _body), (head, _head), (head, _beard), (head, _mouth), (head, _nose),
+                        (head, _eyes), (head, _front_hair), (head, _brows), (head, _glasses), (head, _hat)):  # fmt: skip
+        canvas.place(*frame)
+        part(canvas, look, 0.5 * look.width)
+    return canvas.image()
+
+
+def _body(canvas: Canvas, look: Look, w: float) -> None:
+    canvas.fill(ellipse(0, 1.28, 0.80, 0.56, square=0.2), look.shirt)
+    canvas.fill(ellipse(0, 0.74, 0.27, 0.15), mixed(look.shirt, INK, 0.22))
+    canvas.stroke(np.array([(0, 0.4), (0, 0.66)]), 0.40, mixed(look.skin, INK, 0.16))
+
+
+def _head(canvas: Canvas, look: Look, w: float) -> None:
+    shadow, skull = mixed(look.skin, INK, 0.16), _skull(look, w)
+    for x in (-w, w):
+        canvas.fill(ellipse(x, 0.08, 0.10, 0.13), look.skin)
+        canvas.fill(ellipse(1.02 * x, 0.08, 0.05, 0.08), shadow)
+    for shape in skull:
+        canvas.fill(shape, mixed(look.skin, INK, 0.1))
+    for shape in skull:  # all but a shadow along its right side
+        lit = -0.08 + (w + 0.03) * np.sqrt(1 - ((shape[:, 1] + 0.06) / 0.70) ** 2)
+        canvas.fill(np.stack([np.minimum(shape[:, 0], lit), shape[:, 1]], axis=1), look.skin)
+    for x in (-0.62 * w, 0.62 * w):
+        for rx, ry in ((0.15, 0.11), (0.12, 0.09), (0.09, 0.06)):
+            canvas.fill(ellipse(x, 0.24, rx, ry), mixed(look.skin, BLUSH, 0.3), 0.22)
+
+
+def _skull(look: Look, w: float) -> tuple[Points, Points]:
+    return ellipse(0, -0.10, w, 0.50), ellipse(0, 0.12, w * (0.88 + 0.1 * look.jaw), 0.48, square=0.1 + 0.3 * look.jaw)
+
+
+def _hair(style: str, w: float) -> tuple[list[Points], list[Points]]:
+    """What is behind a head that is 2 w wide, and what is in front of it."""
+    sides = [ellipse(x, -0.15, 0.05, 0.20, 0.2) for x in (-w, w)]  # sideburns
+
+    def cap(y: float, rx: float, ry: float, bottom: float, bend: float, half: float = 0.5, rise: float = 0.0) -> Points:
+        return above(ellipse(0, y, w + rx, ry), bottom, bend, half, rise)
+
+    match style:
+        case "buzz":
+            return [], [cap(-0.10, 0.015, 0.53, -0.02, -0.31)]
+        case "short":
+            return [], [cap(-0.10, 0.06, 0.60, -0.22, -0.10, rise=0.05), *sides]
+        case "swept":
+            return [], [cap(-0.12, 0.07, 0.62, -0.26, -0.10, 0.6, -0.2), ellipse(-0.16, -0.50, 0.46, 0.22), *sides]
+        case "curly":
+            places = [(x * w, y) for r, y in ((1.04, -0.02), (1.02, -0.27), (0.72, -0.5), (0.25, -0.6)) for x in (-r, r)]
+            curls = [ellipse(x, y, 0.155, 0.155) for x, y in (*places, (0, -0.42))]
+            return curls, [above(curl, -0.06) for curl in curls] + [cap(-0.12, 0.03, 0.54, -0.32, -0.06)]
+        case "afro":
+            return [ellipse(0, -0.22, w + 0.32, 0.66)], [cap(-0.22, 0.32, 0.66, -0.30, -0.12), *sides]
+        case "long":  # parted in the middle
+            lock = np.concatenate([arc(0, -0.10, w + 0.08, 0.60, 0, 2.0), arc(0.21, 0.06, 0.33, 0.44, math.pi / 2, -0.69)])
+            return [ellipse(0, 0.12, w + 0.17, 0.86, 0.3)], [lock, lock * (-1, 1)]
+        case "bob":
+            lock = np.concatenate([arc(0, -0.06, w + 0.13, 0.62, 0.8, 2.2), arc(0, 0.02, w - 0.03, 0.70, 2.0, 0.8)])
+            return [ellipse(0, -0.02, w + 0.18, 0.66, 0.3)], [cap(-0.06, 0.14, 0.62, -0.22, -0.03), lock, lock * (-1, 1)]
+        case "bun":
+            return [ellipse(0, -0.74, 0.21, 0.21)], [cap(-0.12, 0.05, 0.56, -0.20, -0.26), *sides]
+        case "pigtails":
+            tails, bobbles = ([ellipse(x, y, rx, ry) for x in (-w - dx, w + dx)] for dx, y, rx, ry in
+                              ((0.15, 0.18, 0.18, 0.38), (0.04, -0.10, 0.09, 0.09)))  # fmt: skip
+            return tails, [cap(-0.12, 0.05, 0.57, -0.10, -0.22), *bobbles]
+        case "mohawk":
+            return [], [ellipse(0, -0.56, 0.17, 0.36, 0.2), ellipse(0, -0.80, 0.15, 0.15)]
+    return [], []
+
+
+def _back_hair(canvas: Canvas, look: Look, w: float) -> None:
+    for shape in _hair(look.hair, w)[0]:
+        shade = 0.0 if look.hair in ("afro", "curly") else 0.22  # these are one mass with what is in front
+        canvas.fill(_under_hat(look, shape), mixed(look.hair_colour, INK, shade))
+
+
+def _front_hair(canvas: Canvas, look: Look, w: float) -> None:
+    front = _hair(look.hair, w)[1]
+    for shape in front:
+        canvas.fill(_under_hat(look, shape), look.hair_colour)
+    if front and look.hat == "none":
+        half = 0.09 if look.hair == "mohawk" else 0.30
+        canvas.stroke(curve(-0.02, -0.40, half, -0.10, -0.1 * half), 0.06, mixed(look.hair_colour, WHITE, 0.3))
+
+
+def _under_hat(look: Look, shape: Points) -> Points:
+    return shape if look.hat == "none" else below(shape, -0.36, -0.06, 0.5)
+
+
+def _beard(canvas: Canvas, look: Look, w: float) -> None:
+    colour = mixed(look.hair_colour, INK, 0.12)
+    if look.beard == "full":
+        canvas.fill(below(_skull(look, w)[1], 0.06, 0.22, 0.5), colour)
+    elif look.beard == "goatee":
+        canvas.fill(ellipse(0, 0.54, 0.15, 0.13, square=0.2), colour)
+    if look.beard in ("moustache", "full"):
+        for side in (-1, 1):
+            canvas.stroke(curve(0.10 * side, 0.27, 0.12, -0.03, rise=0.03 * side), 0.09, colour)
+
+
+def _mouth(canvas: Canvas, look: Look, w: float) -> None:
+    bend, y, half = 0.15 * look.smile, 0.38 - 0.07 * look.smile, 0.17 + 0.04 * abs(look.smile)
+    if look.mouth_open == 0:
+        canvas.stroke(curve(0, y + 0.03 + 0.44 * bend, 0.75 * half, 0.56 * bend), 0.09, mixed(look.skin, LIPS, 0.45))
+        canvas.stroke(curve(0, y, half, bend), 0.05, mixed(MOUTH, INK, 0.5))
+        return
+    gape = 0.08 + 0.14 * look.mouth_open
+    upper, lower = bend - 0.3 * gape, bend + 0.7 * gape
+    canvas.fill(np.concatenate([curve(0, y, half, upper), curve(0, y, half, lower)[::-1]]), MOUTH)
+    tongue = above(ellipse(0, y + lower + 0.02, 0.6 * half, 0.09), y, lower, half)
+    canvas.fill(below(tongue, y, upper, half), TONGUE)
+    teeth = above(curve(0, y + 0.05, half, upper), y, lower, half)
+    canvas.fill(np.concatenate([curve(0, y, half, upper), teeth[::-1]]), WHITE)
+
+
+def _nose(canvas: Canvas, look: Look, w: float) -> None:
+    if look.nose == "round":
+        canvas.fill(ellipse(0, 0.18, 0.085, 0.065), mixed(look.skin, BLUSH, 0.3))
+        return
+    line = curve(0, 0.20, 0.055, 0.04) if look.nose == "button" else np.array([(-0.01, 0.02), (0.045, 0.20), (-0.03, 0.22)])
+    canvas.stroke(line, 0.042, mixed(look.skin, NOSE, 0.32))
+
+
+def _eyes(canvas: Canvas, look: Look, w: float) -> None:
+    rx, ry = 0.13 * look.eye_size, 0.14 * look.eye_size
+    for x in (-0.215 * look.eye_spacing, 0.215 * look.eye_spacing):
+        canvas.fill(ellipse(x, 0, rx, ry), WHITE)
+        gaze, lid = x + 0.035 * look.gaze, -ry + 2 * ry * look.lid
+        for radius, colour in ((0.62 * rx, look.eye_colour), (0.34 * rx, INK)):
+            canvas.fill(ellipse(gaze, 0.01, radius, radius), colour)
+        canvas.fill(ellipse(gaze - 0.03, -0.03, 0.026, 0.026), WHITE)
+        canvas.fill(above(ellipse(0, 0, rx + 0.02, ry + 0.02), lid, -0.03, rx) + (x, 0), mixed(look.skin, INK, 0.1))
+        canvas.stroke(curve(x, max(lid, -0.55 * ry) + 0.02, rx, 0.4 * min(lid, -0.5 * ry)), 0.04, INK)
+
+
+def _brows(canvas: Canvas, look: Look, w: float) -> None:
+    for side in (-1, 1):
+        brow = curve(0.22 * side * look.eye_spacing, -0.08 - 0.14 * look.eye_size, 0.11, -0.025, 0.045 * side * look.brow)
+        canvas.stroke(brow, 0.055, mixed(look.hair_colour, INK, 0.3))
+
+
+def _glasses(canvas: Canvas, look: Look, w: float) -> None:
+    if look.glasses == "none":
+        return
+    x = 0.215 * look.eye_spacing
+    for side in (-1, 1):
+        rim = ellipse(side * x, 0.01, 0.19, 0.175, square=0.0 if look.glasses == "round" else 0.5)
+        canvas.fill(rim, WHITE, 0.12)
+        canvas.stroke(np.concatenate([rim, rim[:1]]), 0.045, INK)
+        canvas.stroke(np.array([(x + 0.19, -0.02), (w + 0.02, -0.05)]) * (side, 1), 0.045, INK)
+    canvas.stroke(curve(0, 0.0, max(0.03, x - 0.19), -0.03), 0.045, INK)
+
+
+def _hat(canvas: Canvas, look: Look, w: float) -> None:
+    dark = mixed(look.hat_colour, INK, 0.25)
+    dome = ellipse(0, -0.30, w + 0.07, 0.50, square=0.1)
+    if look.hat == "beanie":
+        canvas.fill(ellipse(0, -0.82, 0.12, 0.12), mixed(look.hat_colour, WHITE, 0.6))
+        canvas.fill(above(dome, -0.32), look.hat_colour)
+        canvas.stroke(curve(0, -0.34, w + 0.03, -0.06), 0.15, dark)
+    elif look.hat == "cap":
+        canvas.fill(above(dome, -0.30, -0.06, w), look.hat_colour)
+        canvas.fill(above(ellipse(0.12, -0.34, w + 0.16, 0.10), -0.28, -0.06, w), dark)
+        canvas.fill(ellipse(0, -0.79, 0.045, 0.045), dark)
