@@ -57,8 +57,9 @@ def load_landscapes(image_size: int = 64, count: int = 1_000, seed: int = 0) -> 
     name, shape = f"{count}-landscapes-of-{image_size}-seed-{seed}", (2 * (count + held_out), 3, image_size, image_size)
     draw = landscapes.synthetic_landscapes
     (images,) = cached(cache_folder("landscapes"), "landscapes", {name: shape}, lambda: [draw(count, seed, image_size)])
+    day, night, test_day, test_night = np.split(images, [count, 2 * count, 2 * count + held_out])
     source = f"{count:,} + {count:,} synthetic landscapes by day and by night (seed {seed})"
-    return UnpairedImages(*np.split(images, [count, 2 * count, 2 * count + held_out]), source)
+    return UnpairedImages(day, night, test_day, test_night, source)
 
 
 def load_unpaired_folder(path: Path | str, image_size: int) -> UnpairedImages:

@@ -7,20 +7,40 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-Colour = tuple[int, int, int]
+Bytes = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float64]
+Colour = tuple[int, int, int]
 
-SCALE = 4  # the image is drawn this many times larger and then averaged, which smooths every edge
+SCALE = 4  # an image is drawn this many times larger and then averaged, which smooths every edge
 WHITE: Colour = (255, 255, 255)
-
 _ANGLES = np.arange(48) * (2 * np.pi / 48)
 _CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
-_SPAN = np.linspace(-1, 1, 13)
+_T = np.linspace(-1, 1, 13)
+_PARABOLA = np.stack([_T, 1 - _T**2, np.ones(13)], axis=1)
+
+
+def draw_all(what: str, draw: Callable[[Any], Bytes], items: Sequence[Any], shape: tuple[int, ...]) -> Bytes:
+    """draw(item) for every item, uint8 (n, *shape), with a progress bar on a terminal if it takes more than a moment."""
+    from tqdm import tqdm
+
+    images = np.empty((len(items), *shape), np.uint8)
+    for i, item in enumerate(tqdm(items, desc=f"drawing {what}", unit="", delay=1, disable=None)):
+        images[i] = draw(item)  # in one thread: Pillow's drawing holds the GIL
+    return images
+
+
+def check_numbers(seed: object, count: object, image_size: object = 1) -> None:
+    """Raises ValueError unless these are whole numbers, and not too small."""
+    for name, value, least in (("seed", seed, 0), ("count", count, 0), ("image_size", image_size, 1)):
+        if not isinstance(value, int | np.integer) or value < least:
+            raise ValueError(f"{name} must be a whole number, {least} or more, but it is {value!r}")
 
 
 def colours(hex_codes: str) -> tuple[Colour, ...]:
@@ -42,23 +62,28 @@ def ellipse(x: float, y: float, rx: float, ry: float, square: float = 0.0) -> Po
 
 def arc(x: float, y: float, rx: float, ry: float, start: float, stop: float) -> Points:
     """A piece of that ellipse, from one angle to another, in radians clockwise from the top."""
-    angles = np.linspace(start, stop, 17)
+    angles = np.linspace(start, stop, 24)
     return np.stack([x + rx * np.sin(angles), y - ry * np.cos(angles)], axis=1)
 
 
+def polygon(*corners: tuple[float, float]) -> Points:
+    return np.array(corners)
+
+
 def box(left: float, top: float, right: float, bottom: float) -> Points:
-    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
+    return polygon((left, top), (right, top), (right, bottom), (left, bottom))
 
 
 def curve(x: float, y: float, half: float, bend: float, rise: float = 0.0) -> Points:
     """The parabola y + bend (1 - t^2) + rise t, for t from -1 to 1 while x goes from x - half to x + half."""
-    return np.stack([x + half * _SPAN, y + bend * (1 - _SPAN**2) + rise * _SPAN], axis=1)
+    return _PARABOLA @ np.array([(half, rise), (0, bend), (x, y)])
 
 
 def above(shape: Points, y: float, bend: float = 0.0, half: float = 1.0, rise: float = 0.0) -> Points:
     """The part of a convex shape above the parabola that `curve(0, y, half, bend, rise)` is a piece of."""
-    t = shape[:, 0] / half
-    return np.stack([shape[:, 0], np.minimum(shape[:, 1], y + bend * (1 - t * t) + rise * t)], axis=1)
+    part, t = shape.copy(), shape[:, 0] / half
+    part[:, 1] = np.minimum(shape[:, 1], y + bend * (1 - t * t) + rise * t)
+    return part
 
 
 def below(shape: Points, y: float, bend: float = 0.0, half: float = 1.0) -> Points:
@@ -81,14 +106,12 @@ class Canvas:
         self._origin = np.array([x + 1, y + 1]) * self.unit - 0.5
 
     def fill(self, shape: Points, colour: Colour, opacity: float = 1.0) -> None:
-        if len(shape) > 1:
-            draw, ink = (self._opaque, colour) if opacity == 1 else (self._glaze, (*colour, round(255 * opacity)))
-            draw.polygon((shape @ self._matrix + self._origin).ravel().tolist(), fill=ink)
+        draw, ink = (self._opaque, colour) if opacity == 1 else (self._glaze, (*colour, round(255 * opacity)))
+        draw.polygon((shape @ self._matrix + self._origin).ravel().tolist(), fill=ink)
 
     def stroke(self, line: Points, width: float, colour: Colour) -> None:
         """A smooth line through the points, with round ends."""
-        points = (line @ self._matrix + self._origin).tolist()
-        diameter = max(1, round(width * self.unit))
+        points, diameter = (line @ self._matrix + self._origin).tolist(), max(1, round(width * self.unit))
         self._opaque.line([tuple(point) for point in points], fill=colour, width=diameter)
         for x, y in (points[0], points[-1]):
             r = (diameter - 1) / 2
@@ -114,7 +137,7 @@ class Canvas:
         upside_down = seen.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
         self.pixels.paste(upside_down.resize((width, max(1, height - row)), Image.Resampling.BILINEAR), (0, row))
 
-    def image(self) -> npt.NDArray[np.uint8]:
+    def image(self) -> Bytes:
         """uint8 (3, size, size)."""
         return np.asarray(self.pixels.reduce(SCALE)).transpose(2, 0, 1)
 

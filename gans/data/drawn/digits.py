@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from gans.data.drawn import Bytes, check_numbers, progress
+from gans.data.drawn.canvas import SCALE, Bytes, check_numbers, draw_all
 
 # For each digit, several ways of writing it, and how often each is used. A stroke is a list of points "x,y" that a smooth
 # curve runs through, x to the right and y down, about 100 high; "|" lifts the pen, and a point written twice is a corner.
@@ -50,7 +50,6 @@ GLYPHS = {
 
 SPAN = np.arange(1, 7)[:, None] / 6  # where a curve is computed between two of its points
 BOX, SIDE = 20, 28  # MNIST fits a digit into a box of 20 x 20 pixels, and centres it by its mass in an image of 28 x 28
-SCALE = 4  # the digit is drawn this many times larger and then averaged
 
 
 def synthetic_digits(count: int = 60_000, seed: int = 0) -> tuple[Bytes, Bytes]:
@@ -75,9 +74,7 @@ def synthetic_digits(count: int = 60_000, seed: int = 0) -> tuple[Bytes, Bytes]:
             which = np.flatnonzero(chosen == g)
             for i, path, radius in zip(which, *write(glyph, hands[which], jitter[which]), strict=True):
                 written[i] = path, radius, 0.15 * hands[i, 5]
-    boxes = np.empty((count, BOX, BOX), np.uint8)
-    for i, (path, radius, pressure) in enumerate(progress(written, "digits")):
-        boxes[i] = ink(path, radius, pressure)
+    boxes = draw_all("digits", lambda strokes: ink(*strokes), written, (BOX, BOX))
     return centred(boxes), labels
 
 

@@ -11,8 +11,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gans.data.drawn import Bytes, check_numbers, progress
-from gans.data.drawn.canvas import WHITE, Canvas, Colour, Points, arc, box, colours, ellipse, mixed
+from gans.data.drawn.canvas import (
+    WHITE,
+    Bytes,
+    Canvas,
+    Colour,
+    Points,
+    arc,
+    box,
+    check_numbers,
+    colours,
+    draw_all,
+    ellipse,
+    mixed,
+)
 
 TEST_COUNT = 100  # scenes that are held out
 
@@ -33,19 +45,22 @@ _CORNERS = np.array([(1.05, 1.5), (-1.05, 1.5)])
 
 class Season(NamedTuple):
     land: tuple[Colour, ...]  # mountains, far hills, near hills, meadow
-    snow: float  # how far down the mountains it reaches, as a share of their height
     leaves: tuple[Colour, ...]
     flowers: tuple[Colour, ...]
+    snow: float  # how far down the mountains it reaches, as a share of their height
     snow_on_roofs: float = 0.0
 
 
 SEASONS = {
-    "spring": Season(colours("7d93b8 86b06a 8cc152 6fae45"), 0.30, colours("4f9a45 6fb04a 3f7f4f f2a9c4"), colours("ffffff f6d84a f29ac0")),
-    "summer": Season(colours("8a8fb0 a9b35a e3c65b b9b04a"), 0.15, colours("3f7f3f 5f9440 2f6b4a"), colours("e5482f f7f2e0 5f7fd0")),
-    "autumn": Season(colours("8c86a6 b98a55 c9a04f a8863f"), 0.25, colours("e07a2f d9a52f b8452f 6b7f3a"), colours("d9622f f2c94a 8f3f2f")),
-    "heath": Season(colours("7f86b5 8f9f74 a583c4 8a6bb0"), 0.20, colours("3f7358 5a8a5f 7a9a5a"), colours("d9b3f2 f2e6ff e58ad0")),
-    "winter": Season(colours("8fa3c4 c9d8e8 e9f0f7 f7fafc"), 0.60, colours("3f6b68 557f7a c4d3de"), (), 0.8),
-}  # fmt: skip
+    name: Season(*map(colours, hex_codes.split("|")), *snow)
+    for name, hex_codes, *snow in (
+        ("spring", "7d93b8 86b06a 8cc152 6fae45 | 4f9a45 6fb04a 3f7f4f f2a9c4 | ffffff f6d84a f29ac0", 0.30),
+        ("summer", "8a8fb0 a9b35a e3c65b b9b04a | 3f7f3f 5f9440 2f6b4a | e5482f f7f2e0 5f7fd0", 0.15),
+        ("autumn", "8c86a6 b98a55 c9a04f a8863f | e07a2f d9a52f b8452f 6b7f3a | d9622f f2c94a 8f3f2f", 0.25),
+        ("heath", "7f86b5 8f9f74 a583c4 8a6bb0 | 3f7358 5a8a5f 7a9a5a | d9b3f2 f2e6ff e58ad0", 0.20),
+        ("winter", "8fa3c4 c9d8e8 e9f0f7 f7fafc | 3f6b68 557f7a c4d3de |", 0.60, 0.8),
+    )
+}
 
 
 class Light(NamedTuple):
@@ -96,11 +111,9 @@ def synthetic_landscapes(count: int = 1_000, seed: int = 0, image_size: int = 64
     """
     check_numbers(seed, count, image_size)
     parts = ((_DAY, False, count), (_NIGHT, True, count), (_TEST, False, TEST_COUNT), (_TEST, True, TEST_COUNT))
-    todo = [(part, i, night) for part, night, number in parts for i in range(number)]
-    images = np.empty((len(todo), 3, image_size, image_size), np.uint8)
-    for place, (part, i, night) in enumerate(progress(todo, "landscapes")):
-        images[place] = draw_landscape(f"{seed} {part} {i}", night, image_size)
-    return images
+    scenes = [(f"{seed} {part} {i}", night) for part, night, number in parts for i in range(number)]
+    shape = (3, image_size, image_size)
+    return draw_all("landscapes", lambda scene: draw_landscape(*scene, image_size), scenes, shape)
 
 
 def draw_landscape(name: str, night: bool, size: int) -> Bytes:
