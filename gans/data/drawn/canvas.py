@@ -26,7 +26,7 @@ _T = np.linspace(-1, 1, 13)
 _PARABOLA = np.stack([_T, 1 - _T**2, np.ones(13)], axis=1)
 
 
-def draw_all(what: str, draw: Callable[[Any], Bytes], items: Sequence[Any], shape: tuple[int, ...]) -> Bytes:
+def draw_all(what: str, draw: Callable[[Any], Bytes], items: Sequence[Any] | np.ndarray, shape: tuple[int, ...]) -> Bytes:
     """draw(item) for every item, uint8 (n, *shape), with a progress bar on a terminal if it takes more than a moment."""
     from tqdm import tqdm
 
@@ -36,7 +36,7 @@ def draw_all(what: str, draw: Callable[[Any], Bytes], items: Sequence[Any], shap
     return images
 
 
-def check_numbers(seed: object, count: object, image_size: object = 1) -> None:
+def check(seed: object, count: object, image_size: object = 1) -> None:
     """Raises ValueError unless these are whole numbers, and not too small."""
     for name, value, least in (("seed", seed, 0), ("count", count, 0), ("image_size", image_size, 1)):
         if not isinstance(value, int | np.integer) or value < least:
@@ -66,12 +66,8 @@ def arc(x: float, y: float, rx: float, ry: float, start: float, stop: float) -> 
     return np.stack([x + rx * np.sin(angles), y - ry * np.cos(angles)], axis=1)
 
 
-def polygon(*corners: tuple[float, float]) -> Points:
-    return np.array(corners)
-
-
 def box(left: float, top: float, right: float, bottom: float) -> Points:
-    return polygon((left, top), (right, top), (right, bottom), (left, bottom))
+    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
 
 
 def curve(x: float, y: float, half: float, bend: float, rise: float = 0.0) -> Points:

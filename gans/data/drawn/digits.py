@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from gans.data.drawn.canvas import SCALE, Bytes, check_numbers, draw_all
+from gans.data.drawn.canvas import SCALE, Bytes, check, draw_all
 
 # For each digit, several ways of writing it, and how often each is used. A stroke is a list of points "x,y" that a smooth
 # curve runs through, x to the right and y down, about 100 high; "|" lifts the pen, and a point written twice is a corner.
@@ -58,7 +58,7 @@ def synthetic_digits(count: int = 60_000, seed: int = 0) -> tuple[Bytes, Bytes]:
     Returns images (count, 28, 28) uint8 and labels (count,) uint8 from 0 to 9. Every ten images hold each digit once, in
     random order. Image i depends only on the seed and on i: a smaller count gives the beginning of a larger one.
     """
-    check_numbers(seed, count)
+    check(seed, count)
     # A generator for each purpose, read image by image, keeps image i independent of the count.
     label_rng, glyph_rng, hand_rng, jitter_rng = np.random.default_rng(seed).spawn(4)
     labels = np.argsort(label_rng.random((-(-count // 10), 10)), axis=1).astype(np.uint8).ravel()[:count]

@@ -7,22 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gans.data.drawn.canvas import (
-    WHITE,
-    Bytes,
-    Canvas,
-    Points,
-    above,
-    arc,
-    below,
-    check_numbers,
-    colours,
-    curve,
-    draw_all,
-    ellipse,
-    mixed,
-    polygon,
-)
+from gans.data.drawn.canvas import WHITE, Canvas, Points, above, arc, below, check, colours, curve, draw_all, ellipse, mixed
 
 INK, TONGUE, MOUTH, LIPS, BLUSH, NOSE = colours("2c2228 e26068 6e202c d7505a f05a5a 782828")
 
@@ -57,13 +42,13 @@ VALUES: dict[str, list[Any]] = {name: list(choices) for name, choices in CHOICES
 FACE = np.dtype([(name, "u1") for name in CHOICES] + [(name, "f4") for name in RANGES])
 
 
-def synthetic_faces(count: int = 10_000, seed: int = 0, image_size: int = 64) -> tuple[Bytes, np.ndarray]:
+def synthetic_faces(count: int = 10_000, seed: int = 0, image_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
     """Draws cartoon faces.
 
     Returns images (count, 3, image_size, image_size) uint8 and their features (count,) of type FACE. Face i depends only
     on the seed and on i: a smaller count gives the beginning of a larger one, and another size the same faces.
     """
-    check_numbers(seed, count, image_size)
+    check(seed, count, image_size)
     features = random_features(count, seed)
     return draw_all("faces", lambda face: draw_face(face, image_size), features, (3, image_size, image_size)), features
 
@@ -73,8 +58,8 @@ def random_features(count: int, seed: int) -> np.ndarray:
 
     A field of CHOICES holds an index into VALUES, so that 0 is "none" for beard, glasses and hat.
     """
-    features = np.empty(count, FACE)
-    for name, uniform in zip(features.dtype.names or (), np.random.default_rng(seed).random((count, len(FACE))).T, strict=True):
+    features, names = np.empty(count, FACE), (*CHOICES, *RANGES)
+    for name, uniform in zip(names, np.random.default_rng(seed).random((count, len(names))).T, strict=True):
         if name in CHOICES:
             edges = np.cumsum(list(CHOICES[name].values()))
             features[name] = np.searchsorted(edges, uniform * edges[-1], side="right")
@@ -88,7 +73,7 @@ def random_features(count: int, seed: int) -> np.ndarray:
     return features
 
 
-def draw_face(face: np.void, size: int) -> Bytes:
+def draw_face(face: np.void, size: int) -> np.ndarray:
     """The face with these features, of type FACE, as an image uint8 (3, size, size)."""
     values = dict(zip(FACE.names or (), face.item(), strict=True))
     look = {name: VALUES[name][value] if name in CHOICES else value for name, value in values.items()}
@@ -106,7 +91,7 @@ class _Portrait:
         jaw = ellipse(0, 0.12, self.w * (0.88 + 0.1 * look.jaw), 0.48, square=0.1 + 0.3 * look.jaw)
         self.skull = ellipse(0, -0.10, self.w, 0.50), jaw
 
-    def image(self) -> Bytes:
+    def image(self) -> np.ndarray:
         look, (behind, before) = self.look, self.hair()
         self.fill(ellipse(0, 0.05, 0.88, 0.88), mixed(look.background, WHITE, 0.35))
         head = look.shift_x, 0.04 + look.shift_y, look.tilt
@@ -128,7 +113,7 @@ class _Portrait:
     def body(self) -> None:
         self.fill(ellipse(0, 1.28, 0.80, 0.56, 0.2), self.look.shirt)
         self.fill(ellipse(0, 0.74, 0.27, 0.15), mixed(self.look.shirt, INK, 0.22))
-        self.stroke(polygon((0, 0.4), (0, 0.66)), 0.40, self.shadow)
+        self.stroke(np.array([(0, 0.4), (0, 0.66)]), 0.40, self.shadow)
 
     def head(self) -> None:
         skin = self.look.skin
@@ -215,7 +200,7 @@ class _Portrait:
         if kind == "round":
             self.fill(ellipse(0, 0.18, 0.085, 0.065), mixed(self.look.skin, BLUSH, 0.3))
         else:
-            line = curve(0, 0.20, 0.055, 0.04) if kind == "button" else polygon((-0.01, 0.02), (0.045, 0.20), (-0.03, 0.22))
+            line = curve(0, 0.20, 0.055, 0.04) if kind == "button" else np.array([(-0.01, 0.02), (0.045, 0.20), (-0.03, 0.22)])
             self.stroke(line, 0.042, colour)
 
     def eyes(self) -> None:
@@ -244,7 +229,7 @@ class _Portrait:
             rim = ellipse(side * x, 0.01, 0.19, 0.175, square=0.0 if self.look.glasses == "round" else 0.5)
             self.fill(rim, WHITE, 0.12)
             self.stroke(np.concatenate([rim, rim[:1]]), 0.045, INK)
-            self.stroke(polygon((side * (x + 0.19), -0.02), (side * (self.w + 0.02), -0.05)), 0.045, INK)
+            self.stroke(np.array([(side * (x + 0.19), -0.02), (side * (self.w + 0.02), -0.05)]), 0.045, INK)
         self.stroke(curve(0, 0.0, max(0.03, x - 0.19), -0.03), 0.045, INK)
 
     def hat(self) -> None:

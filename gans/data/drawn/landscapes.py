@@ -11,20 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gans.data.drawn.canvas import (
-    WHITE,
-    Bytes,
-    Canvas,
-    Colour,
-    Points,
-    arc,
-    box,
-    check_numbers,
-    colours,
-    draw_all,
-    ellipse,
-    mixed,
-)
+from gans.data.drawn.canvas import WHITE, Bytes, Canvas, Colour, Points, arc, box, check, colours, draw_all, ellipse, mixed
 
 TEST_COUNT = 100  # scenes that are held out
 
@@ -48,55 +35,60 @@ class Season(NamedTuple):
     leaves: tuple[Colour, ...]
     flowers: tuple[Colour, ...]
     snow: float  # how far down the mountains it reaches, as a share of their height
-    snow_on_roofs: float = 0.0
+    on_roofs: float  # the share of white in them
 
 
-SEASONS = {
-    name: Season(*map(colours, hex_codes.split("|")), *snow)
-    for name, hex_codes, *snow in (
-        ("spring", "7d93b8 86b06a 8cc152 6fae45 | 4f9a45 6fb04a 3f7f4f f2a9c4 | ffffff f6d84a f29ac0", 0.30),
-        ("summer", "8a8fb0 a9b35a e3c65b b9b04a | 3f7f3f 5f9440 2f6b4a | e5482f f7f2e0 5f7fd0", 0.15),
-        ("autumn", "8c86a6 b98a55 c9a04f a8863f | e07a2f d9a52f b8452f 6b7f3a | d9622f f2c94a 8f3f2f", 0.25),
-        ("heath", "7f86b5 8f9f74 a583c4 8a6bb0 | 3f7358 5a8a5f 7a9a5a | d9b3f2 f2e6ff e58ad0", 0.20),
-        ("winter", "8fa3c4 c9d8e8 e9f0f7 f7fafc | 3f6b68 557f7a c4d3de |", 0.60, 0.8),
-    )
-}
+def _season(hex_codes: str, snow: float, on_roofs: float = 0.0) -> Season:
+    land, leaves, flowers = map(colours, hex_codes.split("|"))
+    return Season(land, leaves, flowers, snow, on_roofs)
+
+
+SEASONS = (
+    _season("7d93b8 86b06a 8cc152 6fae45 | 4f9a45 6fb04a 3f7f4f f2a9c4 | ffffff f6d84a f29ac0", 0.30),  # spring
+    _season("8a8fb0 a9b35a e3c65b b9b04a | 3f7f3f 5f9440 2f6b4a | e5482f f7f2e0 5f7fd0", 0.15),  # summer
+    _season("8c86a6 b98a55 c9a04f a8863f | e07a2f d9a52f b8452f 6b7f3a | d9622f f2c94a 8f3f2f", 0.25),  # autumn
+    _season("7f86b5 8f9f74 a583c4 8a6bb0 | 3f7358 5a8a5f 7a9a5a | d9b3f2 f2e6ff e58ad0", 0.20),  # summer on a heath
+    _season("8fa3c4 c9d8e8 e9f0f7 f7fafc | 3f6b68 557f7a c4d3de |", 0.60, 0.8),  # winter
+)
 
 
 class Light(NamedTuple):
     """The light of one time of day, under one kind of sky."""
 
     night: bool
-    sky: tuple[Colour, ...]  # from the zenith to the horizon, whose colour is also that of the haze
+    zenith: Colour  # the sky, from its top
+    middle: Colour
+    horizon: Colour  # to its bottom, and the haze before what is far away
     orb: Colour  # the sun or the moon
     glow: Colour  # around it
     cloud: Colour
     rim: Colour  # the lower edge of a cloud
     water: Colour
-    tint: tuple[float, float, float] = (1.0, 1.0, 1.0)  # the share of each channel that the land keeps
+    tint: tuple[float, ...]  # the share of each channel that the land keeps
 
     def on(self, colour: Colour, haze: float = 0.0) -> Colour:
         """How a colour of the land looks in this light, behind this share of haze."""
         r, g, b = (round(c * share) for c, share in zip(colour, self.tint, strict=True))
-        return mixed((r, g, b), self.sky[-1], haze)
-
-
-def _light(night: bool, hex_codes: str, *tint: float) -> Light:
-    sky, others = colours(hex_codes)[:3], colours(hex_codes)[3:]
-    return Light(night, sky, *others, *([tint] if tint else []))  # type: ignore[arg-type]
+        return mixed((r, g, b), self.horizon, haze)
 
 
 DAY = {
-    "clear": _light(False, "3d8be0 7fbcf2 d3ecfb fff3b0 fffbe6 ffffff e3eef8 3f93cf"),
-    "fresh": _light(False, "2fa3b8 7fd0cf e2f6dc fff0a0 fdffec fbfffb d8efe6 2f9fa8"),
-    "hazy": _light(False, "6f9fd6 b5c9e6 ffe3bd ffe08a ffedc0 fff7ea f3dcc6 6fa0c4"),
-    "rosy": _light(False, "7f8fdd c3b5ea ffd3cb ffe9b8 ffdcc8 fff4f4 eccfdc 7d93d0"),
+    mood: Light(False, *colours(hex_codes), tint=(1.0, 1.0, 1.0))
+    for mood, hex_codes in (
+        ("clear", "3d8be0 7fbcf2 d3ecfb fff3b0 fffbe6 ffffff e3eef8 3f93cf"),
+        ("fresh", "2fa3b8 7fd0cf e2f6dc fff0a0 fdffec fbfffb d8efe6 2f9fa8"),
+        ("hazy", "6f9fd6 b5c9e6 ffe3bd ffe08a ffedc0 fff7ea f3dcc6 6fa0c4"),
+        ("rosy", "7f8fdd c3b5ea ffd3cb ffe9b8 ffdcc8 fff4f4 eccfdc 7d93d0"),
+    )
 }
 NIGHT = {
-    "clear": _light(True, "0a1030 172658 3d5c9a f6f1d8 6f8fd0 1c2a58 4f6aa8 0f2148", 0.32, 0.38, 0.56),
-    "fresh": _light(True, "041a2c 0b3a4c 2f8286 eef7dc 4fa8a8 0d3346 3a8590 07303f", 0.27, 0.42, 0.50),
-    "hazy": _light(True, "171030 3a2456 a3566e ffe2b8 b06a90 2c1c48 8a5078 21183f", 0.40, 0.33, 0.50),
-    "rosy": _light(True, "150c38 34206e 7d5fc0 f3e8ff 8a70d8 23184f 6a55b0 1c1650", 0.36, 0.32, 0.58),
+    mood: Light(True, *colours(hex_codes), tint=tint)
+    for mood, hex_codes, tint in (
+        ("clear", "0a1030 172658 3d5c9a f6f1d8 6f8fd0 1c2a58 4f6aa8 0f2148", (0.32, 0.38, 0.56)),
+        ("fresh", "041a2c 0b3a4c 2f8286 eef7dc 4fa8a8 0d3346 3a8590 07303f", (0.27, 0.42, 0.50)),
+        ("hazy", "171030 3a2456 a3566e ffe2b8 b06a90 2c1c48 8a5078 21183f", (0.40, 0.33, 0.50)),
+        ("rosy", "150c38 34206e 7d5fc0 f3e8ff 8a70d8 23184f 6a55b0 1c1650", (0.36, 0.32, 0.58)),
+    )
 }
 
 # --- the data set
@@ -109,11 +101,11 @@ def synthetic_landscapes(count: int = 1_000, seed: int = 0, image_size: int = 64
     then the held-out scenes by day, and again by night. Each image depends only on the seed, its part and its place
     there: a smaller count gives the beginning of a larger one, and another size the same scenes.
     """
-    check_numbers(seed, count, image_size)
+    check(seed, count, image_size)
     parts = ((_DAY, False, count), (_NIGHT, True, count), (_TEST, False, TEST_COUNT), (_TEST, True, TEST_COUNT))
     scenes = [(f"{seed} {part} {i}", night) for part, night, number in parts for i in range(number)]
     shape = (3, image_size, image_size)
-    return draw_all("landscapes", lambda scene: draw_landscape(*scene, image_size), scenes, shape)
+    return draw_all("landscapes", lambda scene: draw_landscape(scene[0], scene[1], image_size), scenes, shape)
 
 
 def draw_landscape(name: str, night: bool, size: int) -> Bytes:
@@ -133,7 +125,7 @@ class _Painter:
     def __init__(self, rng: random.Random, night: bool, size: int) -> None:
         self.rng, self.between, self.pick = rng, rng.uniform, rng.choice
         self.light = (NIGHT if night else DAY)[rng.choice(list(DAY))]
-        self.season = SEASONS[rng.choice(list(SEASONS))]
+        self.season = rng.choice(SEASONS)
         self.sun = self.between(-0.8, 0.8), self.between(-0.78, -0.35)
         self.shore = self.between(0.26, 0.46) if rng.random() < 0.6 else None  # of a lake
         self.level = 0.52 if self.shore is None else self.shore  # about where the village ends
@@ -153,7 +145,7 @@ class _Painter:
 
     def sky(self) -> None:
         light, (x, y) = self.light, self.sun
-        zenith, middle, horizon = light.sky
+        zenith, middle, horizon = light.zenith, light.middle, light.horizon
         self.canvas.fade(zenith, zenith, middle, mixed(middle, horizon, 0.7), horizon, horizon, horizon, horizon)
         self.canvas.glow(x, y, 1.0, light.glow, 0.5 if light.night else 0.7)
         for _ in range(26):
@@ -162,7 +154,7 @@ class _Painter:
                 radius = 0.009 + 0.011 * bright
                 self.fill(ellipse(*star, radius, radius), WHITE, 0.25 + 0.75 * bright)
         if light.night:
-            self.fill(ellipse(x, y, 0.125, 0.125), mixed(light.sky[1], light.glow, 0.35))
+            self.fill(ellipse(x, y, 0.125, 0.125), mixed(middle, light.glow, 0.35))
             limb = [arc(0, 0, width, 1, -math.pi, 0) for width in (1, 0.35)]
             lean = np.array([(0.92, 0.39), (-0.39, 0.92)])
             self.fill(0.125 * np.concatenate([limb[0], limb[1][::-1]]) @ lean + (x, y), light.orb)
@@ -183,13 +175,10 @@ class _Painter:
     def mountain(self) -> None:
         height = self.between(0.35, 0.65)
         x, half = self.between(-1, 1), height * self.between(0.9, 1.3)
-        foot = self.level - 0.12
-        rock, snow = self.season.land[0], self.season.snow
-
-        for share, colour, haze in ((1, rock, 0.35), (snow, SNOW, 0.2)):
-            left, right, shaded = (np.array((side * half, height)) for side in (-1, 1, 0.15))
-            for edge, dark in ((left, 0.0), (shaded, 0.3)):
-                face = np.array([(0, 0), share * edge, share * right]) + (x, foot - height)
+        rock, top = self.season.land[0], np.array((x, self.level - 0.12 - height))
+        for share, colour, haze in ((1, rock, 0.35), (self.season.snow, SNOW, 0.2)):  # how far down
+            for edge, dark in ((-half, 0.0), (0.15 * half, 0.3)):
+                face = np.array([(0, 0), (share * edge, share * height), (share * half, share * height)]) + top
                 self.fill(face, self.light.on(mixed(colour, DARK, dark), haze))
 
     def hill(self, crests: list[tuple[float, float, float]], plain: float, colour: Colour, haze: float) -> Points:
@@ -202,7 +191,7 @@ class _Painter:
         surface = np.stack([_X, y], axis=1)
         for depth in np.linspace(0, 0.5, 13):
             shade = mixed(colour, WHITE, 0.18 - depth) if depth < 0.18 else mixed(colour, DARK, 0.8 * (depth - 0.18))
-            self.fill(np.concatenate([surface + (0, depth), _CORNERS]), self.light.on(shade, haze))
+            self.fill(np.concatenate([surface + np.array((0, depth)), _CORNERS]), self.light.on(shade, haze))
         return surface
 
     def crest(self, y: float, around: float, half: float) -> tuple[float, float, float]:
@@ -265,7 +254,7 @@ class _Painter:
         left, right = (x - half, x - 0.1 * half) if self.sun[0] > x else (x + 0.1 * half, x + half)
         self.fill(box(left, eaves, right, foot), light(mixed(plaster, DARK, 0.22)))
         ridge = 0.55 * over if kind == "cottage" else 0.0
-        snowy, low = mixed(tiles, SNOW, self.season.snow_on_roofs), ridge + 0.75 * (over - ridge)
+        snowy, low = mixed(tiles, SNOW, self.season.on_roofs), ridge + 0.75 * (over - ridge)
         for top, above_it, colour in ((roof, ridge, snowy), (0.25 * roof, low, mixed(snowy, DARK, 0.25))):
             corners = [(x - above_it, eaves - top), (x + above_it, eaves - top), (x + over, eaves), (x - over, eaves)]
             self.fill(np.array(corners), light(colour))
