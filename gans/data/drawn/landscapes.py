@@ -56,6 +56,7 @@ class Light(NamedTuple):
     """The light of one time of day, under one kind of sky."""
 
     night: bool
+    tint: tuple[float, ...]  # the share of each channel that the land keeps
     zenith: Colour  # the sky, from its top
     middle: Colour
     horizon: Colour  # to its bottom, and the haze before what is far away
@@ -64,7 +65,6 @@ class Light(NamedTuple):
     cloud: Colour
     rim: Colour  # the lower edge of a cloud
     water: Colour
-    tint: tuple[float, ...]  # the share of each channel that the land keeps
 
     def on(self, colour: Colour, haze: float = 0.0) -> Colour:
         """How a colour of the land looks in this light, behind this share of haze."""
@@ -73,7 +73,7 @@ class Light(NamedTuple):
 
 
 DAY = {
-    mood: Light(False, *colours(hex_codes), tint=(1.0, 1.0, 1.0))
+    mood: Light(False, (1.0, 1.0, 1.0), *colours(hex_codes))
     for mood, hex_codes in (
         ("clear", "3d8be0 7fbcf2 d3ecfb fff3b0 fffbe6 ffffff e3eef8 3f93cf"),
         ("fresh", "2fa3b8 7fd0cf e2f6dc fff0a0 fdffec fbfffb d8efe6 2f9fa8"),
@@ -82,7 +82,7 @@ DAY = {
     )
 }
 NIGHT = {
-    mood: Light(True, *colours(hex_codes), tint=tint)
+    mood: Light(True, tint, *colours(hex_codes))
     for mood, hex_codes, tint in (
         ("clear", "0a1030 172658 3d5c9a f6f1d8 6f8fd0 1c2a58 4f6aa8 0f2148", (0.32, 0.38, 0.56)),
         ("fresh", "041a2c 0b3a4c 2f8286 eef7dc 4fa8a8 0d3346 3a8590 07303f", (0.27, 0.42, 0.50)),
