@@ -1,4 +1,4 @@
-"""Where files are cached that can be downloaded or drawn again."""
+"""The cache of what can be downloaded or drawn again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import hashlib
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gans.data.errors import DataError
+from gans.data.idx import read_idx, write_idx
+
+Bytes = npt.NDArray[np.uint8]
 
 
 def cache_folder(data_set: str) -> Path:
@@ -33,13 +42,35 @@ def _platform_cache() -> Path:
     return home / default.get(sys.platform, ".cache")
 
 
-def drawn_version(*patterns: str) -> str:
-    """A hash of the source files in `drawn` that match the patterns.
+def drawn_version() -> str:
+    """A hash of the source files in `drawn` and of Pillow's version: what the drawn images depend on.
 
     It is part of the names of cached images, so images drawn by older code are not reused.
     """
-    digest = hashlib.md5(usedforsecurity=False)
-    folder = Path(__file__).with_name("drawn")
-    for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
+    from PIL import __version__ as pillow
+
+    digest = hashlib.md5(pillow.encode(), usedforsecurity=False)
+    for path in sorted(Path(__file__).with_name("drawn").glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:8]
+
+
+def cached(folder: Path, what: str, shapes: Mapping[str, tuple[int, ...]], draw: Callable[[], Sequence[Bytes]]) -> list[Bytes]:
+    """Arrays uint8, one of each name and shape, from the folder; or from `draw`, if a file is missing, damaged or older.
+
+    What was drawn is stored in the folder. Where that fails, a line on stderr says that the `what` are not cached.
+    """
+    paths = [folder / f"{name}-{drawn_version()}-idx{len(shape)}-ubyte" for name, shape in shapes.items()]
+    try:
+        arrays = [read_idx(path) for path in paths]
+        if all(a.dtype == np.uint8 and a.shape == shape for a, shape in zip(arrays, shapes.values(), strict=True)):
+            return arrays
+    except DataError:
+        pass  # missing or damaged
+    arrays = list(draw())
+    try:
+        for path, array in zip(paths, arrays, strict=True):
+            write_idx(path, array)
+    except DataError as error:
+        print(f"The synthetic {what} are not cached: {error}", file=sys.stderr)
+    return arrays

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gans.data.drawn.faces import load_faces
+from gans.data.cache import cache_folder, cached
 from gans.data.errors import DataError
 from gans.data.folder import load_folder
 from gans.data.mnist import load_mnist
@@ -27,9 +27,21 @@ def load_training_images(data: str | None, image_size: int) -> tuple[np.ndarray,
             raise DataError(f"{error} (For a folder of images, use another --arch or --image-size.)") from error
         return digits.images[:, None], digits.source
     if data is None:
-        faces = load_faces(image_size)
-        return faces.images, faces.source
+        return load_faces(image_size)
     try:
         return load_folder(data, image_size)
     except DataError as error:
         raise DataError(f"{error} (For MNIST's files, use --arch 28 or --image-size 28.)") from error
+
+
+def load_faces(image_size: int, count: int = 10_000, seed: int = 0) -> tuple[np.ndarray, str]:
+    """The synthetic faces, uint8 (count, 3, image_size, image_size), from the cache or drawn; and a description."""
+
+    def draw() -> list[np.ndarray]:
+        from gans.data.drawn.faces import synthetic_faces
+
+        return [synthetic_faces(count, seed, image_size)[0]]
+
+    shape = (count, 3, image_size, image_size)
+    (images,) = cached(cache_folder("faces"), "faces", {f"{count}-faces-of-{image_size}-seed-{seed}": shape}, draw)
+    return images, f"{count:,} synthetic faces (seed {seed})"

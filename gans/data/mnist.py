@@ -12,13 +12,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from gans.data.cache import cache_folder, drawn_version
+from gans.data.cache import Bytes, cache_folder, cached
 from gans.data.download import DownloadError, download, has_md5
 from gans.data.errors import DataError
-from gans.data.idx import read_idx, write_idx
+from gans.data.idx import read_idx
 
 Split = Literal["train", "test"]
-Bytes = npt.NDArray[np.uint8]
 
 SYNTHETIC = "synthetic"
 _PREFIX = {"train": "train", "test": "t10k"}
@@ -201,27 +200,15 @@ def _writable(cache: Path) -> Iterator[Path]:
 
 def _load_synthetic(cache: Path, split: Split, labels: bool) -> Digits:
     count, seed = _SYNTHETIC_COUNT[split], _SYNTHETIC_SEED[split]
-    stem = f"synthetic-{drawn_version('digit*.py')}-{split}"
-    image_path, label_path = cache / f"{stem}-images-idx3-ubyte", cache / f"{stem}-labels-idx1-ubyte"
-    try:
-        images, label_values = read_idx(image_path), read_idx(label_path)
-        good = len(images) == len(label_values) == count and not _image_problem(images) and not _label_problem(label_values)
-    except DataError:
-        good = False
-    if not good:
+    shapes = {f"synthetic-{split}-images": (count, 28, 28), f"synthetic-{split}-labels": (count,)}
+
+    def draw() -> tuple[Bytes, Bytes]:
         from gans.data.drawn.digits import synthetic_digits
 
-        images, label_values = synthetic_digits(count, seed)
-        _write_cache({image_path: images, label_path: label_values})
+        return synthetic_digits(count, seed)
+
+    images, label_values = cached(cache, "digits", shapes, draw)
     return Digits(images, label_values if labels else None, f"{count:,} synthetic digits ({split}, seed {seed})")
-
-
-def _write_cache(arrays: Mapping[Path, Bytes]) -> None:
-    try:
-        for path, array in arrays.items():
-            write_idx(path, array)
-    except DataError as error:
-        _warn(f"The synthetic digits are not cached: {error}")
 
 
 def _warn(line: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gans.data.drawn.landscapes import load_landscapes
+from gans.data.cache import cache_folder, cached
 from gans.data.errors import DataError
 from gans.data.folder import load_folder
 
@@ -43,8 +43,23 @@ def load_unpaired(data: str | None, image_size: int) -> UnpairedImages:
     """
     if data is not None:
         return load_unpaired_folder(data, image_size)
-    drawn = load_landscapes(image_size)
-    return UnpairedImages(drawn.day, drawn.night, drawn.test_day, drawn.test_night, drawn.source)
+    return load_landscapes(image_size)
+
+
+def load_landscapes(image_size: int = 64, count: int = 1_000, seed: int = 0) -> UnpairedImages:
+    """`count` synthetic landscapes by day, as many by night, and held-out pairs, from the cache or drawn.
+
+    No scene by day is among those by night, and none of either is held out.
+    """
+    from gans.data.drawn import landscapes
+
+    held_out = landscapes.TEST_COUNT
+    name, shape = f"{count}-landscapes-of-{image_size}-seed-{seed}", (2 * (count + held_out), 3, image_size, image_size)
+    draw = landscapes.synthetic_landscapes
+    (images,) = cached(cache_folder("landscapes"), "landscapes", {name: shape}, lambda: [draw(count, seed, image_size)])
+    day, night, test_day, test_night = np.split(images, [count, 2 * count, 2 * count + held_out])
+    source = f"{count:,} + {count:,} synthetic landscapes by day and by night (seed {seed})"
+    return UnpairedImages(day, night, test_day, test_night, source)
 
 
 def load_unpaired_folder(path: Path | str, image_size: int) -> UnpairedImages:

@@ -1,1 +1,1 @@
-"""Data sets that the program draws: digits, faces, landscapes. What a picture shows is known, and nothing is downloaded."""
+"""Data sets that the program draws: digits, faces, landscapes. What an image shows is known, and nothing is downloaded."""

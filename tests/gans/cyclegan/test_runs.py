@@ -221,7 +221,8 @@ def few_landscapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from gans.data.drawn import landscapes
 
     monkeypatch.setattr(landscapes, "TEST_COUNT", 3)
-    monkeypatch.setattr(unpaired, "load_landscapes", lambda size: landscapes.load_landscapes(size, count=5))
+    load = unpaired.load_landscapes
+    monkeypatch.setattr(unpaired, "load_landscapes", lambda size: load(size, count=5))
     monkeypatch.setenv("MINIGRAD_CACHE", str(tmp_path / "cache"))
 
 

@@ -1,13 +1,16 @@
-"""The cache folder is where $MINIGRAD_CACHE says, else where the platform keeps caches."""
+"""The cache folder is where $MINIGRAD_CACHE or the platform says, and holds what was drawn."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from gans.data.cache import cache_folder
+from gans.data import cache as module
+from gans.data.cache import Bytes, cache_folder, cached, drawn_version
+from gans.data.idx import read_idx, write_idx
 
 
 def test_the_cache_folder_follows_the_environment_and_the_platform(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -24,3 +27,72 @@ def test_the_cache_folder_follows_the_environment_and_the_platform(monkeypatch: 
     assert cache_folder("mnist") == tmp_path / "xdg" / "minigrad" / "mnist"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # the XDG specification says to ignore relative paths
     assert cache_folder("mnist") == tmp_path / ".cache" / "minigrad" / "mnist"
+
+
+class Drawing:
+    """Draws other numbers each time, and counts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.times = folder, 0
+
+    def load(self, n: int = 5) -> list[Bytes]:
+        return cached(self.folder, "things", {f"{n}-images": (n, 4), f"{n}-labels": (n,)}, lambda: self.draw(n))
+
+    def draw(self, n: int) -> list[Bytes]:
+        self.times += 1
+        return [np.full((n, 4), self.times, np.uint8), np.full(n, self.times, np.uint8)]
+
+
+@pytest.fixture
+def drawing(tmp_path: Path) -> Drawing:
+    return Drawing(tmp_path / "cache")
+
+
+def test_each_thing_is_drawn_once(drawing: Drawing, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        for n in (5, 6):
+            assert [array.shape for array in drawing.load(n)] == [(n, 4), (n,)]
+    assert drawing.times == 2 and len(list(drawing.folder.iterdir())) == 4
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["images", "labels"])
+@pytest.mark.parametrize("content", [None, b"", b"rubbish", "short", "float"])
+def test_what_is_missing_or_damaged_is_silently_drawn_again(
+    drawing: Drawing, name: str, content: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawing.load()
+    (path,) = drawing.folder.glob(f"5-{name}-*")
+    match content:
+        case None:
+            path.unlink()
+        case "short":
+            write_idx(path, read_idx(path)[:-1])
+        case "float":
+            write_idx(path, read_idx(path).astype(np.float32))
+        case bytes():
+            path.write_bytes(content)
+    for _ in range(2):
+        assert [array.max() for array in drawing.load()] == [2, 2]
+    assert capsys.readouterr().err == ""
+
+
+def test_what_an_older_version_drew_is_not_used(drawing: Drawing, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawing.load()
+    assert all(drawn_version() in path.name for path in drawing.folder.iterdir())
+    monkeypatch.setattr(module, "drawn_version", lambda: "newer")
+    drawing.load()
+    assert drawing.times == 2
+
+
+def test_another_pillow_is_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = drawn_version()
+    monkeypatch.setattr("PIL.__version__", "0.0")
+    assert drawn_version() != before
+
+
+def test_where_nothing_can_be_cached_a_line_says_so(drawing: Drawing, capsys: pytest.CaptureFixture[str]) -> None:
+    drawing.folder.touch()  # a file where a folder should be
+    assert len(drawing.load()[0]) == 5
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("The synthetic things are not cached: ") and str(drawing.folder) in line

@@ -15,7 +15,7 @@ import pytest
 
 from gans.data import mnist
 from gans.data.errors import DataError
-from gans.data.idx import read_idx, write_idx
+from gans.data.idx import write_idx
 from gans.data.mnist import Remote, load_mnist
 
 REAL = Path(__file__).parents[4] / "shared/data/mnist"
@@ -241,32 +241,6 @@ def test_the_two_synthetic_splits_differ(drawn) -> None:
     train, test = load_mnist("synthetic"), load_mnist("synthetic", "test")
     assert len(drawn) == 2 and len(train.images) == 60 and len(test.images) == 10
     assert train.images[0, 0, 0] != test.images[0, 0, 0]
-
-
-@pytest.mark.parametrize("content", [None, b"", b"rubbish", "short", "float"])
-def test_damaged_cached_digits_are_silently_redrawn(cache: Path, drawn, capsys, content) -> None:
-    load_mnist("synthetic")
-    path = next(cache.glob("synthetic-*-train-images*"))
-    match content:
-        case None:
-            path.unlink()
-        case "short":
-            write_idx(path, read_idx(path)[:-1])
-        case "float":
-            write_idx(path, read_idx(path).astype(np.float32))
-        case _:
-            path.write_bytes(content)
-    assert load_mnist("synthetic").images.shape == (60, 28, 28)
-    assert read_idx(path).shape == (60, 28, 28)
-    assert len(drawn) == 2
-    assert capsys.readouterr().err == ""
-
-
-def test_cached_digits_of_an_older_version_are_not_used(drawn, monkeypatch: pytest.MonkeyPatch) -> None:
-    load_mnist("synthetic")
-    monkeypatch.setattr(mnist, "drawn_version", lambda *_: "newer")
-    load_mnist("synthetic")
-    assert len(drawn) == 2
 
 
 def test_an_unwritable_cache_does_not_prevent_synthetic_digits(cache: Path, drawn, capsys) -> None:

@@ -9,10 +9,9 @@ import pytest
 from PIL import Image
 
 from gans.data import unpaired as module
-from gans.data.drawn.landscapes import Landscapes
 from gans.data.errors import DataError
 from gans.data.folder import MIN_IMAGES
-from gans.data.unpaired import LAYOUT, held_out_indices, load_unpaired, load_unpaired_folder
+from gans.data.unpaired import LAYOUT, UnpairedImages, held_out_indices, load_unpaired, load_unpaired_folder
 
 EMOJI = Path(__file__).parents[4] / "shared/data/emoji64"
 
@@ -139,7 +138,7 @@ def test_a_folder_is_loaded_if_given(two_domains: Path) -> None:
 def test_without_a_folder_landscapes_by_day_are_a_and_those_by_night_are_b(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = [np.full((1 + i, 3, 4, 4), i, np.uint8) for i in range(4)]
     sizes = []
-    monkeypatch.setattr(module, "load_landscapes", lambda size: sizes.append(size) or Landscapes(*parts, "drawn"))
+    monkeypatch.setattr(module, "load_landscapes", lambda size: sizes.append(size) or UnpairedImages(*parts, "drawn"))
     data = load_unpaired(None, 4)
     assert sizes == [4] and data.source == "drawn"
     for found, part in zip((data.train_a, data.train_b, data.test_a, data.test_b), parts, strict=True):
