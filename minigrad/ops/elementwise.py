@@ -137,6 +137,8 @@ class Exp(Elementwise):
 class Expm1(Elementwise):
     """e^x - 1, accurate for small x.    d = e^x dx"""
 
+    is_real = True
+
     def forward(self, x: Array) -> Array:
         return array_module(x).expm1(x)
 
