@@ -216,3 +216,8 @@ class TestMixedDerivatives:
             for g, w in ((gt, u), (gu, t))
         ]
         np.testing.assert_allclose(self.mixed(lambda x, y: f(Ours(), x, y), *point), theirs, atol=1e-15)
+
+
+def test_elu_of_small_integers_is_that_of_the_same_floats() -> None:
+    values = np.array([0, 1, 200], np.uint8)
+    np.testing.assert_array_equal(F.elu(mg.Tensor(values)).numpy(), F.elu(mg.Tensor(values.astype(np.float32))).numpy())
