@@ -57,6 +57,9 @@ class Rule(NamedTuple):
     fused: Callable[..., Array] | None  # a kernel on arrays that does the same, for when no graph of the gradient is built
 
 
+_EXPLAINED = ValueError, TypeError, IndexError, OverflowError  # what NumPy says of bad operands
+
+
 class Op:
     """A differentiable function of arrays; once applied, a node of the graph.
 
@@ -141,8 +144,8 @@ class Op:
         arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
         try:
             out = Tensor(self.forward(*arrays))
-        except (ValueError, TypeError, IndexError) as error:  # NumPy raises subclasses of these, with arguments of their own
-            kind = next(kind for kind in (ValueError, TypeError, IndexError) if isinstance(error, kind))
+        except _EXPLAINED as error:  # NumPy raises subclasses of these, with arguments of their own
+            kind = next(kind for kind in _EXPLAINED if isinstance(error, kind))
             raise kind(_explain(self, arrays, error)) from error
         if _mode.anomaly and not backend.all_finite(out.data):
             raise FloatingPointError(f"{_signature(self, arrays)} gave {backend.describe_bad_values(out.data)}")
