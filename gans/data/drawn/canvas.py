@@ -77,7 +77,7 @@ class Canvas:
     def __init__(self, size: int, colour: Colour = WHITE) -> None:
         self.pixels = Image.new("RGB", (SCALE * size, SCALE * size), colour)
         self.unit = SCALE * size / 2  # in pixels of the canvas
-        self._opaque, self._glaze = ImageDraw.Draw(self.pixels), ImageDraw.Draw(self.pixels, "RGBA")
+        self._draw, self._glaze = ImageDraw.Draw(self.pixels), ImageDraw.Draw(self.pixels, "RGBA")
         self.place()
 
     def place(self, x: float = 0.0, y: float = 0.0, turn: float = 0.0, width: float = 1.0) -> None:
@@ -86,17 +86,20 @@ class Canvas:
         self._matrix = self.unit * np.array([(width * cos, width * sin), (-sin, cos)])
         self._origin = np.array([x + 1, y + 1]) * self.unit - 0.5
 
-    def fill(self, shape: Points, colour: Colour, opacity: float = 1.0) -> None:
-        draw, ink = (self._opaque, colour) if opacity == 1 else (self._glaze, (*colour, round(255 * opacity)))
-        draw.polygon((shape @ self._matrix + self._origin).ravel().tolist(), fill=ink)
+    def fill(self, colour: Colour, *shapes: Points, opacity: float = 1.0) -> None:
+        draw, ink = (self._draw, colour) if opacity == 1 else (self._glaze, (*colour, round(255 * opacity)))
+        for shape in shapes:
+            draw.polygon((shape @ self._matrix + self._origin).ravel().tolist(), fill=ink)
 
-    def stroke(self, line: Points | list[tuple[float, float]], width: float, colour: Colour) -> None:
-        """A smooth line through the points, with round ends."""
-        points, diameter = (np.asarray(line) @ self._matrix + self._origin).tolist(), max(1, round(width * self.unit))
-        self._opaque.line([tuple(point) for point in points], fill=colour, width=diameter)
-        for x, y in (points[0], points[-1]):
-            r = (diameter - 1) / 2
-            self._opaque.ellipse((x - r, y - r, x + r, y + r), fill=colour)
+    def stroke(self, colour: Colour, width: float, *lines: Points | list[tuple[float, float]]) -> None:
+        """Smooth lines through points, with round ends."""
+        diameter = max(1, round(width * self.unit))
+        for line in lines:
+            points = (np.asarray(line) @ self._matrix + self._origin).tolist()
+            self._draw.line([tuple(point) for point in points], fill=colour, width=diameter)
+            for x, y in (points[0], points[-1]):
+                r = (diameter - 1) / 2
+                self._draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)
 
     def fade(self, *stops: Colour) -> None:
         """Fills the canvas with a vertical gradient through these colours."""

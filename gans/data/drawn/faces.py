@@ -11,7 +11,6 @@ from gans.data.drawn.canvas import (
     WHITE,
     Bytes,
     Canvas,
-    Colour,
     Points,
     between,
     check,
@@ -126,10 +125,10 @@ HAIR: dict[str, tuple[list[Points], list[Points]]] = {  # what is behind the hea
     "pigtails": (both(ellipse(0.65, 0.18, 0.18, 0.38)), [cap(-0.12, 0.55, 0.57, -0.10, -0.22)]),
     "mohawk": ([], [ellipse(0, -0.56, 0.17, 0.36, 0.2), ellipse(0, -0.80, 0.15, 0.15)]),
 }
-NOSES = {  # a line and its width
-    "button": (curve(0, 0.20, 0.055, 0.04), 0.042),
-    "line": (np.array([(-0.01, 0.02), (0.045, 0.20), (-0.03, 0.22)]), 0.042),
-    "round": (curve(0, 0.18, 0.025, 0.0), 0.13),
+NOSES = {  # the width of a line, and the line
+    "button": (0.042, curve(0, 0.20, 0.055, 0.04)),
+    "line": (0.042, np.array([(-0.01, 0.02), (0.045, 0.20), (-0.03, 0.22)])),
+    "round": (0.130, curve(0, 0.18, 0.025, 0.0)),
 }
 HATS: dict[str, tuple[list[Points], list[Points]]] = {  # what has the hat's colour, and what is darker
     "none": ([], []),
@@ -152,82 +151,77 @@ class _Portrait(Canvas):
         super().__init__(size, look.background)
         self.look, self.jaw = look, ellipse(0, 0.12, 0.44 + 0.05 * look.jaw, 0.48, square=0.1 + 0.3 * look.jaw)
         self.shade = mixed(look.skin, INK, 0.1)
-        self.fill(ellipse(0, 0.05, 0.88, 0.88), mixed(look.background, WHITE, 0.35))
+        self.fill(mixed(look.background, WHITE, 0.35), ellipse(0, 0.05, 0.88, 0.88))
         head = look.shift_x, 0.04 + look.shift_y, look.tilt, look.width
         behind, before = HAIR[look.hair]
         if look.hat != "none":
             behind, before = ([below(shape, -0.36, -0.06) for shape in shapes] for shapes in (behind, before))
         self.place(*head)
-        self.paint(behind, mixed(look.hair_colour, INK, 0.0 if look.hair in ("curly", "afro") else 0.22))
+        self.fill(mixed(look.hair_colour, INK, 0.0 if look.hair in ("curly", "afro") else 0.22), *behind)
         self.place(look.shift_x / 2, 0.04 + look.shift_y / 2)  # the body is upright and follows the head half the way
         self.body()
         self.place(*head)
         self.head()
         self.beard()
         self.mouth()
-        self.stroke(*NOSES[look.nose], mixed(look.skin, NOSE, 0.32))
-        self.paint(before, look.hair_colour)
+        width, nose = NOSES[look.nose]
+        self.stroke(mixed(look.skin, NOSE, 0.32), width, nose)
+        self.fill(look.hair_colour, *before)
         self.eyes()
         if look.glasses != "none":
             self.glasses()
         main, dark = HATS[look.hat]
-        self.paint(main, look.hat_colour)
-        self.paint(dark, mixed(look.hat_colour, INK, 0.25))
-
-    def paint(self, shapes: list[Points], colour: Colour) -> None:
-        for shape in shapes:
-            self.fill(shape, colour)
+        self.fill(look.hat_colour, *main)
+        self.fill(mixed(look.hat_colour, INK, 0.25), *dark)
 
     def body(self) -> None:
-        self.fill(ellipse(0, 1.28, 0.80, 0.56, 0.2), self.look.shirt)
-        self.fill(ellipse(0, 0.74, 0.27, 0.15), mixed(self.look.shirt, INK, 0.22))  # the collar
-        self.stroke([(0, 0.4), (0, 0.66)], 0.40, mixed(self.look.skin, INK, 0.16))
+        self.fill(self.look.shirt, ellipse(0, 1.28, 0.80, 0.56, 0.2))
+        self.fill(mixed(self.look.shirt, INK, 0.22), ellipse(0, 0.74, 0.27, 0.15))  # the collar
+        self.stroke(mixed(self.look.skin, INK, 0.16), 0.40, [(0, 0.4), (0, 0.66)])
 
     def head(self) -> None:
         lit = [shape * (0.95, 1) - (0.025, 0) for shape in (SKULL, self.jaw)]  # all but a shadow along the right side
-        self.paint([*both(ellipse(0.5, 0.08, 0.10, 0.13)), SKULL, self.jaw], self.shade)
-        self.paint(lit, self.look.skin)
-        self.paint(both(ellipse(0.31, 0.24, 0.12, 0.09)), mixed(self.look.skin, BLUSH, 0.18))
+        self.fill(self.shade, *both(ellipse(0.5, 0.08, 0.10, 0.13)), SKULL, self.jaw)
+        self.fill(self.look.skin, *lit)
+        self.fill(mixed(self.look.skin, BLUSH, 0.18), *both(ellipse(0.31, 0.24, 0.12, 0.09)))
 
     def beard(self) -> None:
         kind, colour = self.look.beard, mixed(self.look.hair_colour, INK, 0.12)
         if kind == "full":
-            self.fill(below(self.jaw, 0.06, 0.22), colour)
+            self.fill(colour, below(self.jaw, 0.06, 0.22))
         if kind == "goatee":
-            self.fill(ellipse(0, 0.54, 0.15, 0.13, 0.2), colour)
+            self.fill(colour, ellipse(0, 0.54, 0.15, 0.13, 0.2))
         if kind in ("moustache", "full"):
-            for half in both(curve(0.10, 0.27, 0.12, -0.03, rise=0.03)):
-                self.stroke(half, 0.09, colour)
+            self.stroke(colour, 0.09, *both(curve(0.10, 0.27, 0.12, -0.03, rise=0.03)))
 
     def mouth(self) -> None:
         smile, gape = self.look.smile, 0.08 + 0.14 * self.look.mouth_open
         bend, y, half = 0.15 * smile, 0.38 - 0.07 * smile, 0.17 + 0.04 * abs(smile)
         if self.look.mouth_open == 0:
-            self.stroke(curve(0, y + 0.03 + 0.44 * bend, 0.75 * half, 0.56 * bend), 0.09, mixed(self.look.skin, LIPS, 0.45))
-            self.stroke(curve(0, y, half, bend), 0.05, mixed(MOUTH, INK, 0.5))
+            self.stroke(mixed(self.look.skin, LIPS, 0.45), 0.09, curve(0, y + 0.03 + 0.44 * bend, 0.75 * half, 0.56 * bend))
+            self.stroke(mixed(MOUTH, INK, 0.5), 0.05, curve(0, y, half, bend))
             return
         upper, lower = curve(0, y, half, bend - 0.3 * gape), curve(0, y, half, bend + 0.7 * gape)
-        self.fill(between(upper, lower), MOUTH)
-        self.fill(between(curve(0, lower[3, 1], half / 2, lower[6, 1] - lower[3, 1] - 0.4 * gape), lower[3:-3]), TONGUE)
-        self.fill(between(upper, np.minimum(upper + np.array((0, 0.05)), lower)), WHITE)
+        self.fill(MOUTH, between(upper, lower))
+        self.fill(TONGUE, between(curve(0, lower[3, 1], half / 2, lower[6, 1] - lower[3, 1] - 0.4 * gape), lower[3:-3]))
+        self.fill(WHITE, between(upper, np.minimum(upper + np.array((0, 0.05)), lower)))
 
     def eyes(self) -> None:
         look, rx, ry = self.look, 0.13 * self.look.eye_size, 0.14 * self.look.eye_size
         lid = -ry + 2 * ry * look.lid
         for x in (-0.215 * look.eye_spacing, 0.215 * look.eye_spacing):
             gaze = x + 0.035 * look.gaze
-            self.fill(ellipse(x, 0, rx, ry), WHITE)
-            self.fill(ellipse(gaze, 0.01, 0.62 * rx, 0.62 * rx), look.eye_colour)
-            self.fill(ellipse(gaze, 0.01, 0.34 * rx, 0.34 * rx), INK)
-            self.fill(ellipse(gaze - 0.03, -0.03, 0.026, 0.026), WHITE)
-            self.fill(above(ellipse(x, 0, rx + 0.02, ry + 0.02), lid), self.shade)
-            self.stroke(curve(x, max(lid, -0.55 * ry) + 0.02, rx, 0.4 * min(lid, -0.5 * ry)), 0.04, INK)
-        for brow in both(curve(-0.22 * look.eye_spacing, -0.08 - ry, 0.11, -0.025, -0.045 * look.brow)):
-            self.stroke(brow, 0.055, mixed(look.hair_colour, INK, 0.3))
+            self.fill(WHITE, ellipse(x, 0, rx, ry))
+            self.fill(look.eye_colour, ellipse(gaze, 0.01, 0.62 * rx, 0.62 * rx))
+            self.fill(INK, ellipse(gaze, 0.01, 0.34 * rx, 0.34 * rx))
+            self.fill(WHITE, ellipse(gaze - 0.03, -0.03, 0.026, 0.026))
+            self.fill(self.shade, above(ellipse(x, 0, rx + 0.02, ry + 0.02), lid))
+            self.stroke(INK, 0.04, curve(x, max(lid, -0.55 * ry) + 0.02, rx, 0.4 * min(lid, -0.5 * ry)))
+        brow = curve(0.22 * look.eye_spacing, -0.08 - ry, 0.11, -0.025, 0.045 * look.brow)
+        self.stroke(mixed(look.hair_colour, INK, 0.3), 0.055, *both(brow))
 
     def glasses(self) -> None:
         x = 0.215 * self.look.eye_spacing
-        rim = ellipse(-x, 0.01, 0.19, 0.175, square=0.0 if self.look.glasses == "round" else 0.5)
+        rim = ellipse(-x, 0.01, 0.19, 0.175, square=0.0 if self.look.glasses == "round" else 0.5)[np.arange(49) % 48]
         temple, bridge = np.array([(-x - 0.19, -0.02), (-0.52, -0.05)]), curve(0, 0.0, max(0.03, x - 0.19), -0.03)
-        for line in (*both(np.concatenate([rim, rim[:1]])), *both(temple), bridge):
-            self.stroke(line, 0.045, INK)
+        self.stroke(INK, 0.045, *both(rim), *both(temple), bridge)

@@ -20,7 +20,6 @@ WALLS = colours("f4ead7 f2d2a2 e8b79a d7e3ea c9604f f7f7f2")
 ROOFS = colours("b5432f 7a4a3a 4a5568 a8623a 3f6b7a")
 SAILS = colours("fbf7ee e4572e f2b632 d7e8f2")
 
-
 SEASONS = (  # how far down mountains are white, how white roofs are; mountains, far and near hills, meadow; leaves; flowers
     (0.30, 0.0, "7d93b8 86b06a 8cc152 6fae45", "4f9a45 6fb04a 3f7f4f f2a9c4", "ffffff f6d84a f29ac0"),  # spring
     (0.15, 0.0, "8a8fb0 a9b35a e3c65b b9b04a", "3f7f3f 5f9440 2f6b4a", "e5482f f7f2e0 5f7fd0"),  # summer
@@ -68,6 +67,7 @@ COTTAGE = (0.16, 0.17, 0.15, 0.55, ((-0.5, 0.55), (0.5, 0.55)))
 TALL = (0.12, 0.32, 0.13, 0.0, ((-0.5, 0.45), (-0.5, 0.78), (0.5, 0.45), (0.5, 0.78)))
 TOWER = (0.085, 0.40, 0.17, 0.0, ((0, 0.5), (0, 0.8)))
 _X = np.linspace(-1.05, 1.05, 43)  # where the height of a hill is computed
+_BOTTOM = np.array([(1.05, 1.5), (-1.05, 1.5)])
 
 
 def synthetic_landscapes(count: int = 1_000, seed: int = 0, image_size: int = 64) -> Bytes:
@@ -80,9 +80,8 @@ def synthetic_landscapes(count: int = 1_000, seed: int = 0, image_size: int = 64
     check(seed, count, image_size)
     parts = ((0, False, count), (1, True, count), (2, False, TEST_COUNT), (2, True, TEST_COUNT))  # each has its own scenes
     scenes = [(f"{seed} {part} {i}", night) for part, night, number in parts for i in range(number)]
-    return draw_all(
-        "landscapes", lambda scene: draw_landscape(scene[0], scene[1], image_size), scenes, (3, image_size, image_size)
-    )
+    shape = (3, image_size, image_size)
+    return draw_all("landscapes", lambda scene: draw_landscape(scene[0], scene[1], image_size), scenes, shape)
 
 
 def draw_landscape(name: str, night: bool, size: int) -> Bytes:
@@ -123,10 +122,10 @@ class _Landscape(Canvas):
         for _ in range(26):
             star, size = (self.between(-1, 1), self.between(-1, 0.1)), self.between(0.009, 0.02)
             if self.night:
-                self.fill(ellipse(*star, size, size), WHITE, 50 * size)
+                self.fill(WHITE, ellipse(*star, size, size), opacity=50 * size)
         self.place(x, y, turn=0.4)
         moon = between(ellipse(0, 0, 0.125, 0.125)[:25], ellipse(0, 0, 0.045, 0.125)[:25])
-        self.fill(moon if self.night else ellipse(0, 0, 0.135, 0.135), light.orb)
+        self.fill(light.orb, moon if self.night else ellipse(0, 0, 0.135, 0.135))
         self.place()
         for _ in range(self.several(1, 4)):
             self.cloud(self.between(-1, 1), self.between(-0.85, -0.3), self.between(0.14, 0.26), self.between(-0.75, 0.75))
@@ -135,7 +134,7 @@ class _Landscape(Canvas):
         for share in (0, 0.25, 0.5, 0.75, 1):  # lighter from below to above
             for dx, dy, rx, ry in ((-lean, 0.25, 1.5, 0.42), (0, 0, 0.75, 0.75), (-0.8, 0, 0.45, 0.45), (0.75, 0, 0.5, 0.5)):
                 puff = ellipse(x + (lean + dx) * s, y + (dy - 0.25) * s, rx * s, ry * s)
-                self.fill(np.minimum(puff, (9, y + 0.3 * (1 - share) * s)), mixed(self.light.rim, self.light.cloud, share))
+                self.fill(mixed(self.light.rim, self.light.cloud, share), np.minimum(puff, (9, y + 0.3 * (1 - share) * s)))
 
     def mountain(self) -> None:
         height = self.between(0.35, 0.65)
@@ -143,7 +142,7 @@ class _Landscape(Canvas):
         for down, colour, haze in ((1, self.land[0], 0.35), (self.snow, SNOW, 0.2)):
             for edge, dark in ((-half, 0.0), (0.15 * half, 0.3)):  # the lit side and the other
                 face = np.array([(0, 0), (edge, height), (half, height)]) * down + top
-                self.fill(face, self.light.on(mixed(colour, DARK, dark), haze))
+                self.fill(self.light.on(mixed(colour, DARK, dark), haze), face)
 
     def hill(self, crests: int, y: float, half: float, plain: float, colour: Colour, haze: float = 0.0) -> Points:
         """Hills around y, 0.2 lower at a distance of about `half`; light above, dark below. Returns their surface."""
@@ -156,9 +155,7 @@ class _Landscape(Canvas):
         surface = np.stack([_X, heights], axis=1)
         for depth in np.linspace(0, 0.5, 13):
             shade = mixed(colour, WHITE, 0.18 - depth) if depth < 0.18 else mixed(colour, DARK, 0.8 * (depth - 0.18))
-            self.fill(
-                between(surface + np.array((0, depth)), surface * (1, 0) + np.array((0, 1.5))), self.light.on(shade, haze)
-            )
+            self.fill(self.light.on(shade, haze), np.concatenate([surface + np.array((0, depth)), _BOTTOM]))
         return surface
 
     def village(self) -> None:
@@ -174,51 +171,50 @@ class _Landscape(Canvas):
         kind, s, green = self.pick(("pine", "round", "poplar")), self.between(0.28, 0.44), self.pick(self.leaves)
         leaves, dark = self.light.on(green), self.light.on(mixed(green, DARK, 0.35))
         side = 1 if self.sun[0] > x else -1  # from where the light comes
-        self.stroke([(x, foot), (x, foot - 0.4 * s)], 0.1 * s, self.light.on(TRUNK))
+        self.stroke(self.light.on(TRUNK), 0.1 * s, [(x, foot), (x, foot - 0.4 * s)])
         if kind == "pine":
             for bottom, half in ((0.12, 0.33), (0.38, 0.27), (0.64, 0.2)):
-                top, y = foot - s * (bottom + 0.42), foot - s * bottom
-                self.fill(np.array([(x, top), (x + half * s, y), (x - half * s, y)]), dark)
-                self.fill(np.array([(x, top), (x + side * half * s, y), (x, y)]), leaves)
+                top, y = (x, foot - s * (bottom + 0.42)), foot - s * bottom
+                self.fill(dark, np.array([top, (x + half * s, y), (x - half * s, y)]))
+                self.fill(leaves, np.array([top, (x + side * half * s, y), (x, y)]))
         else:
-            y, rx, ry = foot - 0.6 * s, (0.36 if kind == "round" else 0.19) * s, (0.38 if kind == "round" else 0.52) * s
-            self.fill(ellipse(x, y, rx, ry), dark)
-            self.fill(ellipse(x + 0.14 * side * rx, y - 0.08 * ry, 0.86 * rx, 0.9 * ry), leaves)
-            self.fill(ellipse(x + 0.38 * side * rx, y - 0.42 * ry, 0.36 * rx, 0.36 * ry), mixed(leaves, WHITE, 0.2))
+            y, rx, ry = (foot - 0.6 * s, 0.36 * s, 0.38 * s) if kind == "round" else (foot - 0.6 * s, 0.19 * s, 0.52 * s)
+            self.fill(dark, ellipse(x, y, rx, ry))
+            self.fill(leaves, ellipse(x + 0.14 * side * rx, y - 0.08 * ry, 0.86 * rx, 0.9 * ry))
+            self.fill(mixed(leaves, WHITE, 0.2), ellipse(x + 0.38 * side * rx, y - 0.42 * ry, 0.36 * rx, 0.36 * ry))
 
     def lamp(self, x: float, foot: float) -> None:
-        self.stroke([(x, foot), (x, foot - 0.24)], 0.02, self.light.on(IRON))
-        self.fill(ellipse(x, foot - 0.24, 0.034, 0.034), LIT if self.night else self.light.on(GLOBE))
+        self.stroke(self.light.on(IRON), 0.02, [(x, foot), (x, foot - 0.24)])
+        self.fill(LIT if self.night else self.light.on(GLOBE), ellipse(x, foot - 0.24, 0.034, 0.034))
         if self.night:
             self.glow(x, foot - 0.24, 0.32, WARM, 0.6)
 
     def house(self, x: float, foot: float) -> None:
         half, wall, roof, flat, windows = self.pick((COTTAGE, COTTAGE, TALL, TOWER))
-        size, plaster, tiles = self.between(0.9, 1.2), self.pick(WALLS), self.pick(ROOFS)
-        tiles, half, wall, roof = mixed(tiles, SNOW, self.white), size * half, size * wall, size * roof
-        on, eaves, over, shade = self.light.on, foot - wall, half + 0.035, x - 0.55 * half * (1 if self.sun[0] > x else -1)
-        self.fill(box(x + 0.4 * half, eaves - roof, x + 0.4 * half + 0.055, eaves), on(mixed(tiles, DARK, 0.3)))  # a chimney
-        self.fill(box(x - half, eaves, x + half, foot), on(plaster))
-        self.fill(box(shade - 0.45 * half, eaves, shade + 0.45 * half, foot), on(mixed(plaster, DARK, 0.22)))
-        ridge = [(x - flat * over, eaves - roof), (x + flat * over, eaves - roof)]
-        self.fill(np.array([*ridge, (x + over, eaves), (x - over, eaves)]), on(tiles))
-        self.stroke([(x - over, eaves), (x + over, eaves)], 0.03, on(mixed(tiles, DARK, 0.25)))
-        self.fill(box(x - 0.028, foot - 0.09, x + 0.028, foot), on(mixed(tiles, DARK, 0.35)))  # a door
+        size, plaster, tiles = self.between(0.9, 1.2), self.pick(WALLS), mixed(self.pick(ROOFS), SNOW, self.white)
+        half, eaves, top = size * half, foot - size * wall, foot - size * (wall + roof)
+        on, over, shade = self.light.on, half + 0.035, x - 0.55 * half * (1 if self.sun[0] > x else -1)
+        self.fill(on(mixed(tiles, DARK, 0.3)), box(x + 0.4 * half, top, x + 0.4 * half + 0.055, eaves))  # a chimney
+        self.fill(on(plaster), box(x - half, eaves, x + half, foot))
+        self.fill(on(mixed(plaster, DARK, 0.22)), box(shade - 0.45 * half, eaves, shade + 0.45 * half, foot))
+        self.fill(on(tiles), np.array([(x - flat * over, top), (x + flat * over, top), (x + over, eaves), (x - over, eaves)]))
+        self.stroke(on(mixed(tiles, DARK, 0.25)), 0.03, [(x - over, eaves), (x + over, eaves)])
+        self.fill(on(mixed(tiles, DARK, 0.35)), box(x - 0.028, foot - 0.09, x + 0.028, foot))  # a door
         if self.night:
-            self.glow(x, foot - 0.6 * wall, 0.48, WARM, 0.55)
+            self.glow(x, foot - 0.6 * size * wall, 0.48, WARM, 0.55)
         for column, row in windows:
-            wx, wy = x + column * half, foot - row * wall
-            self.fill(box(wx - 0.03, wy - 0.035, wx + 0.03, wy + 0.035), LIT if self.night else GLASS)
+            wx, wy = x + column * half, foot - row * size * wall
+            self.fill(LIT if self.night else GLASS, box(wx - 0.03, wy - 0.035, wx + 0.03, wy + 0.035))
 
     def lake(self) -> None:
         """With what is above its shore upside down, a boat, and a tree in front of it."""
         shore, light = self.level, self.light
         self.mirror(shore, 1.7)
         for i in range(12):  # deeper and deeper
-            self.fill(box(-1.1, shore + 0.06 * i, 1.1, 1.1), light.water, 0.07 if i else 0.45)
+            self.fill(light.water, box(-1.1, shore + 0.06 * i, 1.1, 1.1), opacity=0.07 if i else 0.45)
         for i, wide in enumerate((0.04, 0.08, 0.05, 0.11, 0.07, 0.13)):  # light of the sun or the moon
             glint = ellipse(self.sun[0] + 0.03 * (-1) ** i, shore + 0.06 + 0.085 * i, wide, 0.012, 0.5)
-            self.fill(glint, light.orb if self.night else WHITE, 0.7)
+            self.fill(light.orb if self.night else WHITE, glint, opacity=0.7)
         if self.several(0, 1):
             self.boat(self.between(-0.7, 0.7), self.between(shore + 0.16, 0.78), self.pick(SAILS))
         surface = self.hill(1, 0.9, 0.6, 1.1, self.land[3])
@@ -227,13 +223,13 @@ class _Landscape(Canvas):
 
     def boat(self, x: float, y: float, sail: Colour) -> None:
         size, light = 0.11 + 0.2 * (y - self.level), self.light
-        self.fill(ellipse(x, y + 0.16 * size, 0.95 * size, 0.16 * size), mixed(light.water, DARK, 0.5), 0.7)
+        self.fill(mixed(light.water, DARK, 0.5), ellipse(x, y + 0.16 * size, 0.95 * size, 0.16 * size), opacity=0.7)
         for corners, colour in (
             ([(-0.9, -0.12), (0.9, -0.12), (0.6, 0.2), (-0.6, 0.2)], HULL),
             ([(0.05, -1.7), (0.85, -0.3), (0.05, -0.3)], sail),
             ([(-0.05, -1.4), (-0.05, -0.3), (-0.6, -0.3)], mixed(sail, DARK, 0.15)),
         ):
-            self.fill(np.array(corners) * size + (x, y), light.on(colour))
+            self.fill(light.on(colour), np.array(corners) * size + (x, y))
         if self.night:  # a lantern
             self.glow(x - 0.75 * size, y - 0.3 * size, 0.25, WARM, 0.6)
 
@@ -243,7 +239,7 @@ class _Landscape(Canvas):
         for _ in range(18 if self.flowers else 0):
             x, colour = self.between(-1, 1), self.pick(self.flowers)
             flower = ellipse(x, _at(surface, x) + self.between(0.0, 0.25), 0.02, 0.02)
-            self.fill(flower, FIREFLY if self.night else colour)
+            self.fill(FIREFLY if self.night else colour, flower)
         for _ in range(self.several(0, 3)):
             x = self.between(-1, 1)
             self.tree(x, _at(surface, x))
