@@ -5,7 +5,6 @@ A shape is an outline, points (n, 2): x to the right and y down, in units of hal
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,9 +20,8 @@ Colour = tuple[int, int, int]
 SCALE = 4  # an image is drawn this many times larger and then averaged, which smooths every edge
 WHITE: Colour = (255, 255, 255)
 _ANGLES = np.arange(48) * (2 * np.pi / 48)
-_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+_CIRCLE = np.stack([-np.sin(_ANGLES), np.cos(_ANGLES)], axis=1)
 _T = np.linspace(-1, 1, 13)
-_PARABOLA = np.stack([_T, 1 - _T**2, np.ones(13)], axis=1)
 
 
 def draw_all(what: str, draw: Callable[[Any], Bytes], items: Sequence[Any] | np.ndarray, shape: tuple[int, ...]) -> Bytes:
@@ -37,7 +35,6 @@ def draw_all(what: str, draw: Callable[[Any], Bytes], items: Sequence[Any] | np.
 
 
 def check(seed: object, count: object, image_size: object = 1) -> None:
-    """Raises ValueError unless these are whole numbers, and not too small."""
     for name, value, least in (("seed", seed, 0), ("count", count, 0), ("image_size", image_size, 1)):
         if not isinstance(value, int | np.integer) or value < least:
             raise ValueError(f"{name} must be a whole number, {least} or more, but it is {value!r}")
@@ -54,64 +51,55 @@ def mixed(colour: Colour, other: Colour, share: float) -> Colour:
     return r, g, b
 
 
-def ellipse(x: float, y: float, rx: float, ry: float, square: float = 0.0) -> Points:
-    """The ellipse around (x, y) with these radii; `square`, below 1, widens it towards its bounding box."""
-    unit = np.sign(_CIRCLE) * np.abs(_CIRCLE) ** (1 - square) if square else _CIRCLE
-    return unit * (rx, ry) + (x, y)
-
-
-def arc(x: float, y: float, rx: float, ry: float, start: float, stop: float) -> Points:
-    """A piece of that ellipse, from one angle to another, in radians clockwise from the top."""
-    angles = np.linspace(start, stop, 24)
-    return np.stack([x + rx * np.sin(angles), y - ry * np.cos(angles)], axis=1)
-
-
 def box(left: float, top: float, right: float, bottom: float) -> Points:
     return np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
 
 
+def ellipse(x: float, y: float, rx: float, ry: float, square: float = 0.0) -> Points:
+    """48 points around (x, y), clockwise from the bottom; `square`, below 1, widens it towards its bounding box."""
+    unit = np.sign(_CIRCLE) * np.abs(_CIRCLE) ** (1 - square) if square else _CIRCLE
+    return unit * (rx, ry) + (x, y)
+
+
 def curve(x: float, y: float, half: float, bend: float, rise: float = 0.0) -> Points:
-    """The parabola y + bend (1 - t^2) + rise t, for t from -1 to 1 while x goes from x - half to x + half."""
-    return _PARABOLA @ np.array([(half, rise), (0, bend), (x, y)])
+    """13 points of the parabola y + bend (1 - t^2) + rise t, for t from -1 to 1 while x goes from x - half to x + half."""
+    return np.stack([x + half * _T, y + bend * (1 - _T**2) + rise * _T], axis=1)
 
 
-def above(shape: Points, y: float, bend: float = 0.0, half: float = 1.0, rise: float = 0.0) -> Points:
-    """The part of a convex shape above the parabola that `curve(0, y, half, bend, rise)` is a piece of."""
-    part, t = shape.copy(), shape[:, 0] / half
-    part[:, 1] = np.minimum(shape[:, 1], y + bend * (1 - t * t) + rise * t)
-    return part
-
-
-def below(shape: Points, y: float, bend: float = 0.0, half: float = 1.0) -> Points:
-    return above(shape * (1, -1), -y, -bend, half) * (1, -1)
+def between(line: Points, other: Points) -> Points:
+    """The area between two lines that go the same way."""
+    return np.concatenate([line, other[::-1]])
 
 
 class Canvas:
     """An RGB image in the making. Shapes are in the frame that `place` has set last."""
 
-    def __init__(self, size: int, colour: Colour) -> None:
+    def __init__(self, size: int, colour: Colour = WHITE) -> None:
         self.pixels = Image.new("RGB", (SCALE * size, SCALE * size), colour)
         self.unit = SCALE * size / 2  # in pixels of the canvas
-        self._opaque, self._glaze = ImageDraw.Draw(self.pixels), ImageDraw.Draw(self.pixels, "RGBA")
+        self._draw, self._glaze = ImageDraw.Draw(self.pixels), ImageDraw.Draw(self.pixels, "RGBA")
         self.place()
 
-    def place(self, x: float = 0.0, y: float = 0.0, turn: float = 0.0) -> None:
-        """Moves the origin of what follows to (x, y) and turns it clockwise by `turn` radians."""
+    def place(self, x: float = 0.0, y: float = 0.0, turn: float = 0.0, width: float = 1.0) -> None:
+        """Moves the origin of what follows to (x, y), stretches its width and turns it clockwise by `turn` radians."""
         cos, sin = math.cos(turn), math.sin(turn)
-        self._matrix = self.unit * np.array([(cos, sin), (-sin, cos)])
+        self._matrix = self.unit * np.array([(width * cos, width * sin), (-sin, cos)])
         self._origin = np.array([x + 1, y + 1]) * self.unit - 0.5
 
-    def fill(self, shape: Points, colour: Colour, opacity: float = 1.0) -> None:
-        draw, ink = (self._opaque, colour) if opacity == 1 else (self._glaze, (*colour, round(255 * opacity)))
-        draw.polygon((shape @ self._matrix + self._origin).ravel().tolist(), fill=ink)
+    def fill(self, colour: Colour, *shapes: Points, opacity: float = 1.0) -> None:
+        draw, ink = (self._draw, colour) if opacity == 1 else (self._glaze, (*colour, round(255 * opacity)))
+        for shape in shapes:
+            draw.polygon((shape @ self._matrix + self._origin).ravel().tolist(), fill=ink)
 
-    def stroke(self, line: Points, width: float, colour: Colour) -> None:
-        """A smooth line through the points, with round ends."""
-        points, diameter = (line @ self._matrix + self._origin).tolist(), max(1, round(width * self.unit))
-        self._opaque.line([tuple(point) for point in points], fill=colour, width=diameter)
-        for x, y in (points[0], points[-1]):
-            r = (diameter - 1) / 2
-            self._opaque.ellipse((x - r, y - r, x + r, y + r), fill=colour)
+    def stroke(self, colour: Colour, width: float, *lines: Points | list[tuple[float, float]]) -> None:
+        """Smooth lines through points, with round ends."""
+        diameter = max(1, round(width * self.unit))
+        for line in lines:
+            points = (np.asarray(line) @ self._matrix + self._origin).tolist()
+            self._draw.line([tuple(point) for point in points], fill=colour, width=diameter)
+            for x, y in (points[0], points[-1]):
+                r = (diameter - 1) / 2
+                self._draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)
 
     def fade(self, *stops: Colour) -> None:
         """Fills the canvas with a vertical gradient through these colours."""
@@ -121,9 +109,10 @@ class Canvas:
 
     def glow(self, x: float, y: float, reach: float, colour: Colour, opacity: float) -> None:
         """A light around (x, y): the share of its colour falls smoothly from `opacity` to 0 at the distance `reach`."""
-        side = max(1, round(2 * reach * self.unit))
-        mask = _falloff(opacity).resize((side, side), Image.Resampling.BILINEAR)
-        self.pixels.paste(colour, (round((x + 1 - reach) * self.unit), round((y + 1 - reach) * self.unit)), mask)
+        left, top, side = (round(length * self.unit) for length in (x + 1 - reach, y + 1 - reach, 2 * reach))
+        levels = [round(255 * opacity * max(0, 1 - (i / 181) ** 2) ** 2) for i in range(256)]
+        mask = Image.radial_gradient("L").point(levels)  # the gradient is 181 in the middle of an edge
+        self.pixels.paste(colour, (left, top), mask.resize((side, side), Image.Resampling.BILINEAR))
 
     def mirror(self, y: float, squeeze: float) -> None:
         """Replaces all below y by the reflection of what is above, which is `squeeze` times as high."""
@@ -136,10 +125,3 @@ class Canvas:
     def image(self) -> Bytes:
         """uint8 (3, size, size)."""
         return np.asarray(self.pixels.reduce(SCALE)).transpose(2, 0, 1)
-
-
-@functools.cache
-def _falloff(opacity: float) -> Image.Image:
-    """A mask (256, 256) that falls from `opacity` in the middle to 0 at its edge."""
-    levels = [round(255 * opacity * max(0, 1 - (i / 181) ** 2) ** 2) for i in range(256)]
-    return Image.radial_gradient("L").point(levels)  # which is 181 in the middle of an edge

@@ -7,7 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from gans.data.drawn.canvas import WHITE, Canvas, Points, above, arc, below, check, colours, curve, draw_all, ellipse, mixed
+from gans.data.drawn.canvas import (
+    WHITE,
+    Bytes,
+    Canvas,
+    Points,
+    between,
+    check,
+    colours,
+    curve,
+    draw_all,
+    ellipse,
+    mixed,
+)
 
 INK, TONGUE, MOUTH, LIPS, BLUSH, NOSE = colours("2c2228 e26068 6e202c d7505a f05a5a 782828")
 
@@ -73,173 +85,143 @@ def random_features(count: int, seed: int) -> np.ndarray:
     return features
 
 
-def draw_face(face: np.void, size: int) -> np.ndarray:
+# --- parts of a head, which is one unit wide around the middle between its eyes
+
+
+def above(shape: Points, y: float, bend: float = 0.0, rise: float = 0.0) -> Points:
+    """The part of a convex shape above a parabola, which goes from y - rise through y + bend to y + rise across the head."""
+    t = 2 * shape[:, 0]
+    return np.stack([shape[:, 0], np.minimum(shape[:, 1], y + bend * (1 - t * t) + rise * t)], axis=1)
+
+
+def below(shape: Points, y: float, bend: float) -> Points:
+    return above(shape * (1, -1), -y, -bend) * (1, -1)
+
+
+def both(left: Points) -> list[Points]:
+    return [left, left * (-1, 1)]
+
+
+def cap(y: float, rx: float, ry: float, *hairline: float) -> Points:
+    return above(ellipse(0, y, rx, ry), *hairline)
+
+
+SKULL, DOME = ellipse(0, -0.10, 0.5, 0.50), ellipse(0, -0.30, 0.57, 0.50, square=0.1)
+SIDEBURNS = both(ellipse(-0.5, -0.15, 0.05, 0.20, 0.2))
+CURLS = [ellipse(x, y, 0.155, 0.155) for x, y in ((0.52, -0.02), (0.51, -0.27), (0.36, -0.5), (0.12, -0.6), (0, -0.42))]
+CURLS += [curl * (-1, 1) for curl in CURLS]
+PARTED = between(ellipse(0, -0.10, 0.58, 0.60)[24:40], ellipse(0.21, 0.06, 0.33, 0.44)[19:37])
+FRAMING = between(ellipse(0, -0.06, 0.63, 0.62)[30:42], ellipse(0, 0.02, 0.47, 0.70)[30:40])
+HAIR: dict[str, tuple[list[Points], list[Points]]] = {  # what is behind the head, and what is in front of it
+    "bald": ([], []),
+    "buzz": ([], [cap(-0.10, 0.515, 0.53, -0.02, -0.31)]),
+    "short": ([], [cap(-0.10, 0.56, 0.60, -0.22, -0.10, 0.05), *SIDEBURNS]),
+    "swept": ([], [cap(-0.12, 0.57, 0.62, -0.26, -0.10, -0.17), ellipse(-0.16, -0.50, 0.46, 0.22), *SIDEBURNS]),
+    "curly": (CURLS, [cap(-0.12, 0.53, 0.54, -0.32, -0.06), *(above(curl, -0.06) for curl in CURLS)]),
+    "afro": ([ellipse(0, -0.22, 0.82, 0.66)], [cap(-0.22, 0.6, 0.60, -0.30, -0.12), *SIDEBURNS]),
+    "long": ([ellipse(0, 0.12, 0.67, 0.86, 0.3)], both(PARTED)),
+    "bob": ([ellipse(0, -0.02, 0.68, 0.66, 0.3)], [cap(-0.06, 0.64, 0.62, -0.22, -0.03), *both(FRAMING)]),
+    "bun": ([ellipse(0, -0.74, 0.21, 0.21)], [cap(-0.12, 0.55, 0.56, -0.20, -0.26), *SIDEBURNS]),
+    "pigtails": (both(ellipse(0.65, 0.18, 0.18, 0.38)), [cap(-0.12, 0.55, 0.57, -0.10, -0.22)]),
+    "mohawk": ([], [ellipse(0, -0.56, 0.17, 0.36, 0.2), ellipse(0, -0.80, 0.15, 0.15)]),
+}
+NOSES = {  # the width of a line, and the line
+    "button": (0.042, curve(0, 0.20, 0.055, 0.04)),
+    "line": (0.042, np.array([(-0.01, 0.02), (0.045, 0.20), (-0.03, 0.22)])),
+    "round": (0.130, curve(0, 0.18, 0.025, 0.0)),
+}
+HATS: dict[str, tuple[list[Points], list[Points]]] = {  # what has the hat's colour, and what is darker
+    "none": ([], []),
+    "beanie": ([ellipse(0, -0.82, 0.12, 0.12), above(DOME, -0.32)], [ellipse(0, -0.36, 0.58, 0.08, 0.5)]),
+    "cap": ([above(DOME, -0.30, -0.06)], [above(ellipse(0.12, -0.34, 0.66, 0.10), -0.28, -0.06)]),
+}
+
+# --- the portrait
+
+
+def draw_face(face: np.void, size: int) -> Bytes:
     """The face with these features, of type FACE, as an image uint8 (3, size, size)."""
-    values = dict(zip(FACE.names or (), face.item(), strict=True))
-    look = {name: VALUES[name][value] if name in CHOICES else value for name, value in values.items()}
-    return _Portrait(SimpleNamespace(**look), size).image()
+    values = zip(FACE.names or (), face.item(), strict=True)
+    look = SimpleNamespace(**{name: VALUES[name][value] if name in CHOICES else value for name, value in values})
+    return _Portrait(look, size).image()
 
 
-class _Portrait:
-    """One face. In the head's frame, the origin is between the eyes and the head is about one unit wide."""
-
+class _Portrait(Canvas):
     def __init__(self, look: SimpleNamespace, size: int) -> None:
-        self.look, self.w = look, 0.5 * look.width  # half the width of the head
-        self.canvas = Canvas(size, look.background)
-        self.fill, self.stroke = self.canvas.fill, self.canvas.stroke
-        self.shadow, self.hair_shadow = mixed(look.skin, INK, 0.16), mixed(look.hair_colour, INK, 0.22)
-        jaw = ellipse(0, 0.12, self.w * (0.88 + 0.1 * look.jaw), 0.48, square=0.1 + 0.3 * look.jaw)
-        self.skull = ellipse(0, -0.10, self.w, 0.50), jaw
-
-    def image(self) -> np.ndarray:
-        look, (behind, before) = self.look, self.hair()
-        self.fill(ellipse(0, 0.05, 0.88, 0.88), mixed(look.background, WHITE, 0.35))
-        head = look.shift_x, 0.04 + look.shift_y, look.tilt
-        self.canvas.place(*head)
-        self.paint_hair(behind, look.hair_colour if look.hair in ("afro", "curly") else self.hair_shadow)
-        self.canvas.place(head[0] / 2, head[1] - look.shift_y / 2)  # the body stays upright and follows the head half the way
+        super().__init__(size, look.background)
+        self.look, self.jaw = look, ellipse(0, 0.12, 0.44 + 0.05 * look.jaw, 0.48, square=0.1 + 0.3 * look.jaw)
+        self.shade = mixed(look.skin, INK, 0.1)
+        self.fill(mixed(look.background, WHITE, 0.35), ellipse(0, 0.05, 0.88, 0.88))
+        head = look.shift_x, 0.04 + look.shift_y, look.tilt, look.width
+        behind, before = HAIR[look.hair]
+        if look.hat != "none":
+            behind, before = ([below(shape, -0.36, -0.06) for shape in shapes] for shapes in (behind, before))
+        self.place(*head)
+        self.fill(mixed(look.hair_colour, INK, 0.0 if look.hair in ("curly", "afro") else 0.22), *behind)
+        self.place(look.shift_x / 2, 0.04 + look.shift_y / 2)  # the body is upright and follows the head half the way
         self.body()
-        self.canvas.place(*head)
-        for part in (self.head, self.beard, self.mouth, self.nose, self.eyes):
-            part()
-        self.paint_hair(before, look.hair_colour)
-        if before and look.hat == "none":
-            half = 0.09 if look.hair == "mohawk" else 0.30
-            self.stroke(curve(-0.02, -0.40, half, -0.10, -0.1 * half), 0.06, mixed(look.hair_colour, WHITE, 0.3))
-        for part in (self.brows, self.glasses, self.hat):
-            part()
-        return self.canvas.image()
+        self.place(*head)
+        self.head()
+        self.beard()
+        self.mouth()
+        width, nose = NOSES[look.nose]
+        self.stroke(mixed(look.skin, NOSE, 0.32), width, nose)
+        self.fill(look.hair_colour, *before)
+        self.eyes()
+        if look.glasses != "none":
+            self.glasses()
+        main, dark = HATS[look.hat]
+        self.fill(look.hat_colour, *main)
+        self.fill(mixed(look.hat_colour, INK, 0.25), *dark)
 
     def body(self) -> None:
-        self.fill(ellipse(0, 1.28, 0.80, 0.56, 0.2), self.look.shirt)
-        self.fill(ellipse(0, 0.74, 0.27, 0.15), mixed(self.look.shirt, INK, 0.22))
-        self.stroke(np.array([(0, 0.4), (0, 0.66)]), 0.40, self.shadow)
+        self.fill(self.look.shirt, ellipse(0, 1.28, 0.80, 0.56, 0.2))
+        self.fill(mixed(self.look.shirt, INK, 0.22), ellipse(0, 0.74, 0.27, 0.15))  # the collar
+        self.stroke(mixed(self.look.skin, INK, 0.16), 0.40, [(0, 0.4), (0, 0.66)])
 
     def head(self) -> None:
-        skin = self.look.skin
-        for x in (-self.w, self.w):
-            self.fill(ellipse(x, 0.08, 0.10, 0.13), skin)
-            self.fill(ellipse(1.02 * x, 0.08, 0.05, 0.08), self.shadow)
-        for shape in self.skull:
-            self.fill(shape, mixed(skin, INK, 0.1))
-        for shape in self.skull:  # all but a shadow along its right side
-            lit = -0.08 + (self.w + 0.03) * np.sqrt(1 - ((shape[:, 1] + 0.06) / 0.70) ** 2)
-            self.fill(np.stack([np.minimum(shape[:, 0], lit), shape[:, 1]], axis=1), skin)
-        for x in (-0.62 * self.w, 0.62 * self.w):
-            for rx, ry in ((0.15, 0.11), (0.12, 0.09), (0.09, 0.06)):
-                self.fill(ellipse(x, 0.24, rx, ry), mixed(skin, BLUSH, 0.3), 0.22)
-
-    def paint_hair(self, shapes: list[Points], colour: tuple[int, int, int]) -> None:
-        for shape in shapes:
-            self.fill(shape if self.look.hat == "none" else below(shape, -0.36, -0.06, 0.5), colour)
-
-    def hair(self) -> tuple[list[Points], list[Points]]:
-        """What is behind the head, and what is in front of it."""
-        w = self.w
-
-        def cap(y: float, rx: float, ry: float, bottom: float, bend: float, half: float = 0.5, rise: float = 0.0) -> Points:
-            return above(ellipse(0, y, w + rx, ry), bottom, bend, half, rise)
-
-        sideburns = [ellipse(x, -0.15, 0.05, 0.20, 0.2) for x in (-w, w)]
-        match self.look.hair:
-            case "buzz":
-                return [], [cap(-0.10, 0.015, 0.53, -0.02, -0.31)]
-            case "short":
-                return [], [cap(-0.10, 0.06, 0.60, -0.22, -0.10, rise=0.05), *sideburns]
-            case "swept":
-                return [], [cap(-0.12, 0.07, 0.62, -0.26, -0.10, 0.6, -0.2), ellipse(-0.16, -0.50, 0.46, 0.22), *sideburns]
-            case "curly":
-                places = [(x * w, y) for r, y in ((1.04, -0.02), (1.02, -0.27), (0.72, -0.5), (0.25, -0.6)) for x in (-r, r)]
-                curls = [ellipse(x, y, 0.155, 0.155) for x, y in (*places, (0, -0.42))]
-                return curls, [*(above(curl, -0.06) for curl in curls), cap(-0.12, 0.03, 0.54, -0.32, -0.06)]
-            case "afro":
-                return [ellipse(0, -0.22, w + 0.32, 0.66)], [cap(-0.22, 0.32, 0.66, -0.30, -0.12), *sideburns]
-            case "long":  # parted in the middle
-                lock = np.concatenate([arc(0, -0.10, w + 0.08, 0.60, 0, 2.0), arc(0.21, 0.06, 0.33, 0.44, 1.57, -0.69)])
-                return [ellipse(0, 0.12, w + 0.17, 0.86, 0.3)], [lock, lock * (-1, 1)]
-            case "bob":
-                lock = np.concatenate([arc(0, -0.06, w + 0.13, 0.62, 0.8, 2.2), arc(0, 0.02, w - 0.03, 0.70, 2.0, 0.8)])
-                return [ellipse(0, -0.02, w + 0.18, 0.66, 0.3)], [cap(-0.06, 0.14, 0.62, -0.22, -0.03), lock, lock * (-1, 1)]
-            case "bun":
-                return [ellipse(0, -0.74, 0.21, 0.21)], [cap(-0.12, 0.05, 0.56, -0.20, -0.26), *sideburns]
-            case "pigtails":
-                bobbles = [ellipse(x, -0.10, 0.09, 0.09) for x in (-w - 0.04, w + 0.04)]
-                tails = [ellipse(x, 0.18, 0.18, 0.38) for x in (-w - 0.15, w + 0.15)]
-                return tails, [cap(-0.12, 0.05, 0.57, -0.10, -0.22), *bobbles]
-            case "mohawk":
-                return [], [ellipse(0, -0.56, 0.17, 0.36, 0.2), ellipse(0, -0.80, 0.15, 0.15)]
-        return [], []
+        lit = [shape * (0.95, 1) - (0.025, 0) for shape in (SKULL, self.jaw)]  # all but a shadow along the right side
+        self.fill(self.shade, *both(ellipse(0.5, 0.08, 0.10, 0.13)), SKULL, self.jaw)
+        self.fill(self.look.skin, *lit)
+        self.fill(mixed(self.look.skin, BLUSH, 0.18), *both(ellipse(0.31, 0.24, 0.12, 0.09)))
 
     def beard(self) -> None:
-        colour = mixed(self.look.hair_colour, INK, 0.12)
-        if self.look.beard == "full":
-            self.fill(below(self.skull[1], 0.06, 0.22, 0.5), colour)
-        elif self.look.beard == "goatee":
-            self.fill(ellipse(0, 0.54, 0.15, 0.13, 0.2), colour)
-        if self.look.beard in ("moustache", "full"):
-            for side in (-1, 1):
-                self.stroke(curve(0.10 * side, 0.27, 0.12, -0.03, rise=0.03 * side), 0.09, colour)
+        kind, colour = self.look.beard, mixed(self.look.hair_colour, INK, 0.12)
+        if kind == "full":
+            self.fill(colour, below(self.jaw, 0.06, 0.22))
+        if kind == "goatee":
+            self.fill(colour, ellipse(0, 0.54, 0.15, 0.13, 0.2))
+        if kind in ("moustache", "full"):
+            self.stroke(colour, 0.09, *both(curve(0.10, 0.27, 0.12, -0.03, rise=0.03)))
 
     def mouth(self) -> None:
-        look = self.look
-        bend, y, half = 0.15 * look.smile, 0.38 - 0.07 * look.smile, 0.17 + 0.04 * abs(look.smile)
-        if look.mouth_open == 0:
-            self.stroke(curve(0, y + 0.03 + 0.44 * bend, 0.75 * half, 0.56 * bend), 0.09, mixed(look.skin, LIPS, 0.45))
-            self.stroke(curve(0, y, half, bend), 0.05, mixed(MOUTH, INK, 0.5))
+        smile, gape = self.look.smile, 0.08 + 0.14 * self.look.mouth_open
+        bend, y, half = 0.15 * smile, 0.38 - 0.07 * smile, 0.17 + 0.04 * abs(smile)
+        if self.look.mouth_open == 0:
+            self.stroke(mixed(self.look.skin, LIPS, 0.45), 0.09, curve(0, y + 0.03 + 0.44 * bend, 0.75 * half, 0.56 * bend))
+            self.stroke(mixed(MOUTH, INK, 0.5), 0.05, curve(0, y, half, bend))
             return
-        gape = 0.08 + 0.14 * look.mouth_open
-        upper, lower = bend - 0.3 * gape, bend + 0.7 * gape
-        self.fill(np.concatenate([curve(0, y, half, upper), curve(0, y, half, lower)[::-1]]), MOUTH)
-        tongue = above(ellipse(0, y + lower + 0.02, 0.6 * half, 0.09), y, lower, half)
-        self.fill(below(tongue, y, upper, half), TONGUE)
-        teeth = above(curve(0, y + 0.05, half, upper), y, lower, half)
-        self.fill(np.concatenate([curve(0, y, half, upper), teeth[::-1]]), WHITE)
-
-    def nose(self) -> None:
-        kind, colour = self.look.nose, mixed(self.look.skin, NOSE, 0.32)
-        if kind == "round":
-            self.fill(ellipse(0, 0.18, 0.085, 0.065), mixed(self.look.skin, BLUSH, 0.3))
-        else:
-            line = curve(0, 0.20, 0.055, 0.04) if kind == "button" else np.array([(-0.01, 0.02), (0.045, 0.20), (-0.03, 0.22)])
-            self.stroke(line, 0.042, colour)
+        upper, lower = curve(0, y, half, bend - 0.3 * gape), curve(0, y, half, bend + 0.7 * gape)
+        self.fill(MOUTH, between(upper, lower))
+        self.fill(TONGUE, between(curve(0, lower[3, 1], half / 2, lower[6, 1] - lower[3, 1] - 0.4 * gape), lower[3:-3]))
+        self.fill(WHITE, between(upper, np.minimum(upper + np.array((0, 0.05)), lower)))
 
     def eyes(self) -> None:
         look, rx, ry = self.look, 0.13 * self.look.eye_size, 0.14 * self.look.eye_size
         lid = -ry + 2 * ry * look.lid
         for x in (-0.215 * look.eye_spacing, 0.215 * look.eye_spacing):
             gaze = x + 0.035 * look.gaze
-            self.fill(ellipse(x, 0, rx, ry), WHITE)
-            self.fill(ellipse(gaze, 0.01, 0.62 * rx, 0.62 * rx), look.eye_colour)
-            self.fill(ellipse(gaze, 0.01, 0.34 * rx, 0.34 * rx), INK)
-            self.fill(ellipse(gaze - 0.03, -0.03, 0.026, 0.026), WHITE)
-            self.fill(above(ellipse(0, 0, rx + 0.02, ry + 0.02), lid, -0.03, rx) + np.array((x, 0)), mixed(look.skin, INK, 0.1))
-            self.stroke(curve(x, max(lid, -0.55 * ry) + 0.02, rx, 0.4 * min(lid, -0.5 * ry)), 0.04, INK)
-
-    def brows(self) -> None:
-        look = self.look
-        for side in (-1, 1):
-            brow = curve(0.22 * side * look.eye_spacing, -0.08 - 0.14 * look.eye_size, 0.11, -0.025, 0.045 * side * look.brow)
-            self.stroke(brow, 0.055, mixed(look.hair_colour, INK, 0.3))
+            self.fill(WHITE, ellipse(x, 0, rx, ry))
+            self.fill(look.eye_colour, ellipse(gaze, 0.01, 0.62 * rx, 0.62 * rx))
+            self.fill(INK, ellipse(gaze, 0.01, 0.34 * rx, 0.34 * rx))
+            self.fill(WHITE, ellipse(gaze - 0.03, -0.03, 0.026, 0.026))
+            self.fill(self.shade, above(ellipse(x, 0, rx + 0.02, ry + 0.02), lid))
+            self.stroke(INK, 0.04, curve(x, max(lid, -0.55 * ry) + 0.02, rx, 0.4 * min(lid, -0.5 * ry)))
+        brow = curve(0.22 * look.eye_spacing, -0.08 - ry, 0.11, -0.025, 0.045 * look.brow)
+        self.stroke(mixed(look.hair_colour, INK, 0.3), 0.055, *both(brow))
 
     def glasses(self) -> None:
-        if self.look.glasses == "none":
-            return
         x = 0.215 * self.look.eye_spacing
-        for side in (-1, 1):
-            rim = ellipse(side * x, 0.01, 0.19, 0.175, square=0.0 if self.look.glasses == "round" else 0.5)
-            self.fill(rim, WHITE, 0.12)
-            self.stroke(np.concatenate([rim, rim[:1]]), 0.045, INK)
-            self.stroke(np.array([(side * (x + 0.19), -0.02), (side * (self.w + 0.02), -0.05)]), 0.045, INK)
-        self.stroke(curve(0, 0.0, max(0.03, x - 0.19), -0.03), 0.045, INK)
-
-    def hat(self) -> None:
-        w, colour, dark = self.w, self.look.hat_colour, mixed(self.look.hat_colour, INK, 0.25)
-        dome = ellipse(0, -0.30, w + 0.07, 0.50, square=0.1)
-        if self.look.hat == "beanie":
-            self.fill(ellipse(0, -0.82, 0.12, 0.12), mixed(colour, WHITE, 0.6))
-            self.fill(above(dome, -0.32), colour)
-            self.stroke(curve(0, -0.34, w + 0.03, -0.06), 0.15, dark)
-        elif self.look.hat == "cap":
-            self.fill(above(dome, -0.30, -0.06, w), colour)
-            self.fill(above(ellipse(0.12, -0.34, w + 0.16, 0.10), -0.28, -0.06, w), dark)
-            self.fill(ellipse(0, -0.79, 0.045, 0.045), dark)
+        rim = ellipse(-x, 0.01, 0.19, 0.175, square=0.0 if self.look.glasses == "round" else 0.5)[np.arange(49) % 48]
+        temple, bridge = np.array([(-x - 0.19, -0.02), (-0.52, -0.05)]), curve(0, 0.0, max(0.03, x - 0.19), -0.03)
+        self.stroke(INK, 0.045, *both(rim), *both(temple), bridge)
