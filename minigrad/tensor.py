@@ -56,8 +56,8 @@ class Tensor:
         elif hooks.captures:
             hooks.unseen(f"an array {data.shape} became a tensor that is neither computed from tensors nor `persistent`")
         self._data = data
-        if requires_grad and data.dtype.kind != "f":
-            raise TypeError(f"only floating-point tensors can require gradients, not {data.dtype}")
+        if requires_grad:
+            _check_differentiable(data.dtype)
         self.requires_grad = requires_grad
         self.grad = None
         self.op = None
@@ -98,8 +98,8 @@ class Tensor:
         """Set whether gradients with respect to this leaf can be asked for. Returns the tensor."""
         if self.op is not None:
             raise RuntimeError("requires_grad_: this tensor was computed; detach() it first")
-        if requires_grad and self.dtype.kind != "f":
-            raise TypeError(f"only floating-point tensors can require gradients, not {self.dtype}")
+        if requires_grad:
+            _check_differentiable(self.dtype)
         self.requires_grad = requires_grad
         return self
 
@@ -371,6 +371,11 @@ class Tensor:
         elif self.requires_grad:
             notes.append("requires_grad=True")
         return f"Tensor({values}, {', '.join(notes)})"
+
+
+def _check_differentiable(dtype: np.dtype) -> None:
+    if dtype.kind != "f":
+        raise TypeError(f"only floating-point tensors can require gradients, not {dtype}")
 
 
 class _Count(int):

@@ -3,7 +3,7 @@
 The names come from the `__all__` of each file, so a new layer is added there and nowhere else.
 """
 
-from typing import NoReturn
+from typing import NoReturn as _NoReturn
 
 from minigrad import from_pytorch
 from minigrad.nn import init
@@ -17,8 +17,8 @@ from minigrad.nn.norm import *
 from minigrad.nn.spectral_norm import *
 
 __all__ = ["init", "spectral_norm"]  # noqa: F405
-__all__ += [name for name in dir() if name[0].isupper() and name != "NoReturn"]
+__all__ += [name for name in dir() if name[0].isupper()]
 
 
-def __getattr__(name: str) -> NoReturn:
+def __getattr__(name: str) -> _NoReturn:
     raise AttributeError(from_pytorch.missing("nn", name))

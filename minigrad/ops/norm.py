@@ -197,7 +197,7 @@ def group_norm(
     if x.ndim < 2 or num_groups < 1 or x.shape[1] % num_groups:
         raise ValueError(f"group_norm: {num_groups} groups must divide the channels, the second axis of x {x.shape}")
     _check_channels("group_norm", x, weight=weight, bias=bias)
-    groups = reshape(x, (x.shape[0], num_groups, -1)) if x.size else reshape(x, (*x.shape[:1], num_groups, 0))
+    groups = reshape(x, (x.shape[0], num_groups, math.prod(x.shape[1:]) // num_groups))
     y = reshape(layer_norm(groups, groups.shape[2:], eps=eps), x.shape)
     each = (-1, *(1,) * (x.ndim - 2))
     y = y if weight is None else y * reshape(weight, each)

@@ -30,7 +30,7 @@ Array = Any
 
 CACHE = L2_BYTES // 8  # float32 in a group of panels: half of the second-level cache
 STRIPS = 8  # of the left matrix that share a panel while it is in the cache
-SHARES = 4  # of a large product for each thread: who has lost its processor to other work leaves the rest to the others
+SHARES_PER_THREAD = 4  # of a large product: a thread that has lost its processor leaves the rest to the others
 LEAST = 1 << 19  # multiplications in a share
 PARALLEL_FROM = 1 << 20  # multiplications from which threads share a product; waking a thread costs about as much
 
@@ -40,11 +40,13 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array:
     (m, k), n = a.shape, b.shape[1]
     c = np.empty((m, n), a.dtype, like=a)
     row = np.zeros(n, a.dtype, like=a) if bias is None else in_c_order(bias)
+    width = TILE_BYTES // a.itemsize
+    down, across = (m + ROWS - 1) // ROWS, (n + width - 1) // width  # tiles
     matrices = *_flat(a), *_flat(b), row, c.reshape(-1), m, n, k
     if m * n * k < PARALLEL_FROM:
-        launch(_whole, *matrices)
+        launch(_rectangle, *matrices, 0, down, 0, across)
     else:
-        launch(_product, *matrices, numba.get_num_threads())
+        launch(_product, *matrices, down, across, numba.get_num_threads())
     return c
 
 
@@ -79,25 +81,16 @@ def _columns_of_grid(shares: int, across: int, down: int) -> int:
     return best
 
 
-@numba.njit(cache=True)
-def _whole(a: Array, a_by_columns: bool, b: Array, b_by_columns: bool, bias: Array, c: Array, m: int, n: int, k: int) -> None:
-    """`_product` on one thread."""
-    width = TILE_BYTES // a.itemsize
-    across, down = (n + width - 1) // width, (m + ROWS - 1) // ROWS
-    _rectangle(a, a_by_columns, b, b_by_columns, bias, c, m, n, k, 0, down, 0, across)
-
-
 @numba.njit(parallel=True, cache=True)
 def _product(
-    a: Array, a_by_columns: bool, b: Array, b_by_columns: bool, bias: Array, c: Array, m: int, n: int, k: int, threads: int
-) -> None:
-    """c = bias + a b on the flat memory of the matrices; `bias` is added to each row.
+    a: Array, a_by_columns: bool, b: Array, b_by_columns: bool, bias: Array, c: Array, m: int, n: int, k: int,
+    down: int, across: int, threads: int,
+) -> None:  # fmt: skip
+    """c = bias + a b on the flat memory of the matrices, in down x across tiles; `bias` is added to each row.
 
     Threads take shares, rectangles of tiles, until none is left.
     """
-    width = TILE_BYTES // a.itemsize
-    across, down = (n + width - 1) // width, (m + ROWS - 1) // ROWS
-    shares = max(threads, min(SHARES * threads, m * n * k // LEAST))
+    shares = max(threads, min(SHARES_PER_THREAD * threads, m * n * k // LEAST))
     columns = _columns_of_grid(shares, across, down)
     rows = shares // columns
     taken = np.zeros(1, np.int64)
@@ -116,7 +109,7 @@ def _rectangle(
     a: Array, a_by_columns: bool, b: Array, b_by_columns: bool, bias: Array, c: Array, m: int, n: int, k: int,
     top: int, bottom: int, left: int, right: int,
 ) -> None:  # fmt: skip
-    """One thread's work: rows top .. bottom - 1 and columns left .. right - 1 of tiles of c."""
+    """Rows top .. bottom - 1 and columns left .. right - 1 of the tiles of c = bias + a b, on one thread."""
     width = TILE_BYTES // a.itemsize
     a_rows, a_col = (np.arange(ROWS), ROWS) if a_by_columns else (np.arange(ROWS) * k, 1)
     c_rows, one_run = np.arange(ROWS) * n, np.zeros(2, np.int64)

@@ -154,11 +154,8 @@ def conv_weight_by_taps(x: Array, g: Array, w: Array, n: int, out: int, sizes: C
     k, lines, panels = sizes.kernel_h * sizes.kernel_w * sizes.channels, n * sizes.rows, out // width
     strips = (k + ROWS - 1) // ROWS
     planes, line_size = _planes(x, n, sizes)
-    x_rows, w_rows, runs = (
-        _tap_offsets(sizes, line_size, strips * ROWS),
-        np.arange(strips * ROWS) * out,
-        np.empty(2 * lines, np.int64),
-    )
+    x_rows, w_rows = _tap_offsets(sizes, line_size, strips * ROWS), np.arange(strips * ROWS) * out
+    runs = np.empty(2 * lines, np.int64)
     padded_h = sizes.image_h + 2 * sizes.padding_h
     for line in range(lines):
         runs[2 * line] = (line // sizes.rows * padded_h + line % sizes.rows * sizes.stride_h) * line_size

@@ -20,7 +20,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from minigrad.kernels.cpu.gemm import CACHE, SHARES, pack_columns, pack_rows
+from minigrad.kernels.cpu.gemm import CACHE, SHARES_PER_THREAD, pack_columns, pack_rows
 from minigrad.kernels.cpu.im2col import pad
 from minigrad.kernels.cpu.sizes import ConvSizes, ImplicitGemmSizes
 from minigrad.kernels.cpu.tile import BLOCK, SHORT, cut, multiply_tile
@@ -43,7 +43,8 @@ def conv(
     Threads take shares of the tiles, weighted by their taps, until none is left: columns of tiles
     if the weights are larger than the images, else rows.
     """
-    n, panels = sizes.n, sizes.out * x.itemsize // TILE_BYTES + (sizes.out * x.itemsize % TILE_BYTES > 0)
+    n, width = sizes.n, TILE_BYTES // x.itemsize
+    panels = (sizes.out + width - 1) // width
     packed = _pack_weights(w, sizes.depth, sizes.out, sizes.taps, transposed)
     padded = pad(x, n, sizes.depth, sizes.source_h, sizes.source_w, sizes.margin_h, sizes.margin_w)
     tiles, costs = np.empty(len(classes), np.int64), np.empty(len(classes), np.int64)
@@ -51,7 +52,7 @@ def conv(
         tiles[c] = (n * classes[c].down * classes[c].across + ROWS - 1) // ROWS
         costs[c] = classes[c].runs * classes[c].length + 1
     total = (tiles * costs).sum()
-    shares = max(threads, min(SHARES * threads, total * sizes.depth * panels // SHARE))
+    shares = max(threads, min(SHARES_PER_THREAD * threads, total * sizes.depth * panels // SHARE))
     columns = min(shares, panels) if len(w) > len(x) else 1
     rows = (shares + columns - 1) // columns
     taken = np.zeros(1, np.int64)
@@ -149,7 +150,7 @@ def conv_weight(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes
     """
     width = TILE_BYTES // x.itemsize
     tiles = (out + ROWS - 1) // ROWS * sizes.kernel_h * sizes.kernel_w * (sizes.channels // width)
-    shares = max(1, min(SHARES * threads, tiles // TILES))
+    shares = max(1, min(SHARES_PER_THREAD * threads, tiles // TILES))
     taken = np.zeros(1, np.int64)
     for _ in numba.prange(threads):
         share = take(taken)

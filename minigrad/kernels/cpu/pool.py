@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 from minigrad.arrays.hooks import launch
 from minigrad.kernels import reference
 from minigrad.kernels.cpu.loops import REAL, pixels
-from minigrad.kernels.cpu.vectors import I64, OFFSET, Vectors, data
+from minigrad.kernels.cpu.vectors import I64, OFFSET, Vectors, addresses
 from minigrad.kernels.geometry import Geometry, Pair
 
 Array = Any
@@ -91,7 +91,7 @@ def _pick_window(
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         x, h, corner, rows, columns, width, channels, y, position = args
-        x, h, y = (data(context, builder, kind, array) for kind, array in zip(kinds, (x, h, y), strict=True))
+        x, h, y = addresses(context, builder, kinds, (x, h, y))
         v = Vectors(builder, kinds[0].dtype)
         window = _Window(v, x, corner, rows, columns, width, channels)
 
@@ -124,7 +124,7 @@ def _place_window(
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         x, g, corner, rows, columns, width, channels, y, position, add = args
-        x, g, y = (data(context, builder, kind, array) for kind, array in zip(kinds, (x, g, y), strict=True))
+        x, g, y = addresses(context, builder, kinds, (x, g, y))
         v = Vectors(builder, kinds[0].dtype)
         window = _Window(v, x, corner, rows, columns, width, channels)
         number = ir.IntType(8 * v.bytes)  # as wide as the elements, so that one mask serves both

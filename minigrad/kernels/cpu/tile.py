@@ -10,7 +10,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from minigrad.kernels.cpu.vectors import I64, OFFSET, ROWS, VECTORS, Vectors, data
+from minigrad.kernels.cpu.vectors import I64, OFFSET, ROWS, VECTORS, Vectors, addresses
 
 Array = Any
 
@@ -64,60 +64,69 @@ def multiply_tile(
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         a, a_start, a_rows, a_col, b, b_start, b_row, runs, run, count, k, bias, bias_start, begin, *result = args
         c, c_start, c_rows, table, rows, cols = result
-        arrays = zip(kinds, (a, a_rows, b, runs, bias, c, c_rows), strict=True)
-        a, a_rows, b, runs, bias, c, c_rows = (data(context, builder, kind, x) for kind, x in arrays)
+        a, a_rows, b, runs, bias, c, c_rows = addresses(context, builder, kinds, (a, a_rows, b, runs, bias, c, c_rows))
         v = Vectors(builder, kinds[0].dtype)
-        a, b, c = v.element(a, a_start), v.element(b, b_start), v.element(c, c_start)
-        is_strip = builder.icmp_signed("==", a_col, I64(ROWS))
+        a, b, c, bias = v.element(a, a_start), v.element(b, b_start), v.element(c, c_start), v.element(bias, bias_start)
 
         def multiply(whole: bool, strip: bool = False) -> None:
-            tile = _Tile(v, whole, table, rows, cols, v.element(bias, bias_start), begin, c, c_rows)
-            begins = [a] * ROWS if strip else [v.element(a, v.number(a_rows, tile.row(i))) for i in range(ROWS)]
-
-            def run_of(number: Any) -> tuple[list[Any], Any]:
-                pair = builder.mul(builder.add(run, number), I64(2))
-                a_run, b_run = v.number(runs, pair), v.number(runs, builder.add(pair, I64(1)))
-                return [v.element(begin, a_run) for begin in begins], v.element(b, b_run)
-
-            def add_run(number: Any) -> None:
-                rows, row = run_of(number)
-
-                def add(p: Any) -> None:
-                    of_b = v.element(row, builder.mul(p, b_row))
-                    if strip:  # the distances are constants
-                        tile.add(rows, [builder.add(builder.mul(p, I64(ROWS)), I64(i)) for i in range(ROWS)], of_b)
-                    else:
-                        tile.add(rows, [p if whole else builder.mul(p, a_col)] * ROWS, of_b)
-
-                repeat(v, k, add, UNROLL if whole else 1)
-
-            def add_one(number: Any) -> None:
-                rows, row = run_of(number)
-                tile.add(rows, [I64(i if strip else 0) for i in range(ROWS)], row)
-
-            if whole:
-                with builder.if_else(builder.icmp_signed("==", k, I64(1))) as (then, otherwise):
-                    with then:
-                        repeat(v, count, add_one, UNROLL)
-                    with otherwise:
-                        repeat(v, count, add_run)
-            else:
-                repeat(v, count, add_run)
+            tile = _Tile(v, whole, table, rows, cols, bias, begin, c, c_rows)
+            starts = [a] * ROWS if strip else [v.element(a, v.number(a_rows, tile.row(i))) for i in range(ROWS)]
+            _add_runs(tile, starts, a_col, strip, b, b_row, runs, run, count, k)
             tile.store()
 
         width = I64(VECTORS * v.lanes)
         is_whole = builder.and_(builder.icmp_signed(">=", rows, I64(ROWS)), builder.icmp_signed(">=", cols, width))
         with builder.if_else(is_whole) as (then, otherwise):
-            with then, builder.if_else(is_strip) as (strips, rows_in_place):
-                with strips:
+            with then, builder.if_else(builder.icmp_signed("==", a_col, I64(ROWS))) as (packed, in_place):
+                with packed:
                     multiply(whole=True, strip=True)
-                with rows_in_place:
+                with in_place:
                     multiply(whole=True)
             with otherwise:
                 multiply(whole=False)
         return context.get_dummy_value()
 
     return signature, generate
+
+
+def _add_runs(
+    tile: _Tile, starts: list[Any], a_col: Any, strip: bool, b: Any, b_row: Any, runs: Any, run: Any, count: Any, k: Any
+) -> None:
+    """Add all runs to a tile, whose rows of a begin at `starts`. A whole tile has loops of its own for strips and single terms.
+
+    There the distances in a are constants, which LLVM keeps in the instructions instead of registers.
+    """
+    v, builder = tile.v, tile.v.builder
+
+    def run_of(number: Any) -> tuple[list[Any], Any]:
+        """Where run number `number` begins in each row of a, and in b."""
+        pair = builder.mul(builder.add(run, number), I64(2))
+        a_run, b_run = v.number(runs, pair), v.number(runs, builder.add(pair, I64(1)))
+        return [v.element(start, a_run) for start in starts], v.element(b, b_run)
+
+    def columns(p: Any) -> list[Any]:
+        """How far a[i, p] is from the beginning, for each row i."""
+        if strip:
+            return [builder.add(builder.mul(p, I64(ROWS)), I64(i)) for i in range(ROWS)]
+        return [p if tile.whole else builder.mul(p, a_col)] * ROWS
+
+    def add_run(number: Any) -> None:
+        rows, row = run_of(number)
+        unroll = UNROLL if tile.whole else 1
+        repeat(v, k, lambda p: tile.add(rows, columns(p), v.element(row, builder.mul(p, b_row))), unroll)
+
+    def add_one(number: Any) -> None:
+        rows, row = run_of(number)
+        tile.add(rows, columns(I64(0)), row)
+
+    if not tile.whole:
+        repeat(v, count, add_run)
+        return
+    with builder.if_else(builder.icmp_signed("==", k, I64(1))) as (then, otherwise):
+        with then:
+            repeat(v, count, add_one, UNROLL)
+        with otherwise:
+            repeat(v, count, add_run)
 
 
 def repeat(v: Vectors, count: Any, body: Any, unroll: int = 1) -> None:

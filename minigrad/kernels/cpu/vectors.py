@@ -7,6 +7,7 @@ A masked load or store touches only the lanes that are part of the matrix.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import llvmlite.binding
@@ -113,9 +114,9 @@ class Vectors:
         return cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(result, parameters), full_name)
 
 
-def data(context: Any, builder: Any, kind: Any, array: Any) -> Any:
-    """The address of an array's first element."""
-    return context.make_array(kind)(context, builder, array).data
+def addresses(context: Any, builder: Any, kinds: Sequence[Any], arrays: Sequence[Any]) -> list[Any]:
+    """Where the first element of each array is; `kinds` are their types."""
+    return [context.make_array(kind)(context, builder, array).data for kind, array in zip(kinds, arrays, strict=True)]
 
 
 @intrinsic
@@ -131,7 +132,7 @@ def copy_vectors(typingctx: Any, source: Any, start: Any, target: Any, place: An
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         source, start, target, place, width = args
         v = Vectors(builder, kinds[0].dtype)
-        source, target = (data(context, builder, kind, x) for kind, x in zip(kinds, (source, target), strict=True))
+        source, target = addresses(context, builder, kinds, (source, target))
         v.store(v.load(v.at(source, start)), v.at(target, place))
         for j in range(1, VECTORS):
             with builder.if_then(builder.icmp_signed(">", width, I64(j * v.lanes))):
@@ -154,7 +155,7 @@ def add_vectors(typingctx: Any, source: Any, start: Any, target: Any, place: Any
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         source, start, target, place, count = args
         v = Vectors(builder, kinds[0].dtype)
-        source, target = (data(context, builder, kind, x) for kind, x in zip(kinds, (source, target), strict=True))
+        source, target = addresses(context, builder, kinds, (source, target))
 
         def add(j: int) -> None:
             values = v.load(v.at(source, start, j), v.below(count, j))
@@ -176,7 +177,8 @@ def take(typingctx: Any, counter: Any) -> Any:
     kinds = (counter,)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.atomic_rmw("add", data(context, builder, kinds[0], args[0]), I64(1), "monotonic")
+        (address,) = addresses(context, builder, kinds, args)
+        return builder.atomic_rmw("add", address, I64(1), "monotonic")
 
     return signature, generate
 
@@ -194,7 +196,7 @@ def transpose_square(typingctx: Any, source: Any, start: Any, source_row: Any, t
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         source, start, source_row, target, place, target_row = args
         v = Vectors(builder, kinds[0].dtype)
-        source, target = (data(context, builder, kind, x) for kind, x in zip(kinds, (source, target), strict=True))
+        source, target = addresses(context, builder, kinds, (source, target))
         source, target = v.element(source, start), v.element(target, place)
         lanes, shuffle = v.lanes, ir.VectorType(I32, v.lanes)
         rows = [v.load(v.at(source, builder.mul(source_row, I64(i)))) for i in range(lanes)]

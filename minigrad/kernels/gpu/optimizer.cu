@@ -58,7 +58,8 @@ struct RMSprop {
     typedef Real Element;
     Real lr, alpha, rest, eps, decay;
 
-    __device__ RMSprop(const double* numbers) : lr(numbers[0]), alpha(numbers[1]), rest(numbers[2]), eps(numbers[3]), decay(numbers[4]) {}
+    __device__ RMSprop(const double* numbers)
+        : lr(numbers[0]), alpha(numbers[1]), rest(numbers[2]), eps(numbers[3]), decay(numbers[4]) {}
 
     __device__ void update(Real& p, Real g, Real* s, Real*) const {
         g += decay * p;
