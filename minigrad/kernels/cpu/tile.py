@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numba
 import numpy as np
@@ -13,6 +13,7 @@ from numba.extending import intrinsic
 from minigrad.kernels.cpu.vectors import I64, OFFSET, ROWS, VECTORS, Vectors, addresses
 
 Array = Any
+Terms = Literal["single", "strip", "in place", "masked"]  # how a tile is summed: runs of one term, or see `multiply_tile`
 
 UNROLL = 4  # terms of a sum between two jumps
 BLOCK = 256  # terms that are summed before the next tile's turn: so much of a panel stays in the first-level cache
@@ -68,33 +69,38 @@ def multiply_tile(
         v = Vectors(builder, kinds[0].dtype)
         a, b, c, bias = v.element(a, a_start), v.element(b, b_start), v.element(c, c_start), v.element(bias, bias_start)
 
-        def multiply(whole: bool, strip: bool = False) -> None:
-            tile = _Tile(v, whole, table, rows, cols, bias, begin, c, c_rows)
-            starts = [a] * ROWS if strip else [v.element(a, v.number(a_rows, tile.row(i))) for i in range(ROWS)]
-            _add_runs(tile, starts, a_col, strip, b, b_row, runs, run, count, k)
+        def multiply(terms: Terms) -> None:
+            tile = _Tile(v, terms != "masked", table, rows, cols, bias, begin, c, c_rows)
+            starts = [a] * ROWS if terms == "strip" else [v.element(a, v.number(a_rows, tile.row(i))) for i in range(ROWS)]
+            _add_runs(tile, terms, starts, a_col, b, b_row, runs, run, count, k)
             tile.store()
 
         width = I64(VECTORS * v.lanes)
         is_whole = builder.and_(builder.icmp_signed(">=", rows, I64(ROWS)), builder.icmp_signed(">=", cols, width))
-        with builder.if_else(is_whole) as (then, otherwise):
-            with then, builder.if_else(builder.icmp_signed("==", a_col, I64(ROWS))) as (packed, in_place):
-                with packed:
-                    multiply(whole=True, strip=True)
-                with in_place:
-                    multiply(whole=True)
-            with otherwise:
-                multiply(whole=False)
+        is_single, is_strip = (builder.icmp_signed("==", x, I64(n)) for x, n in ((k, 1), (a_col, ROWS)))
+        with builder.if_else(is_whole) as (whole, masked):
+            with whole, builder.if_else(is_single) as (single, several):
+                with single:
+                    multiply("single")
+                with several, builder.if_else(is_strip) as (strip, in_place):
+                    with strip:
+                        multiply("strip")
+                    with in_place:
+                        multiply("in place")
+            with masked:
+                multiply("masked")
         return context.get_dummy_value()
 
     return signature, generate
 
 
 def _add_runs(
-    tile: _Tile, starts: list[Any], a_col: Any, strip: bool, b: Any, b_row: Any, runs: Any, run: Any, count: Any, k: Any
+    tile: _Tile, terms: Terms, starts: list[Any], a_col: Any, b: Any, b_row: Any, runs: Any, run: Any, count: Any, k: Any
 ) -> None:
-    """Add all runs to a tile, whose rows of a begin at `starts`. A whole tile has loops of its own for strips and single terms.
+    """Add all runs to a tile, whose rows of a begin at `starts`.
 
-    There the distances in a are constants, which LLVM keeps in the instructions instead of registers.
+    Only a tile that is not whole is added in a loop that serves all cases. In the others the
+    distances in a are constants, which LLVM keeps in the instructions instead of registers.
     """
     v, builder = tile.v, tile.v.builder
 
@@ -106,27 +112,23 @@ def _add_runs(
 
     def columns(p: Any) -> list[Any]:
         """How far a[i, p] is from the beginning, for each row i."""
-        if strip:
+        if terms == "strip":
             return [builder.add(builder.mul(p, I64(ROWS)), I64(i)) for i in range(ROWS)]
-        return [p if tile.whole else builder.mul(p, a_col)] * ROWS
+        return [p if terms == "in place" else builder.mul(p, a_col)] * ROWS
 
     def add_run(number: Any) -> None:
         rows, row = run_of(number)
         unroll = UNROLL if tile.whole else 1
         repeat(v, k, lambda p: tile.add(rows, columns(p), v.element(row, builder.mul(p, b_row))), unroll)
 
-    def add_one(number: Any) -> None:
+    def add_single(number: Any) -> None:
         rows, row = run_of(number)
-        tile.add(rows, columns(I64(0)), row)
+        tile.add(rows, [I64(0)] * ROWS, row)
 
-    if not tile.whole:
+    if terms == "single":
+        repeat(v, count, add_single, UNROLL)
+    else:
         repeat(v, count, add_run)
-        return
-    with builder.if_else(builder.icmp_signed("==", k, I64(1))) as (then, otherwise):
-        with then:
-            repeat(v, count, add_one, UNROLL)
-        with otherwise:
-            repeat(v, count, add_run)
 
 
 def repeat(v: Vectors, count: Any, body: Any, unroll: int = 1) -> None:
