@@ -7,19 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gans.data.drawn.canvas import (
-    WHITE,
-    Bytes,
-    Canvas,
-    Points,
-    between,
-    check,
-    colours,
-    curve,
-    draw_all,
-    ellipse,
-    mixed,
-)
+from gans.data.drawn.canvas import WHITE, Bytes, Canvas, Points, between, check, colours, curve, draw_all, ellipse, mixed
 
 INK, TONGUE, MOUTH, LIPS, BLUSH, NOSE = colours("2c2228 e26068 6e202c d7505a f05a5a 782828")
 
