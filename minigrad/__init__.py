@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from minigrad import from_pytorch, functional, gradcheck, nn, optim
 from minigrad.arrays.gpu import BackendError
+from minigrad.drawing import draw
 from minigrad.engine import Op, detect_anomaly, grad, is_grad_enabled, no_grad, set_grad_enabled
 from minigrad.io.files import FileError
 from minigrad.io.safetensors import load, save
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "BackendError", "FileError", "Generator", "Op", "Tensor", "detect_anomaly", "functional", "grad", "gradcheck",
+    "BackendError", "FileError", "Generator", "Op", "Tensor", "detect_anomaly", "draw", "functional", "grad", "gradcheck",
     "is_grad_enabled", "load", "manual_seed", "nn", "no_grad", "optim", "rand", "randn", "save", "set_grad_enabled", "tuning",
 ]  # fmt: skip
 

@@ -37,6 +37,7 @@ from minigrad.tensor import Array, Shape, Tensor, raw
 class _Mode(threading.local):
     grad_enabled = True
     anomaly = False
+    order = 0  # of the backward pass that runs with create_graph: see `Op.order`
 
 
 _mode = _Mode()
@@ -100,9 +101,11 @@ class Op:
     forward: Callable[..., Array]
 
     stamp: int
+    order: int  # 0 for an op that the program applied, 1 for one that a backward made, 2 for one that its backward made, ...
     parents: Sequence[Op | Tensor | None] = ()  # per input: the op that made it, the leaf itself, or None for no gradient
     input_shapes: Sequence[Shape]
     input_dtypes: Sequence[Any]
+    constants: dict[int, list[int]]  # input number -> `Tensor.changes` of a tensor without gradient, by which `draw` names it
     kept: dict[int, Any] | None  # input number -> Tensor or constant; OUT -> array; None once freed
     versions: dict[int, int]  # number of an input, or OUT -> its count of in-place changes when it was kept
     out_changes: list[int]  # the output's `Tensor.changes`, which outlives the output
@@ -166,10 +169,13 @@ class Op:
         shapes, dtypes = [], []
         kept: dict[int, Any] = {}
         versions: dict[int, int] = {}
+        constants: dict[int, list[int]] = {}
         for x, a, rule in zip(inputs, arrays, rules, strict=True):
             shapes.append(getattr(a, "shape", ()))
             dtypes.append(getattr(a, "dtype", None))
             if rule is None or not isinstance(x, Tensor) or not x.requires_grad:
+                if isinstance(x, Tensor):
+                    constants[len(parents)] = x.changes
                 parents.append(None)
                 continue
             parents.append(x.op or x)
@@ -184,7 +190,8 @@ class Op:
         if out.requires_grad:
             self.parents, self.input_shapes, self.input_dtypes = parents, shapes, dtypes
             self.kept, self.versions, self.out_changes = kept, versions, out.changes
-            self.stamp = next(_clock)
+            self.constants = constants
+            self.stamp, self.order = next(_clock), _mode.order
             out.op = self
 
     def vjp(self, i: int, g: Tensor) -> Tensor:
@@ -314,14 +321,14 @@ def _walk_back(output: Tensor, g: Tensor, targets: Sequence[Node], create_graph:
     # The ops on a path from a target to the output, oldest first. All others are skipped.
     on_path: set[Node] = set(wanted)
     path = []
-    for op in sorted(_ancestors(output.op), key=operator.attrgetter("stamp")):
+    for op in sorted(ancestors(output.op), key=operator.attrgetter("stamp")):
         if not on_path.isdisjoint(op.parents):
             on_path.add(op)
             path.append(op)
 
     # From the newest op to the oldest: when an op's turn comes, all its consumers have sent their cotangents.
     cotangents: dict[Node, Tensor] = {output.op or output: g}
-    with set_grad_enabled(create_graph):
+    with set_grad_enabled(create_graph), _order_after(path if create_graph else []):
         while path:
             op = path.pop()
             g = cotangents[op] if op in wanted else cotangents.pop(op)
@@ -339,7 +346,17 @@ def _walk_back(output: Tensor, g: Tensor, targets: Sequence[Node], create_graph:
     return {node: cotangents[node] for node in wanted if node in cotangents}
 
 
-def _ancestors(root: Op | None) -> set[Op]:
+@contextlib.contextmanager
+def _order_after(path: list[Op]) -> Iterator[None]:
+    """Context of a backward pass over these ops: ops applied in it are one order higher than they are."""
+    before, _mode.order = _mode.order, 1 + max((op.order for op in path), default=0)
+    try:
+        yield
+    finally:
+        _mode.order = before
+
+
+def ancestors(root: Op | None) -> set[Op]:
     """`root` and all ops before it. A loop, not a recursion: a graph may be deeper than Python's stack."""
     todo = [root] if root is not None else []
     found = set(todo)
@@ -352,7 +369,7 @@ def _ancestors(root: Op | None) -> set[Op]:
 
 
 def _leaves(root: Op) -> list[Tensor]:
-    return list(dict.fromkeys(p for op in _ancestors(root) for p in op.parents if isinstance(p, Tensor)))
+    return list(dict.fromkeys(p for op in ancestors(root) for p in op.parents if isinstance(p, Tensor)))
 
 
 class set_grad_enabled:

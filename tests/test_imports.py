@@ -21,7 +21,7 @@ LAYERS = (
     ("minigrad.random",),
     ("minigrad.ops", "minigrad.functional"),
     ("minigrad.io",),
-    ("minigrad.gradcheck", "minigrad.nn", "minigrad.optim"),
+    ("minigrad.gradcheck", "minigrad.nn", "minigrad.optim", "minigrad.drawing"),
     ("minigrad",),
     ("minigrad.capture",),
     ("gans",),
