@@ -21,6 +21,7 @@ class Box:
     kind: str
     lines: list[str]
     tooltip: str
+    op: str = ""
     is_output: bool = False
 
     @property

@@ -21,6 +21,7 @@ from minigrad.tensor import Shape, Tensor
 Names = Module | Mapping[str, Tensor | Module]
 
 MOST = 1000  # boxes in an SVG
+WIDTH = 42  # characters in a line of a formula
 STYLES = {"flow": "solid", "fixed": "solid", "cut": "dashed", "flat": "dotted"}  # of edges
 
 
@@ -68,7 +69,7 @@ class Drawing:
         return self.svg if len(self.boxes) <= MOST else None
 
     def __repr__(self) -> str:
-        counts = Counter(box.lines[0].split(" ")[0] for box in self.boxes if box.kind not in ("parameter", "constant"))
+        counts = Counter(box.op for box in self.boxes if box.op)
         most = ", ".join(f"{count:,} {name}" for name, count in counts.most_common(5))
         more = ", ..." if len(counts) > 5 else ""
         return f"<drawing of {counts.total():,} ops ({most}{more}) and {len(self.boxes) - counts.total():,} other tensors>"
@@ -81,7 +82,8 @@ def draw(tensors: Tensor | Sequence[Tensor], names: Names | None = None) -> Draw
     ----------
     tensors : one tensor or several
         Results, such as losses or gradients made with `create_graph=True`. Of several, one graph is drawn, in which detached
-        values of one that another uses show as cuts. Neither values nor the graph are changed; nothing is copied.
+        values of one that another uses show as cuts; a value computed under `no_grad` is a constant like any other. Neither
+        values nor the graph are changed, and nothing is copied.
     names : Module, or dictionary of tensors and modules
         What to call tensors. Parameters and buffers of a module get their dotted names, after the module's own and a dot.
 
@@ -90,6 +92,8 @@ def draw(tensors: Tensor | Sequence[Tensor], names: Names | None = None) -> Draw
     Drawing, with `.svg`, `.dot` and `.save(path)`; a notebook shows it as a picture
     """
     outputs = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    if not outputs:
+        raise ValueError("draw: there are no tensors to draw")
     if strange := [x for x in outputs if not isinstance(x, Tensor)]:
         raise TypeError(f"draw: {type(strange[0]).__name__} is not a tensor; give it a tensor or a sequence of tensors")
     return _Reader(outputs, dict(_named(names))).drawing
@@ -99,7 +103,7 @@ def _named(names: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
     given = names._state() if isinstance(names, Module) else names or {}
     for name, value in given.items():
         if isinstance(value, Tensor):
-            yield prefix + name, value
+            yield "".join(c if c.isprintable() else "?" for c in prefix + name), value
         elif isinstance(value, Module):
             yield from _named(value, f"{prefix}{name}.")
         else:
@@ -134,10 +138,11 @@ class _Reader:
                 incoming.append((self.places[parent] if isinstance(parent, Op) else self._leaf(parent), name, "flow"))
             elif i in op.constants:
                 key = id(op.constants[i]), op.input_shapes[i]
-                source = self.memory.get(key)
-                name += ": no derivative" if rules[i] is None else ": detached" if source is not None else ""
+                source, tensor = self.memory.get(key), self.tensors.get(key[0])
+                is_cut = source is not None or (tensor is not None and tensor.requires_grad)
+                edge = "flat" if rules[i] is None else "cut" if is_cut else "fixed"
                 place = self._constant(key, op.input_dtypes[i]) if source is None else self.places[source]
-                incoming.append((place, name, "flat" if rules[i] is None else "fixed" if source is None else "cut"))
+                incoming.append((place, name + {"flat": ": no derivative", "cut": ": detached"}.get(edge, ""), edge))
         kind = ("op", "backward", "higher")[min(op.order, 2)]
         self._add(op, kind, [*_formula(op), *_settings(op)], f"{op.name}: {inspect.getdoc(type(op)) or ''}")
         self.memory[id(op.out_changes), self.made[op][0]] = op
@@ -154,35 +159,37 @@ class _Reader:
         if key not in self.places:
             tensor = self.tensors.get(key[0])
             name = "constant" if tensor is None else self.names[tensor.op or tensor]
-            if tensor is not None and tensor.requires_grad:
-                name += ", detached"
             self.made[key], self.names[key] = (key[1], dtype), name
             self._add(key, "constant", [], name)
         return self.places[key]
 
     def _add(self, node: Any, kind: str, text: list[str], tooltip: str) -> None:
         shape, dtype = self.made[node]
-        title = [node.name] if isinstance(node, Op) else []
-        title += [self.names[node]] if node in self.names else [] if title else [tooltip]
+        op, name = node.name if isinstance(node, Op) else "", self.names.get(node, "")
+        title = f"{name}: {op}" if name and op else name or op or tooltip
         self.places[node] = len(self.drawing.boxes)
-        self.drawing.boxes.append(Box(kind, [": ".join(reversed(title)), *text, f"{shape} {dtype}"], tooltip))
+        self.drawing.boxes.append(Box(kind, [title, *text, f"{shape} {dtype}"], tooltip, op))
 
 
 def _formula(op: Op) -> list[str]:
-    """What the op computes, from its docstring: up to the first gap or end of a sentence."""
+    """What the op computes: the first sentence of its docstring, or, where that is long, what comes before its conditions."""
     paragraph = (inspect.getdoc(type(op)) or "").partition("\n\n")[0].replace("\n", " ")
     sentence = paragraph.partition("    ")[0].partition(". ")[0].removesuffix(".")
-    return textwrap.wrap(sentence, 38, max_lines=2, placeholder=" ...")
+    return _wrapped(sentence if len(sentence) < 2 * WIDTH else sentence.partition(" for ")[0])
 
 
 def _settings(op: Op) -> list[str]:
     """Plain values that the op was made with, and the Python numbers that it was applied to and kept."""
     settings = {name: value for name, value in vars(op).items() if name not in Op.__annotations__}
     settings |= {op.input_names[i]: value for i, value in (op.kept or {}).items() if i >= 0 and not op.variadic}
-    plain = [f"{name} = {value}" for name, value in settings.items() if isinstance(value, bool | int | float | tuple)]
-    return textwrap.wrap(", ".join(plain), 38, max_lines=1, placeholder=" ...")
+    plain = {name: x for name, x in settings.items() if isinstance(x, int | float | tuple) and x is not False}
+    return _wrapped(", ".join(f"{name} = {value}" for name, value in plain.items()))
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, max_lines=2, placeholder=" ...")
 
 
 def _quoted(lines: Sequence[str]) -> str:
-    """Text in DOT; its lines are centred."""
-    return '"' + "\\n".join(line.replace("\\", "\\\\").replace('"', '\\"') for line in lines) + '"'
+    """Text in DOT, which knows backslashes and HTML's entities; its lines are centred."""
+    return '"' + "\\n".join(line.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;") for line in lines) + '"'

@@ -84,7 +84,7 @@ def layered(sizes: Sequence[Point], edges: Sequence[Edge]) -> Layout:
                 row.sort(key=wanted.__getitem__)
             _put(x, row, [wanted[i] for i in row], width)
     height = [max(sizes[i][1] if i < len(sizes) else 0 for i in row) for row in rows]
-    top = [t - h for t, h in zip(accumulate(h + LAYER_GAP for h in height), height, strict=True)]
+    top = [t - h - LAYER_GAP for t, h in zip(accumulate(h + LAYER_GAP for h in height), height, strict=True)]
     centres = [(x[i], top[layer[i]] + height[layer[i]] / 2) for i in range(len(sizes))]
     entries = _entries(paths, x, width)
     curves = []

@@ -41,7 +41,7 @@ def _lines(
     width, height = max(right - left, key), bottom + 44
     left -= (width - (right - left)) / 2
     size = f'width="{width:.0f}" height="{height:.0f}" viewBox="{left:.1f} -44 {width:.1f} {height:.1f}"'
-    yield f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img"><title>{escape(title)}</title>'
+    yield f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img"><title>{_text(title)}</title>'
     yield STYLE
     yield f'<rect class="mg-paper" x="{left:.1f}" y="-44" width="{width:.1f}" height="{height:.1f}"/>'
     for kind, text in legend:
@@ -62,17 +62,22 @@ def _arrow(edge: Edge, curve: list[Point]) -> Iterator[str]:
     dx, dy = (ARROW * d / math.dist((x, y), (u, v)) for d in (x - u, y - v))
     corners = (x + dx, y + dy), (x - dy / 3, y + dx / 3), (x + dy / 3, y - dx / 3)
     yield f'<path class="mg-ink" d="M{" ".join(f"{a:.1f} {b:.1f}" for a, b in corners)}Z"/>'
-    yield f'<text class="mg-ink mg-small" x="{x + 4:.1f}" y="{y:.1f}">{escape(edge.label)}</text>'
+    yield f'<text class="mg-ink mg-small" x="{x + 4:.1f}" y="{y:.1f}">{_text(edge.label)}</text>'
 
 
 def _box(box: Box, x: float, y: float) -> Iterator[str]:
     top, thick = y - box.height / 2, ' stroke-width="2.5"' if box.is_output else ""
-    yield f"<g><title>{escape(box.tooltip)}</title>"
+    yield f"<g><title>{_text(box.tooltip)}</title>"
     yield (
         f'<rect class="mg-{box.kind}" x="{x - box.width / 2:.1f}" y="{top:.1f}" width="{box.width:.1f}" '
         f'height="{box.height:.1f}" rx="5"{thick}/>'
     )
     for i, line in enumerate(box.lines):
         title = "" if i else " mg-title"
-        yield f'<text class="mg-ink{title}" x="{x:.1f}" y="{top + PADDING + 8 + i * LINE:.1f}">{escape(line)}</text>'
+        yield f'<text class="mg-ink{title}" x="{x:.1f}" y="{top + PADDING + 8 + i * LINE:.1f}">{_text(line)}</text>'
     yield "</g>"
+
+
+def _text(text: str) -> str:
+    """Text in XML, which knows no control characters."""
+    return escape("".join(c if c.isprintable() or c == "\n" else "?" for c in text))
