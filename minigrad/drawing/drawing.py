@@ -21,6 +21,7 @@ from minigrad.tensor import Shape, Tensor
 Names = Module | Mapping[str, Tensor | Module]
 
 MOST = 1000  # boxes in an SVG
+MOST_FOR_GRAPHVIZ = 150  # it may take minutes for more
 WIDTH = 42  # characters in a line of a formula
 STYLES = {"flow": "solid", "fixed": "solid", "cut": "dashed", "flat": "dotted"}  # of edges
 
@@ -42,7 +43,8 @@ class Drawing:
     @cached_property
     def dot(self) -> str:
         """The graph in Graphviz's language."""
-        lines = ['digraph minigrad {\nnode [shape=box, style="filled,rounded", fontname=monospace, fontsize=11]']
+        lines = ["digraph minigrad {", "nslimit=1"]  # or 100 ops that share a weight take half a minute
+        lines.append('node [shape=box, style="filled,rounded", fontname=monospace, fontsize=11]')
         lines.append("edge [fontname=monospace, fontsize=9]")
         for i, box in enumerate(self.boxes):
             _, fill, stroke, *_ = KINDS[box.kind]
@@ -61,7 +63,7 @@ class Drawing:
                 f"{self!r} is too large for a picture, which shows up to {MOST:,} boxes. Draw a smaller part, for example one "
                 "layer or one time step; or save it as .dot for a program that shows large graphs"
             )
-        layout = graphviz_layout(self.dot, len(self.boxes), self.edges)
+        layout = graphviz_layout(self.dot, len(self.boxes), self.edges) if len(self.boxes) <= MOST_FOR_GRAPHVIZ else None
         return svg(repr(self)[1:-1], self.boxes, self.edges, layout or layered([b.size for b in self.boxes], self.edges))
 
     def _repr_svg_(self) -> str | None:

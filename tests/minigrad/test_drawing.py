@@ -23,6 +23,7 @@ from minigrad.drawing.layout import ARROW, layered
 from minigrad.engine import ancestors
 from tests.minigrad.conftest import leaf
 
+ROOT = Path(__file__).parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -169,6 +170,17 @@ class TestFiles:
             _ = drawing.svg
         assert drawing.dot.count("->") == 10_000
 
+    def test_the_readmes_picture_is_what_its_code_draws(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = (ROOT / "README.md").read_text(encoding="utf-8")
+        code = re.findall(r"<!-- drawing -->\n```python\n(.*?)```", page, re.S)[0]
+        monkeypatch.chdir(tmp_path)
+        exec(code, {})
+        contents = [
+            [(x.tag, x.text, x.get("class")) for x in ElementTree.parse(path).iter()]
+            for path in (tmp_path / "penalty.svg", ROOT / "minigrad/drawing/penalty.svg")
+        ]
+        assert contents[0] == contents[1]
+
     def test_what_is_no_tensor_is_refused(self) -> None:
         with pytest.raises(TypeError, match="int is not a tensor"):
             mg.draw([leaf(1.0), 3])  # type: ignore[list-item]
@@ -210,6 +222,19 @@ class TestLayout:
             for i, ((x, y), (w, h)) in enumerate(zip(centres, sizes, strict=True)):
                 if i not in (edge.tail, edge.head):
                     assert not any(abs(u - x) < w / 2 and abs(v - y) < h / 2 for u, v in curve)
+
+    def test_large_graphs_take_the_plain_layout(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Graphviz would take minutes."""
+
+        class Source:
+            def __init__(self, dot: str) -> None:
+                raise AssertionError("Graphviz was asked")
+
+        monkeypatch.setitem(sys.modules, "graphviz", type("graphviz", (), {"Source": Source}))
+        x, w = leaf(1.0), leaf(1.0)
+        for _ in range(200):
+            x = x * w
+        assert len(texts(mg.draw(x))) == 202
 
     def test_equal_layouts_come_of_equal_graphs(self) -> None:
         assert mg.draw(random_graph([(0, 0, 1), (1, 0, 2)])).svg == mg.draw(random_graph([(0, 0, 1), (1, 0, 2)])).svg
