@@ -151,6 +151,12 @@ class TestFiles:
         with pytest.raises(ValueError, match=r"saved as \.svg or \.dot, not as '.*graph.png'"):
             drawing.save(str(tmp_path / "graph.png"))
 
+    def test_no_values_are_read_so_that_a_gpu_is_not_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        x = leaf(1.0)
+        y = F.exp(x * 2.0 + mg.Tensor([1.0]))
+        monkeypatch.setattr(mg.Tensor, "data", property(lambda self: pytest.fail("an array was read")))
+        assert mg.draw(y, names={"x": x, "y": y}).svg
+
     def test_a_notebook_shows_the_picture(self) -> None:
         drawing = mg.draw(F.exp(leaf(1.0)))
         assert drawing._repr_svg_() == drawing.svg
