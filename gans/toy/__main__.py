@@ -40,8 +40,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--table", action="store_true", help=f"coverage of the modes by every loss, median of {SEEDS} seeds, as Markdown"
     )
     what.add_argument("--theory", action="store_true", help="check what each loss measures against the exact value")
+    what.add_argument("--serve", action="store_true", help="a page in the browser to play with")
+    parser.add_argument(
+        "--port", type=int, default=8000, choices=range(65536), metavar="N", help="of --serve (default: 8000; 0: a free one)"
+    )
     arguments = parser.parse_args(argv)
     with one_line_errors(parser.prog):
+        if arguments.serve:
+            serve(arguments)
+            return
         make_folder(arguments.out)
         run = theory if arguments.theory else table if arguments.table else compare if arguments.compare else watch
         run(arguments)
@@ -130,6 +137,15 @@ def theory(arguments: argparse.Namespace) -> None:
         arguments.out / "theory.json", (json.dumps([check._asdict() for check in checks], indent=2) + "\n").encode()
     )
     print(f"Done: theory.png and theory.json are in {arguments.out}")
+
+
+def serve(arguments: argparse.Namespace) -> None:
+    """Serve the page until Ctrl-C."""
+    from gans.toy.serve import start
+
+    with start(arguments.port) as server:
+        print(f"Open http://127.0.0.1:{server.server_port} in a browser; Ctrl-C ends it.", flush=True)
+        server.serve_forever()
 
 
 def new_toy(arguments: argparse.Namespace, loss: str, seed: int) -> ToyGAN:

@@ -45,8 +45,8 @@ def panel(toy: ToyGAN, title: str) -> np.ndarray:
 
 def draw_field(axes: Axes, toy: ToyGAN) -> None:
     """D as a heat map, data and generated points on it, and where G's loss pushes some of the generated ones."""
-    side, places = _places(toy)
-    level = _levels(toy.scores(places))
+    side, places = places_of(toy)
+    level = ranks(toy.scores(places))
     axes.imshow(level.reshape(GRID, GRID), cmap="RdBu", extent=(-side, side, -side, side), origin="lower", alpha=0.7)
     real, fake = toy.real.sample(SHOWN, np.random.default_rng(0)), toy.generate(SHOWN)
     axes.plot(*real.T, ".", color=REAL, markersize=2, label="data")
@@ -59,7 +59,7 @@ def draw_field(axes: Axes, toy: ToyGAN) -> None:
 
 def draw_slope(axes: Axes, toy: ToyGAN) -> None:
     """The norm of the gradient of D's score."""
-    side, places = _places(toy)
+    side, places = places_of(toy)
     slope = toy.slopes(places).reshape(GRID, GRID)
     picture = axes.imshow(slope, cmap="viridis", extent=(-side, side, -side, side), origin="lower")
     axes.figure.colorbar(picture, ax=axes, shrink=0.8)
@@ -69,19 +69,13 @@ def draw_slope(axes: Axes, toy: ToyGAN) -> None:
 
 def draw_densities(axes: Axes, toy: ToyGAN) -> None:
     """The densities of the data and of the generated points, D(x), and the optimal D*(x) = p / (p + q)."""
-    side, x = _line(toy)
+    side, x = line_of(toy)
     fake = toy.generate(20_000)[:, 0]
     p, q = toy.real.density(x), smoothed(fake, x[:, 0])
     axes.fill_between(x[:, 0], p, color=REAL, alpha=0.2, label="p, the data")
     axes.fill_between(x[:, 0], q, color=FAKE, alpha=0.3, label="q, generated")
-    axes.plot(
-        x[:, 0],
-        np.divide(p, p + q, out=np.full_like(p, np.nan), where=p + q > 1e-3),
-        "--",
-        color="grey",
-        label="D* = p / (p + q)",
-    )
-    axes.plot(x[:, 0], _sigmoid(toy.scores(x)), color="tab:blue", label="D, as sigmoid of its score")
+    axes.plot(x[:, 0], optimal(p, q), "--", color="grey", label="D* = p / (p + q)")
+    axes.plot(x[:, 0], sigmoid(toy.scores(x)), color="tab:blue", label="D, as sigmoid of its score")
     points = np.sort(fake[:200])[::10, None]
     arrows = _of_length(toy.arrows(points), 0.15 * side)
     axes.quiver(
@@ -101,12 +95,17 @@ def draw_densities(axes: Axes, toy: ToyGAN) -> None:
 
 def draw_score(axes: Axes, toy: ToyGAN) -> None:
     """D's score and its slope along the line."""
-    side, x = _line(toy)
+    side, x = line_of(toy)
     axes.plot(x[:, 0], toy.scores(x), color="tab:blue", label="D's score")
     axes.plot(x[:, 0], toy.slopes(x), color="tab:green", label="size of its slope")
     axes.axhline(0, color="grey", linewidth=0.5)
     axes.set(xlim=(-side, side), title="D's score")
     axes.legend(loc="upper right", fontsize=8)
+
+
+def optimal(p: Floats, q: Floats) -> Floats:
+    """D* = p / (p + q); NaN where there is hardly anything of both."""
+    return np.divide(p, p + q, out=np.full_like(p, np.nan), where=p + q > 1e-3)
 
 
 def smoothed(points: Floats, x: Floats) -> Floats:
@@ -132,19 +131,19 @@ def pixels(figure: Figure) -> np.ndarray:
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]
 
 
-def _places(toy: ToyGAN) -> tuple[float, Floats]:
-    """Half the side of the square that is drawn, and the points of a grid on it, (GRID^2, 2)."""
+def places_of(toy: ToyGAN, count: int = GRID) -> tuple[float, Floats]:
+    """Half the side of the square that is drawn, and the points of a grid on it, (count^2, 2)."""
     side = 1.35 * float(np.abs(toy.real.centres).max())
-    line = np.linspace(-side, side, GRID)
+    line = np.linspace(-side, side, count)
     return side, np.stack(np.meshgrid(line, line), axis=2).reshape(-1, 2)
 
 
-def _line(toy: ToyGAN) -> tuple[float, Floats]:
+def line_of(toy: ToyGAN) -> tuple[float, Floats]:
     side = 2.4 * float(np.abs(toy.real.centres).max())
     return side, np.linspace(-side, side, 400)[:, None]
 
 
-def _levels(scores: Floats) -> Floats:
+def ranks(scores: Floats) -> Floats:
     """Scores from -1 to 1, by rank: their units differ from loss to loss, and grow while D trains."""
     return 2 * np.searchsorted(np.sort(scores), scores) / len(scores) - 1
 
@@ -154,7 +153,7 @@ def _of_length(arrows: Floats, longest: float) -> Floats:
     return arrows * (longest / max(float(np.linalg.norm(arrows, axis=1).max()), 1e-12))
 
 
-def _sigmoid(scores: Floats) -> Floats:
+def sigmoid(scores: Floats) -> Floats:
     return 0.5 + 0.5 * np.tanh(scores / 2)
 
 
@@ -177,7 +176,7 @@ def theory_sheet() -> np.ndarray:
     right.fill_between(theory.X, pair.p, color=REAL, alpha=0.2, label="p")
     right.fill_between(theory.X, pair.q, color=FAKE, alpha=0.3, label="q")
     right.plot(theory.X, theory.ratio(pair.p, pair.q), "--", color="grey", label="D* = p / (p + q)")
-    right.plot(theory.X, _sigmoid(theory.optimum(pair, theory.LOSSES["gan"])), color="tab:blue", label="D, trained")
+    right.plot(theory.X, sigmoid(theory.optimum(pair, theory.LOSSES["gan"])), color="tab:blue", label="D, trained")
     right.set(title="four apart", ylim=(0, 1.05))
     for axes in (left, middle, right):
         axes.legend(fontsize=8)
