@@ -85,8 +85,8 @@ class Playground:
         hit, good, _ = coverage(toy.real, toy.generate(500)) if toy.real.modes else (None, None, None)
         return {
             "step": toy.done, "running": self.running, "data": self.data, "loss": self.loss, "lr": self.lr,
-            "per_frame": self.per_frame, "losses": finite(self.losses), "hit": hit, "modes": len(toy.real.centres), "good": good,
-            "centres": toy.real.centres.tolist() if toy.real.modes else [], "fake": finite(fake), **shown,
+            "per_frame": self.per_frame, "losses": finite(self.losses), "hit": hit, "good": good,
+            "modes": len(toy.real.centres), "centres": toy.real.centres.tolist() if toy.real.modes else [], "fake": finite(fake), **shown,
         }  # fmt: skip
 
     def plane(self, fake: Floats) -> dict[str, Any]:
@@ -122,7 +122,9 @@ def page() -> bytes:
 def finite(values: Any) -> Any:
     """As lists for JSON, which has no NaN: null in its place."""
     rounded = np.round(np.asarray(values, float), 4)
-    return np.where(np.isfinite(rounded), rounded, None).tolist()
+    listed = rounded.astype(object)
+    listed[~np.isfinite(rounded)] = None
+    return listed.tolist()
 
 
 def checked(body: bytes) -> Order:
