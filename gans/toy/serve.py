@@ -86,7 +86,8 @@ class Playground:
         return {
             "step": toy.done, "running": self.running, "data": self.data, "loss": self.loss, "lr": self.lr,
             "per_frame": self.per_frame, "losses": finite(self.losses), "hit": hit, "good": good,
-            "modes": len(toy.real.centres), "centres": toy.real.centres.tolist() if toy.real.modes else [], "fake": finite(fake), **shown,
+            "modes": len(toy.real.centres), "centres": toy.real.centres.tolist() if toy.real.modes else [],
+            "fake": finite(fake), **shown,
         }  # fmt: skip
 
     def plane(self, fake: Floats) -> dict[str, Any]:
