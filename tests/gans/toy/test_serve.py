@@ -1,0 +1,121 @@
+"""The playground: orders, snapshots, other sites' requests, and the page in a real browser."""
+
+import json
+import threading
+import urllib.error
+import urllib.request
+
+import pytest
+from browser import Browser, needs_chromium
+
+from gans.toy import serve
+from gans.training.config import ConfigError
+
+
+@pytest.fixture(scope="module")
+def url():
+    server = serve.start(0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def get(url, **headers):
+    return urllib.request.urlopen(urllib.request.Request(url, headers=headers)).read()
+
+
+def post(url, body, **headers):
+    return urllib.request.urlopen(urllib.request.Request(url + "/order", body, headers)).read()
+
+
+def refused(call, *arguments, **headers):
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        call(*arguments, **headers)
+    return caught.value.code, caught.value.read().decode()
+
+
+def until(url, holds):
+    for _ in range(3_000):
+        state = json.loads(get(url + "/state"))
+        if "step" in state and holds(state):
+            return state
+    raise AssertionError(state)
+
+
+def test_an_order_to_make_one_step_makes_one_step(url):
+    post(url, b'{"restart": true, "running": false, "data": "ring", "loss": "hinge"}')
+    until(url, lambda state: state["step"] == 0 and state["loss"] == "hinge")
+    post(url, b'{"once": true}')
+    state = until(url, lambda state: state["step"] > 0)
+    assert state["step"] == 1 and len(state["losses"]) == 1 and not state["running"]
+
+
+def test_it_trains_while_it_runs_and_then_stops(url):
+    post(url, b'{"restart": true, "running": true, "per_frame": 2}')
+    until(url, lambda state: 4 <= state["step"] < 1_000)
+    post(url, b'{"running": false}')
+    state = until(url, lambda state: not state["running"])
+    post(url, b'{"lr": 0.002}')
+    assert until(url, lambda state: state["lr"] == 0.002)["step"] == state["step"]
+
+
+@pytest.mark.parametrize("data", serve.DISTRIBUTIONS)
+def test_a_snapshot_of_every_distribution_has_what_the_page_draws(url, data):
+    post(url, json.dumps({"data": data, "running": False, "restart": True}).encode())
+    state = until(url, lambda state: state["data"] == data)
+    names = {"x", "p", "q", "d", "best"} if data == "mixture" else {"field", "real", "arrows"}
+    assert names | {"side", "fake", "losses"} <= state.keys()
+    assert len(state.get("field", range(serve.SIDE**2))) == serve.SIDE**2
+
+
+def test_data_whose_clusters_are_dragged_is_what_is_learned(url):
+    post(url, b'{"data": "mixture", "restart": true, "centres": [[0.0], [1.0]]}')
+    post(url, b'{"centres": [[0.0], [1.0]]}')
+    assert until(url, lambda state: state["centres"] == [[0.0], [1.0]])["p"][200] > 0.3
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"[1]", b'{"lr": 7}', b'{"lr": "x"}', b'{"lr": NaN}', b'{"loss": "x"}', b'{"per_frame": 2.5}', b'{"quit": true}',
+        b'{"centres": [[1e999, 0]]}', b'{"centres": [["a"]]}', b'{"data": {}}', b"[" * 5_000,
+    ],
+)  # fmt: skip
+def test_what_is_no_order_is_refused_in_a_sentence(url, body):
+    status, sentence = refused(post, url, body)
+    assert status == 400 and sentence and "Traceback" not in sentence
+
+
+def test_pages_of_other_sites_are_refused(url):
+    assert refused(get, url + "/state", Host="evil.example:80")[0] == 403
+    assert refused(post, url, b"{}", Origin="http://evil.example")[0] == 403
+    assert refused(get, url + "/other")[0] == 404
+
+
+def test_a_port_that_is_taken_is_a_sentence(url):
+    with pytest.raises(ConfigError, match="cannot listen on port"):
+        serve.start(int(url.rpartition(":")[2]))
+
+
+@needs_chromium
+def test_the_page_draws_and_obeys_its_keys_and_the_mouse(url, tmp_path):
+    post(url, b'{"data": "ring", "loss": "gan", "running": false, "restart": true}')
+    until(url, lambda state: state["data"] == "ring" and state["step"] == 0)
+    with Browser(tmp_path) as browser:
+        browser.open(url)
+        browser.wait("document.getElementById('status').textContent.startsWith('step 0')")
+        browser.press("s")
+        browser.wait("document.getElementById('status').textContent.startsWith('step 1;')")
+        browser.press(" ")
+        browser.wait("state.step > 20 && document.getElementById('run').textContent === 'pause'")
+        browser.press(" ")
+        browser.wait("!state.running")
+        box = browser.value("plane.getBoundingClientRect().toJSON()")
+        x, y = browser.value("state.centres[0].map(v => v / state.side)")
+        at = box["left"] + (x + 1) / 2 * box["width"], box["top"] + (1 - y) / 2 * box["height"]
+        browser.drag(at, (at[0], at[1] - 60))
+        browser.wait("state.centres[0][1] > 0.1")
+        colours = browser.value("new Set(plane.getContext('2d').getImageData(0, 0, plane.width, plane.height).data).size")
+        assert colours > 50  # the field and the points are there
+        assert browser.errors == []
