@@ -10,7 +10,7 @@ from gans.training.config import ConfigError, check_saved
 from gans.training.run_folder import RunFolder
 from gans.training.trainer import Trainer
 
-TRAINERS = ("mnist_gan", "dcgan", "lsgan", "wgan", "wgan_gp", "cyclegan")  # modules of gans
+TRAINERS = ("mnist_gan", "dcgan", "lsgan", "softmax_gan", "hinge_gan", "wgan", "wgan_gp", "cyclegan")  # modules of gans
 
 
 def trainer_named(name: str) -> type[Trainer]:

@@ -64,6 +64,8 @@ RUNS = {  # a trainer may be here if `benchmarks.pytorch` has its PyTorch twin; 
     "dcgan_28": Run(Case("dcgan", 8, {"arch": "28"}), steps=20),
     "dcgan_64": Run(Case("dcgan", 4, {"arch": "k4", "image_size": 64}), steps=20),
     "lsgan": Run(Case("lsgan", 8, {"arch": "28"}), steps=20),
+    "softmax_gan": Run(Case("softmax_gan", 8, {"arch": "28"}), steps=20),
+    "hinge_gan": Run(Case("hinge_gan", 4), steps=20),
     "wgan_mlp": Run(Case("wgan", 4), steps=50),  # of the generator, and 250 of the critic
     "wgan_conv": Run(Case("wgan", 4, {"arch": "conv"}), steps=20),  # in 50, rounding errors grow to 1e-10
     "wgan_gp_mlp": Run(Case("wgan_gp", 4), steps=50),
@@ -83,14 +85,18 @@ def _draw_again(trainer: Trainer) -> None:
 
 
 def without_effect(trainer: Trainer) -> set[str]:
-    """Names of the biases that instance normalisation cancels. Their gradients are rounding errors, which Adam amplifies."""
+    """Names of the biases that cancel: before an instance normalisation, and D's last one where only differences count.
+
+    Their gradients are rounding errors, which Adam amplifies.
+    """
     modules = {
         f"{owner}.{name}": module
         for owner, network in trainer.networks().items()
         for name, module in network.named_modules()
         if isinstance(module, nn.Sequential)
     }
-    return {
+    last = {"discriminator.9.bias"} if trainer.name == "softmax_gan" else set()
+    return last | {
         f"{name}.{i}.bias".replace("..", ".")
         for name, layers in modules.items()
         for i, (layer, after) in enumerate(pairwise(layers))
