@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import os
 import stat
@@ -34,15 +35,14 @@ FORMATS = {  # the only decoders that Pillow may use, and the suffixes to look f
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
 }
 SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
-_OTHER_SUFFIXES = frozenset(
-    ".3fr .arw .bw .cr2 .cr3 .cur .dcx .dds .dib .dng .emf .eps .exr .fits .hdr .heic .heif .hif .icns .ico .j2c .j2k .jp2 .jpc "
-    ".jpf .jpx .jxl .jxr .kra .nef .orf .pam .pcx .pfm .psb .psd .qoi .raf .ras .raw .rgb .rgba .rw2 .sgi .svg .svgz .tga "
-    ".wmf .xbm .xcf .xpm".split()
-)
+_OTHER_SUFFIXES = (  # of images that are not read, which a line on stderr counts
+    ".arw", ".cr2", ".cr3", ".cur", ".dds", ".dib", ".dng", ".emf", ".eps", ".exr", ".hdr", ".heic", ".heif", ".hif", ".icns",
+    ".ico", ".j2k", ".jp2", ".jpx", ".jxl", ".jxr", ".nef", ".orf", ".pam", ".pcx", ".pfm", ".psb", ".psd", ".qoi", ".raf",
+    ".ras", ".raw", ".rgb", ".rw2", ".sgi", ".svg", ".svgz", ".tga", ".wmf", ".xbm", ".xcf", ".xpm",
+)  # fmt: skip
 
 MAX_DECODED = 384 << 20  # bytes in which one image must fit while it is decoded; all threads together use no more
-_BYTES_PER_PIXEL = {"WEBP": 16, "AVIF": 12}  # at most, measured: some decoders hold several copies; ...
-_OTHER_BYTES_PER_PIXEL = 8  # ... the others hold one of 4 bytes, and so does a conversion
+_TRIM = 4 << 20  # bytes of an image after which free memory is given back to the system
 
 _MAX_NAMED = 3  # unreadable files that the warning lists by name
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND")  # of a PNG file
@@ -100,8 +100,9 @@ def read_image(path: Path, prepare: Callable[[Image], Image], min_side: int | No
 
     The image is turned upright by its EXIF orientation, and transparent parts become white. Of an
     animation or a file with several pages the first is read. An image that would need more than
-    MAX_DECODED bytes (50 megapixels; WebP 25, AVIF 33; a JPEG that is decoded at a reduced size up to
-    Pillow's 178) is refused before it is decoded, and threads wait until all that they decode fits.
+    MAX_DECODED bytes is refused before it is decoded: that is 50 megapixels of opaque PNG, BMP or GIF, 25
+    of WebP and AVIF, 33 of others, and for a JPEG that is decoded at a reduced size Pillow's own limit, 178.
+    Threads wait until all that they decode together fits.
 
     Parameters
     ----------
@@ -129,7 +130,7 @@ def _decode(file: Path | BinaryIO, prepare: Callable[[Image], Image], min_side: 
         if min_side is not None:
             image.draft(None, (min_side, min_side))  # decodes a JPEG at 1/2, 1/4 or 1/8 of its size
         width, height = full if "progressive" in image.info else image.size  # libjpeg holds all of a progressive JPEG
-        need = width * height * _BYTES_PER_PIXEL.get(str(image.format), _OTHER_BYTES_PER_PIXEL)
+        need = width * height * _bytes_per_pixel(image)
         if need > MAX_DECODED:
             raise _Unusable(f"too large: {width:,} x {height:,} pixels")
         with _decoding.reserve(need):
@@ -138,9 +139,22 @@ def _decode(file: Path | BinaryIO, prepare: Callable[[Image], Image], min_side: 
             with contextlib.suppress(Exception):  # damaged EXIF data raises many kinds of errors; the pixels are still good
                 ImageOps.exif_transpose(image, in_place=True)
             prepared = prepare(_to_rgb_or_rgba(image))
-    if prepared.mode == "RGBA":
-        prepared = Image.alpha_composite(Image.new("RGBA", prepared.size, "white"), prepared).convert("RGB")
-    return np.asarray(prepared).transpose(2, 0, 1)
+            if prepared.mode == "RGBA":
+                prepared = Image.alpha_composite(Image.new("RGBA", prepared.size, "white"), prepared).convert("RGB")
+            pixels = np.asarray(prepared).transpose(2, 0, 1)
+            image.close()  # frees its pixels before others take their place
+            if need > _TRIM:
+                _give_memory_back()
+    return pixels
+
+
+def _bytes_per_pixel(image: Image) -> int:
+    """At most, as measured: decoders hold up to four copies of an image, and a conversion makes another."""
+    if image.format in ("AVIF", "WEBP") or image.mode == "I":
+        return 16
+    if image.format in ("PPM", "TIFF") or image.mode == "I;16" or image.has_transparency_data or "progressive" in image.info:
+        return 12
+    return 8
 
 
 class _Budget:
@@ -164,6 +178,12 @@ class _Budget:
 
 
 _decoding = _Budget(MAX_DECODED)
+
+
+def _give_memory_back() -> None:
+    """Free memory goes back to the system: glibc would keep it for each thread."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
 
 
 def _pixels_only(path: Path, size: int) -> io.BytesIO:
@@ -211,7 +231,7 @@ def _from_16_bits(image: Image) -> Image:
     if tags.get(262) == 0:  # PhotometricInterpretation: white is zero
         grey = grey.point(lambda value: 255 - value)
     if (transparent := image.info.get("transparency")) is not None:
-        grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+        grey.putalpha(Image.fromarray((values != transparent) * np.uint8(255)))
     return grey
 
 
