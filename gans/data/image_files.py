@@ -41,7 +41,7 @@ _OTHER_SUFFIXES = (  # of images that are not read, which a line on stderr count
     ".ras", ".raw", ".rgb", ".rw2", ".sgi", ".svg", ".svgz", ".tga", ".wmf", ".xbm", ".xcf", ".xpm",
 )  # fmt: skip
 
-MAX_DECODED = 384 << 20  # bytes in which one image must fit while it is decoded; all threads together use no more
+MAX_DECODED = 480_000_000  # bytes in which one image must fit while it is decoded; all threads together use no more
 _TRIM = 4 << 20  # bytes of an image after which free memory is given back to the system
 
 _MAX_NAMED = 3  # unreadable files that the warning lists by name
@@ -100,8 +100,8 @@ def read_image(path: Path, prepare: Callable[[Image], Image], min_side: int | No
 
     The image is turned upright by its EXIF orientation, and transparent parts become white. Of an
     animation or a file with several pages the first is read. An image that would need more than
-    MAX_DECODED bytes is refused before it is decoded: that is 50 megapixels of opaque PNG, BMP or GIF, 25
-    of WebP and AVIF, 33 of others, and for a JPEG that is decoded at a reduced size Pillow's own limit, 178.
+    MAX_DECODED bytes is refused before it is decoded: that is 60 megapixels of opaque PNG, BMP or GIF, 24
+    of WebP, 30 of AVIF, 40 of others, and for a JPEG that is decoded at a reduced size Pillow's own limit, 178.
     Threads wait until all that they decode together fits.
 
     Parameters
@@ -149,8 +149,10 @@ def _decode(file: Path | BinaryIO, prepare: Callable[[Image], Image], min_side: 
 
 
 def _bytes_per_pixel(image: Image) -> int:
-    """At most, as measured: decoders hold up to four copies of an image, and a conversion makes another."""
-    if image.format in ("AVIF", "WEBP") or image.mode == "I":
+    """At most, as measured: decoders hold up to five copies of an image, and a conversion makes another."""
+    if image.format == "WEBP":
+        return 20
+    if image.format == "AVIF" or image.mode == "I":
         return 16
     if image.format in ("PPM", "TIFF") or image.mode == "I;16" or image.has_transparency_data or "progressive" in image.info:
         return 12
@@ -237,10 +239,14 @@ def _from_16_bits(image: Image) -> Image:
 
 @contextlib.contextmanager
 def pillow_warnings_ignored() -> Iterator[None]:
-    """Silence Pillow's warnings about large images and odd metadata, which it decodes anyway.
+    """Silence Pillow's warnings about large images and odd metadata, which it decodes anyway, and libtiff's about damage.
 
     Warning filters are global to the process, so enter this once, outside of any threads.
     """
+    from PIL import Image
+
+    with contextlib.suppress(OSError, AttributeError):  # AttributeError: libtiff is not a shared library
+        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)  # it prints lines that do not say which file
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
