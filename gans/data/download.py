@@ -1,24 +1,37 @@
-"""Download a file from one of several mirrors, with time-outs and a checksum."""
+"""Download a file from one of several mirrors, with time-outs, a known size and a checksum."""
 
 import hashlib
 import queue
 import socket
+import stat
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from http.client import HTTPException, HTTPResponse
+from contextlib import suppress
+from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from textwrap import shorten
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
+from urllib import request
 from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
 
-from gans.data.errors import DataError, write_error
+from gans.data.errors import DataError, printable, write_error
 from gans.data.file_types import guess_file_type
 from minigrad.io.files import replacing
 
 _CHUNK = 1 << 16
 _MAX_REASON = 120  # characters
+_MIN_RATE = 1 << 14  # bytes per second, on average after the first `timeout` seconds
+
+
+class Published(NamedTuple):
+    """What is known of a file before it is downloaded."""
+
+    size: int  # bytes
+    md5: str
 
 
 class DownloadError(DataError):
@@ -36,23 +49,24 @@ class _MirrorError(Exception):
     """Why one mirror failed, in a few words."""
 
 
-def download(urls: Sequence[str], path: Path, md5: str, timeout: float = 10.0) -> Path:
-    """Download a file to `path` from the first mirror in `urls` that delivers it with the checksum `md5`.
+def download(urls: Sequence[str], path: Path, published: Published, timeout: float = 10.0) -> Path:
+    """Download a file to `path` from the first mirror in `urls` that delivers it with its size and checksum.
 
-    If `path` already has that checksum, nothing is downloaded. A mirror fails if it takes more than
-    `timeout` seconds to respond, or more than that between two chunks of data. Each failure is
-    reported in a line on stderr before the next mirror is tried.
+    If `path` is already that file, nothing is downloaded. A mirror fails if it takes more than `timeout`
+    seconds to respond, or more than that between two chunks of data, if it sends less than 16 KiB/s
+    (on average, after the first `timeout` seconds), or as soon as it sends a byte too many. Only http
+    and https are followed. Each failure is reported in a line on stderr before the next mirror is tried.
 
     Returns `path`. Raises DownloadError if every mirror fails, DataError if `path` cannot be written.
     """
-    if has_md5(path, md5):
+    if is_intact(path, published):
         return path
     failures = {}
     for url in urls:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as file:
-                _fetch(url, file, path.name, md5, timeout)
+                _fetch(url, file, path.name, published, timeout)
             return path
         except _MirrorError as error:
             failures[url] = str(error)
@@ -62,11 +76,14 @@ def download(urls: Sequence[str], path: Path, md5: str, timeout: float = 10.0) -
     raise DownloadError(path.name, failures)
 
 
-def has_md5(path: Path, md5: str) -> bool:
-    """Whether `path` is a readable file with the MD5 checksum `md5`."""
+def is_intact(path: Path, published: Published) -> bool:
+    """Whether `path` is a readable file with the published size and checksum."""
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size != published.size:
+            return False
         with path.open("rb") as file:
-            return hashlib.file_digest(file, _new_md5).hexdigest() == md5
+            return hashlib.file_digest(file, _new_md5).hexdigest() == published.md5
     except OSError:
         return False
 
@@ -75,34 +92,99 @@ def _new_md5() -> "hashlib._Hash":
     return hashlib.md5(usedforsecurity=False)
 
 
-def _fetch(url: str, file: BinaryIO, name: str, md5: str, timeout: float) -> None:
+def _fetch(url: str, file: BinaryIO, name: str, published: Published, timeout: float) -> None:
     from tqdm import tqdm
 
-    digest, head = _new_md5(), b""
-    with _open(url, timeout) as response:
-        length = _length(response)
-        with tqdm(total=length, desc=name, unit="B", unit_scale=True, disable=None) as bar:  # None: no bar in a log file
-            for chunk in _chunks(response, length, timeout):
-                file.write(chunk)
-                digest.update(chunk)
-                bar.update(len(chunk))
-                head = head or chunk[:64]
-    if digest.hexdigest() != md5:
-        guess = guess_file_type(head) if head else "nothing"
-        raise _MirrorError(f"sent {guess} instead of the file" if guess else "sent a file with the wrong checksum")
+    digest, head, received = _new_md5(), b"", 0
+    with (
+        _open(url, timeout, published.size) as response,
+        tqdm(total=published.size, desc=name, unit="B", unit_scale=True, disable=None) as bar,  # None: no bar in a log file
+    ):
+        for chunk in _chunks(response, published.size, timeout):
+            file.write(chunk)
+            digest.update(chunk)
+            bar.update(len(chunk))
+            head, received = head or chunk[:64], received + len(chunk)
+        missing = response.length or 0
+    if received == published.size and digest.hexdigest() == published.md5:
+        return
+    guess = guess_file_type(head) if head else "nothing"
+    if guess and guess != "a gzip file":
+        raise _MirrorError(f"sent {guess} instead of the file")
+    if missing:
+        raise _MirrorError(f"closed the connection after {received:,} of {received + missing:,} bytes")
+    if received > published.size:
+        raise _MirrorError(f"sent more than the file's {published.size:,} bytes")
+    raise _MirrorError("sent a file with the wrong checksum")
 
 
-def _open(url: str, timeout: float) -> HTTPResponse:
-    """`urlopen` that takes at most `timeout` seconds in total.
+class _Response(HTTPResponse):
+    """A response that ends at a deadline, whatever http.client waits for or loops over.
 
-    Its own time-out does not cover the name lookup and starts again for each of the host's addresses.
-    So it runs in a daemon thread, which is abandoned when the time is up.
+    Its time-out starts again with each byte, and interim responses and trailers may go on forever.
     """
+
+    def __init__(self, seconds: float, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._timer = threading.Timer(seconds, self._end, [sock])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def close(self) -> None:
+        self._timer.cancel()
+        super().close()
+
+    def _end(self, sock: socket.socket) -> None:
+        self.fp = BufferedReader(BytesIO())  # ends loops: Linux goes on to deliver what arrives after a shutdown
+        with suppress(OSError):
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)  # ends waiting; SSLSocket's own would disturb the reading thread
+
+
+class _Handler(request.HTTPSHandler):
+    """Opens http and https. Each response ends after `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    def http_open(self, req: request.Request) -> HTTPResponse:
+        return self.do_open(HTTPConnection, req)
+
+    http_request = request.HTTPSHandler.https_request
+
+    def do_open(self, http_class: Any, req: request.Request, **kwargs: Any) -> HTTPResponse:
+        def connect(*args: Any, **kwargs: Any) -> HTTPConnection:
+            connection = http_class(*args, **kwargs)
+            connection.response_class = partial(_Response, self._seconds)
+            return connection
+
+        return super().do_open(connect, req, **kwargs)
+
+
+class _Redirects(request.HTTPRedirectHandler):
+    """Follows redirects without reading their bodies, which may have no end."""
+
+    def redirect_request(self, req: request.Request, fp: Any, *args: Any) -> request.Request | None:
+        fp.close()
+        return super().redirect_request(req, fp, *args)
+
+
+def _open(url: str, timeout: float, size: int) -> HTTPResponse:
+    """Open a URL in at most `timeout` seconds in total.
+
+    The time-out of `open` does not cover the name lookup and starts again for each of the host's
+    addresses. So it runs in a daemon thread, which is abandoned when the time is up.
+    """
+    opener = request.OpenerDirector()  # build_opener would add ftp, files and data URLs
+    opener.add_handler(_Handler(2 * timeout + size / _MIN_RATE))
+    for handler in (request.ProxyHandler, request.UnknownHandler, request.HTTPDefaultErrorHandler, _Redirects):
+        opener.add_handler(handler())
+    opener.add_handler(request.HTTPErrorProcessor())
     results: queue.SimpleQueue[HTTPResponse | Exception] = queue.SimpleQueue()
 
     def connect() -> None:
         try:
-            results.put(urlopen(url, timeout=timeout))
+            results.put(opener.open(url, timeout=timeout))
         except Exception as error:
             results.put(error)
 
@@ -118,30 +200,27 @@ def _open(url: str, timeout: float) -> HTTPResponse:
     return result
 
 
-def _length(response: HTTPResponse) -> int | None:
-    text = response.headers.get("Content-Length", "")
-    return int(text) if text.isdecimal() else None
-
-
-def _chunks(response: HTTPResponse, length: int | None, timeout: float) -> Iterator[bytes]:
-    received = 0
-    while length is None or received < length:
-        try:
-            chunk = response.read1(_CHUNK)  # read() would block until the chunk is full, hiding slow progress
+def _chunks(response: HTTPResponse, size: int, timeout: float) -> Iterator[bytes]:
+    """What the response holds, up to one byte more than `size`."""
+    start, received = time.monotonic(), 0
+    while received <= size:
+        try:  # read() would block until the chunk is full, hiding slow progress
+            chunk = response.read1(min(_CHUNK, size + 1 - received))
         except (OSError, HTTPException, ValueError) as error:
             raise _MirrorError(_reason(error, timeout)) from error
+        received += len(chunk)
+        elapsed = time.monotonic() - start
+        if elapsed > timeout + received / _MIN_RATE:
+            raise _MirrorError(f"too slow: {received:,} bytes in {elapsed:.1f} s")
         if not chunk:
             break
-        received += len(chunk)
         yield chunk
-    if length is not None and received < length:
-        raise _MirrorError(f"closed the connection after {received:,} of {length:,} bytes")
 
 
 def _reason(error: Exception, timeout: float) -> str:
     if isinstance(error, HTTPError):
         error.close()
-        return shorten(f"HTTP error {error.code} {error.reason}", _MAX_REASON)
+        return printable(shorten(f"HTTP error {error.code} {error.reason}", _MAX_REASON))
     cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, TimeoutError):
         return f"no response for {timeout:g} s"
@@ -149,4 +228,4 @@ def _reason(error: Exception, timeout: float) -> str:
         return "the host name cannot be resolved"
     if isinstance(cause, ConnectionRefusedError):
         return "connection refused"
-    return shorten(str(cause), _MAX_REASON) or type(cause).__name__
+    return printable(shorten(str(cause), _MAX_REASON)) or type(cause).__name__

@@ -14,3 +14,8 @@ class DataError(Exception):
 def write_error(path: Path, error: OSError) -> DataError:
     """The DataError for an OSError raised while writing `path`."""
     return DataError(f"{path} cannot be written ({error.strerror or error}); check the free space and the permissions.")
+
+
+def printable(text: str) -> str:
+    """`text` from elsewhere, with its control characters escaped: they could command the terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -26,8 +26,8 @@ def load_folder(path: Path | str, image_size: int, min_images: int | None = None
 
     Each image is turned upright by its EXIF orientation, center-cropped to a square, resized, and
     composited on white if it has transparent parts. Hidden files and folders are skipped, and so
-    are files whose suffix is not in SUFFIXES. Files that cannot be read are left out, and a line on
-    stderr names them.
+    are files whose suffix is not in SUFFIXES. Subfolders that cannot be opened, images of other formats
+    and files that cannot be read are left out, and a line on stderr says so.
 
     Returns the images, uint8 (n, 3, image_size, image_size), and the folder's name for the log.
 
@@ -66,7 +66,7 @@ def _read_all(files: list[Path], size: int) -> tuple[npt.NDArray[np.uint8], dict
                 failures[file] = why_unreadable(error)
         return len(chunk)
 
-    threads = min(8, os.cpu_count() or 1)  # each holds one decoded image in memory
+    threads = min(8, os.cpu_count() or 1)  # together they decode at most MAX_DECODED bytes at a time
     bar = tqdm(total=len(files), desc="reading images", unit="", delay=1, disable=None)  # None: no bar in a log file
     with pillow_warnings_ignored(), ThreadPoolExecutor(threads) as pool, bar:
         for done in pool.map(read_chunk, range(0, len(files), _CHUNK)):

@@ -55,6 +55,8 @@ def read_idx(path: Path) -> npt.NDArray[Any]:
         raise DataError(f"{path} is truncated: its gzip stream ends too early; replace it with an intact copy.") from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is a damaged gzip file ({error}); replace it with an intact copy.") from error
+    except MemoryError as error:
+        raise DataError(f"{path} holds more data than there is memory; use a smaller file.") from error
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; check the path.") from error
     except OSError as error:

@@ -3,44 +3,89 @@
 from __future__ import annotations
 
 import contextlib
-import errno
+import ctypes
+import io
 import os
 import stat
+import struct
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from gans.data.errors import DataError
+from gans.data.errors import DataError, printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+FORMATS = {  # the only decoders that Pillow may use, and the suffixes to look for; the content decides, not the suffix
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "WEBP": (".webp",),
+    "AVIF": (".avif",),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+}
+SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+_OTHER_SUFFIXES = (  # of images that are not read, which a line on stderr counts
+    ".arw", ".cr2", ".cr3", ".cur", ".dds", ".dib", ".dng", ".emf", ".eps", ".exr", ".hdr", ".heic", ".heif", ".hif", ".icns",
+    ".ico", ".j2k", ".jp2", ".jpx", ".jxl", ".jxr", ".nef", ".orf", ".pam", ".pcx", ".pfm", ".psb", ".psd", ".qoi", ".raf",
+    ".ras", ".raw", ".rgb", ".rw2", ".sgi", ".svg", ".svgz", ".tga", ".wmf", ".xbm", ".xcf", ".xpm",
+)  # fmt: skip
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # the only decoders that Pillow may use; the content decides, not the suffix
+MAX_DECODED = 480_000_000  # bytes in which one image must fit while it is decoded; all threads together use no more
+_TRIM = 4 << 20  # bytes of an image after which free memory is given back to the system
+
 _MAX_NAMED = 3  # unreadable files that the warning lists by name
+_PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND")  # of a PNG file
+
+
+class _Unusable(Exception):
+    """Why an image is not read, in a few words."""
 
 
 def find_images(folder: Path) -> list[Path]:
     """The image files (by suffix) in a folder and its subfolders, without hidden ones.
 
     They are sorted by their paths relative to the folder, written with "/", so the order is the same
-    on every platform. Raises DataError if the folder does not exist, cannot be opened or is a file.
+    on every platform. A line on stderr names subfolders that cannot be opened, and another one counts
+    images of other formats; both are left out. Raises DataError if the folder itself does not exist,
+    cannot be opened or is a file.
     """
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise DataError(f"{folder} is a file, not a folder; it must be a folder of images.")
-    files = (file for file in _visible_files(folder) if file.suffix.lower() in SUFFIXES)
-    return sorted(files, key=lambda file: file.relative_to(folder).as_posix())
+    closed: dict[Path, str] = {}
+    files = list(_visible_files(folder, closed))
+    others = [suffix for file in files if (suffix := file.suffix.lower()) in _OTHER_SUFFIXES]
+    if closed:
+        _warn(f"{len(closed):,} of the subfolders of {folder} cannot be opened: {_list(closed, folder)}.")
+    if others:
+        formats = ", ".join(sorted(set(others)))
+        _warn(f"{len(others):,} files in {folder} are of image formats that are not read ({formats}); convert them to PNG.")
+    return sorted(
+        (file for file in files if file.suffix.lower() in SUFFIXES), key=lambda file: file.relative_to(folder).as_posix()
+    )
 
 
-def _visible_files(folder: Path) -> Iterator[Path]:
-    visited = set()
-    for parent, subfolders, names in os.walk(folder, onerror=_raise_data_error, followlinks=True):
+def _visible_files(folder: Path, closed: dict[Path, str]) -> Iterator[Path]:
+    """The files; the subfolders that cannot be opened go into `closed`, with the reason."""
+
+    def skip(error: OSError) -> None:
+        reason = error.strerror or str(error)
+        if not visited:
+            raise DataError(f"{folder} cannot be opened ({reason}); it must be a folder of images.") from error
+        closed[Path(error.filename)] = reason
+
+    visited: set[str] = set()
+    for parent, subfolders, names in os.walk(folder, onerror=skip, followlinks=True):
         real = os.path.realpath(parent)
         if real in visited:  # a symbolic link to a folder that was already walked, perhaps a cycle
             subfolders.clear()
@@ -50,51 +95,158 @@ def _visible_files(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in names if not name.startswith("."))
 
 
-def _raise_data_error(error: OSError) -> None:
-    raise DataError(f"{error.filename} cannot be opened ({error.strerror or error}); it must be a folder of images.") from error
-
-
 def read_image(path: Path, prepare: Callable[[Image], Image], min_side: int | None = None) -> npt.NDArray[np.uint8]:
-    """Decode one image to RGB, uint8 (3, height, width). Raises whatever Pillow raises.
+    """Decode one image to RGB, uint8 (3, height, width). Raises whatever Pillow raises; see `why_unreadable`.
 
-    The image is turned upright by its EXIF orientation, and transparent parts become white.
+    The image is turned upright by its EXIF orientation, and transparent parts become white. Of an
+    animation or a file with several pages the first is read. An image that would need more than
+    MAX_DECODED bytes is refused before it is decoded: that is 60 megapixels of opaque PNG, BMP or GIF, 24
+    of WebP, 30 of AVIF, 40 of others, and for a JPEG that is decoded at a reduced size Pillow's own limit, 178.
+    Threads wait until all that they decode together fits.
 
     Parameters
     ----------
     prepare : function of a Pillow image (mode RGB or RGBA), applied before transparent parts become white
     min_side : if given, a large JPEG is decoded at a reduced size of at least this many pixels a side, which is faster
     """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # opening a named pipe would block forever
+        raise _Unusable("not a regular file")
+    if status.st_size > MAX_DECODED:  # some decoders first read the whole file
+        raise _Unusable(f"too large: {status.st_size:,} bytes")
+    try:
+        return _decode(path, prepare, min_side)
+    except ValueError as error:
+        if "MAX_TEXT" not in str(error):
+            raise
+    return _decode(_pixels_only(path, status.st_size), prepare, min_side)
+
+
+def _decode(file: Path | BinaryIO, prepare: Callable[[Image], Image], min_side: int | None) -> npt.NDArray[np.uint8]:
     from PIL import Image, ImageOps
 
-    if not stat.S_ISREG(path.stat().st_mode):  # opening a named pipe would block forever
-        raise OSError(errno.EINVAL, "not a regular file")
-    with Image.open(path, formats=_FORMATS) as image:
+    with Image.open(file, formats=tuple(FORMATS)) as image:
+        full = image.size
         if min_side is not None:
             image.draft(None, (min_side, min_side))  # decodes a JPEG at 1/2, 1/4 or 1/8 of its size
-        with contextlib.suppress(Exception):  # damaged EXIF data raises many kinds of errors; the pixels are still good
-            ImageOps.exif_transpose(image, in_place=True)
-        prepared = prepare(_to_rgb_or_rgba(image))
-    if prepared.mode == "RGBA":
-        prepared = Image.alpha_composite(Image.new("RGBA", prepared.size, "white"), prepared).convert("RGB")
-    return np.asarray(prepared).transpose(2, 0, 1)
+        width, height = full if "progressive" in image.info else image.size  # libjpeg holds all of a progressive JPEG
+        need = width * height * _bytes_per_pixel(image)
+        if need > MAX_DECODED:
+            raise _Unusable(f"too large: {width:,} x {height:,} pixels")
+        with _decoding.reserve(need):
+            _scale_transparency(image)
+            image.load()
+            with contextlib.suppress(Exception):  # damaged EXIF data raises many kinds of errors; the pixels are still good
+                ImageOps.exif_transpose(image, in_place=True)
+            prepared = prepare(_to_rgb_or_rgba(image))
+            if prepared.mode == "RGBA":
+                prepared = Image.alpha_composite(Image.new("RGBA", prepared.size, "white"), prepared).convert("RGB")
+            pixels = np.asarray(prepared).transpose(2, 0, 1)
+            image.close()  # frees its pixels before others take their place
+            if need > _TRIM:
+                _give_memory_back()
+    return pixels
+
+
+def _bytes_per_pixel(image: Image) -> int:
+    """At most, as measured: decoders hold up to five copies of an image, and a conversion makes another."""
+    if image.format == "WEBP":
+        return 20
+    if image.format == "AVIF" or image.mode == "I":
+        return 16
+    if image.format in ("PPM", "TIFF") or image.mode == "I;16" or image.has_transparency_data or "progressive" in image.info:
+        return 12
+    return 8
+
+
+class _Budget:
+    """A number of bytes that threads share."""
+
+    def __init__(self, total: int) -> None:
+        self._free, self._changed = total, threading.Condition()
+
+    @contextlib.contextmanager
+    def reserve(self, count: int) -> Iterator[None]:
+        """Wait until `count` bytes are free; they are not during the block."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= count)
+            self._free -= count
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += count
+                self._changed.notify_all()
+
+
+_decoding = _Budget(MAX_DECODED)
+
+
+def _give_memory_back() -> None:
+    """Free memory goes back to the system: glibc would keep it for each thread."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
+
+
+def _pixels_only(path: Path, size: int) -> io.BytesIO:
+    """A PNG file without its texts and profiles, of which Pillow takes only 1 MB (unpacked) for fear of zip bombs."""
+    with path.open("rb") as file:
+        parts = [file.read(8)]
+        while len(header := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", header)
+            if kind in _PIXEL_CHUNKS:
+                parts += [header, file.read(min(length + 4, size))]  # and 4 bytes of checksum
+            else:
+                file.seek(length + 4, os.SEEK_CUR)
+    return io.BytesIO(b"".join(parts))
+
+
+def _scale_transparency(image: ImageFile) -> None:
+    """Scale the colour that a PNG declares transparent to 8 bits, like the pixels. Pillow leaves it as it is in the file."""
+    scale = {"1": 255, "L;2": 85, "L;4": 17, "RGB;16B": 1 / 256}.get(str(image.tile[0][3])) if image.tile else None
+    if scale is not None and (colour := image.info.get("transparency")) is not None:
+        image.info["transparency"] = (
+            tuple(int(value * scale) for value in colour) if isinstance(colour, tuple) else int(colour * scale)
+        )
 
 
 def _to_rgb_or_rgba(image: Image) -> Image:
     """The image in mode RGBA if it may have transparent parts, else in mode RGB."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+        image = _from_16_bits(image)
+    elif image.mode in ("I", "F"):
+        raise _Unusable("signed or 32-bit pixels, whose range is unknown")
+    elif image.mode == "La":  # grey premultiplied by alpha, which does not convert to RGBA directly
+        image = image.convert("LA")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _from_16_bits(image: Image) -> Image:
+    """The high bytes of 16-bit grey, which convert() would clip instead of scaling, in mode L or LA."""
     from PIL import Image
 
-    if image.mode.startswith("I"):  # 16-bit grey, which convert() may clip instead of scaling
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-    return image.convert("RGBA" if transparent else "RGB")
+    values = np.asarray(image)
+    tags = getattr(image, "tag_v2", {})  # of a TIFF file
+    bits = tags.get(258, (16,))[0]  # BitsPerSample: 12 or 16
+    grey = Image.fromarray((values >> (bits - 8)).astype(np.uint8))
+    if tags.get(262) == 0:  # PhotometricInterpretation: white is zero
+        grey = grey.point(lambda value: 255 - value)
+    if (transparent := image.info.get("transparency")) is not None:
+        grey.putalpha(Image.fromarray((values != transparent) * np.uint8(255)))
+    return grey
 
 
 @contextlib.contextmanager
 def pillow_warnings_ignored() -> Iterator[None]:
-    """Silence Pillow's warnings about large images and odd metadata, which it decodes anyway.
+    """Silence Pillow's warnings about large images and odd metadata, which it decodes anyway, and libtiff's about damage.
 
     Warning filters are global to the process, so enter this once, outside of any threads.
     """
+    from PIL import Image
+
+    with contextlib.suppress(OSError, AttributeError):  # AttributeError: libtiff is not a shared library
+        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)  # it prints lines that do not say which file
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -104,6 +256,8 @@ def why_unreadable(error: Exception) -> str:
     """Why an image could not be decoded, in a few words."""
     from PIL import Image
 
+    if isinstance(error, _Unusable):
+        return str(error)
     if isinstance(error, Image.UnidentifiedImageError):
         return "not an image"
     if isinstance(error, Image.DecompressionBombError | MemoryError):
@@ -111,7 +265,7 @@ def why_unreadable(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or "damaged"
 
 
-def report_failures(failures: dict[Path, str], folder: Path, total: int, action: str = "read") -> None:
+def report_failures(failures: Mapping[Path, str], folder: Path, total: int, action: str = "read") -> None:
     """Print one line on stderr that counts the failed images and names the first few, with reasons.
 
     Parameters
@@ -120,7 +274,14 @@ def report_failures(failures: dict[Path, str], folder: Path, total: int, action:
     total : number of images, failed or not
     action : what failed, as in "cannot be read"
     """
-    named = [f"{file.relative_to(folder)} ({failures[file]})" for file in sorted(failures)[:_MAX_NAMED]]
+    _warn(f"{len(failures):,} of the {total:,} images in {folder} cannot be {action}: {_list(failures, folder)}.")
+
+
+def _list(failures: Mapping[Path, str], folder: Path) -> str:
+    named = [f"{path.relative_to(folder)} ({failures[path]})" for path in sorted(failures)[:_MAX_NAMED]]
     more = f" and {len(failures) - len(named):,} more" if len(failures) > len(named) else ""
-    names = ", ".join(named)
-    print(f"{len(failures):,} of the {total:,} images in {folder} cannot be {action}: {names}{more}.", file=sys.stderr)
+    return ", ".join(named) + more
+
+
+def _warn(line: str) -> None:
+    print(printable(line), file=sys.stderr)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gans.data.cache import Bytes, cache_folder, cached
-from gans.data.download import DownloadError, download, has_md5
+from gans.data.download import DownloadError, Published, download, is_intact
 from gans.data.errors import DataError
 from gans.data.idx import read_idx
 
@@ -30,12 +30,12 @@ class Remote:
     """Where a data set can be downloaded: every mirror has every file."""
 
     mirrors: tuple[str, ...]  # URLs of folders, ending in "/"
-    md5: Mapping[str, str]  # file name to checksum
+    files: Mapping[str, Published]
     timeout: float = 4.0  # seconds; short, because offline each mirror delays the start of training this long
 
     def is_complete_in(self, folder: Path) -> bool:
-        """Whether `folder` has all files, with the right checksums."""
-        return all(has_md5(folder / name, md5) for name, md5 in self.md5.items())
+        """Whether `folder` has all files, with the right sizes and checksums."""
+        return all(is_intact(folder / name, published) for name, published in self.files.items())
 
 
 MNIST = Remote(
@@ -43,11 +43,11 @@ MNIST = Remote(
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
     ),
-    md5={
-        "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-        "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
-        "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
-        "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+    files={
+        "train-images-idx3-ubyte.gz": Published(9_912_422, "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+        "train-labels-idx1-ubyte.gz": Published(28_881, "d53e105ee54ea40749a09fcbcd1e9432"),
+        "t10k-images-idx3-ubyte.gz": Published(1_648_877, "9fb629c4189551a2d022fa330f9573f3"),
+        "t10k-labels-idx1-ubyte.gz": Published(4_542, "ec29112dd5afa0611ce80d1b7f02629c"),
     },
 )
 
@@ -167,8 +167,8 @@ def _download_all(folder: Path, remote: Remote) -> None:
     failures: dict[str, str] = {}
     for mirror in remote.mirrors:
         try:
-            for name, md5 in remote.md5.items():
-                download([mirror + name], folder / name, md5, remote.timeout)
+            for name, published in remote.files.items():
+                download([mirror + name], folder / name, published, remote.timeout)
             return
         except DownloadError as error:
             failures |= error.failures

@@ -5,6 +5,7 @@ A folder is laid out like CycleGAN's data sets: trainA/ and trainB/, and optiona
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,11 +89,12 @@ def held_out_indices(count: int) -> npt.NDArray[np.intp]:
 
 
 def _check_layout(folder: Path) -> None:
-    if not folder.exists():
-        raise DataError(f"{folder} does not exist; it must be a folder that contains {LAYOUT}.")
-    if not folder.is_dir():
-        raise DataError(f"{folder} is a file, not a folder; it must be a folder that contains {LAYOUT}.")
-    missing = [name for name in ("trainA", "trainB") if not (folder / name).is_dir()]
+    try:
+        os.listdir(folder)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"{folder} cannot be opened ({reason}); it must be a folder that contains {LAYOUT}.") from error
+    missing = [name for name in ("trainA", "trainB") if not os.path.isdir(folder / name)]
     if missing:
         raise DataError(f"{folder} has no folder {' and no folder '.join(missing)}; it must contain {LAYOUT}.")
 
@@ -100,7 +102,7 @@ def _check_layout(folder: Path) -> None:
 def _load_domain(folder: Path, domain: str, image_size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """The training images and the held-out images of one domain, "A" or "B"."""
     images, _ = load_folder(folder / f"train{domain}", image_size)
-    if (folder / f"test{domain}").is_dir():
+    if os.path.isdir(folder / f"test{domain}"):
         return images, load_folder(folder / f"test{domain}", image_size, min_images=1)[0]
     held_out = held_out_indices(len(images))
     print(

@@ -6,7 +6,9 @@ import shutil
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 
 from gans.data import mnist
+from gans.data.download import Published
 from gans.data.errors import DataError
 from gans.data.idx import write_idx
 from gans.data.mnist import Remote, load_mnist
@@ -62,19 +65,30 @@ def offline() -> Iterator[Remote]:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
-        yield Remote((f"{url}/a/", f"{url}/b/"), dict.fromkeys(mnist.MNIST.md5, ""))
+        yield Remote((f"{url}/a/", f"{url}/b/"), dict.fromkeys(mnist.MNIST.files, Published(0, "")))
 
 
 @pytest.fixture
-def online(folder: Path, tmp_path: Path, offline: Remote) -> Remote:
+def online(folder: Path, tmp_path: Path, offline: Remote) -> Iterator[Remote]:
     """A mirror that refuses the connection, then a good one."""
-    published, md5 = tmp_path / "published", {}
-    published.mkdir()
+    served, files = tmp_path / "served", {}
+    served.mkdir()
     for plain in folder.iterdir():
         content = gzip.compress(plain.read_bytes(), 1)
-        (published / f"{plain.name}.gz").write_bytes(content)
-        md5[f"{plain.name}.gz"] = hashlib.md5(content).hexdigest()
-    return Remote((offline.mirrors[0], f"{published.as_uri()}/"), md5)
+        (served / f"{plain.name}.gz").write_bytes(content)
+        files[f"{plain.name}.gz"] = Published(len(content), hashlib.md5(content).hexdigest())
+
+    class Mirror(SimpleHTTPRequestHandler):
+        def __init__(self, *args: object) -> None:
+            super().__init__(*args, directory=str(served))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        yield Remote((offline.mirrors[0], f"http://127.0.0.1:{server.server_port}/"), files)
+        server.shutdown()
 
 
 def error_message(folder: Path, **options: bool) -> str:
@@ -187,7 +201,7 @@ def test_a_download_fills_the_cache_and_tries_a_dead_mirror_only_once(cache: Pat
     digits = load_mnist(labels=True, remote=online)
     np.testing.assert_array_equal(digits.images, IMAGES)
     np.testing.assert_array_equal(digits.labels, LABELS)
-    assert sorted(file.name for file in cache.iterdir()) == sorted(online.md5)
+    assert sorted(file.name for file in cache.iterdir()) == sorted(online.files)
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
@@ -195,7 +209,7 @@ def test_a_complete_cache_needs_neither_the_network_nor_write_permission(online:
     load_mnist(remote=online)
     capsys.readouterr()
     monkeypatch.setattr(tempfile, "TemporaryFile", None)  # any attempt to write would raise TypeError
-    digits = load_mnist(split="test", remote=Remote((), online.md5))
+    digits = load_mnist(split="test", remote=Remote((), online.files))
     np.testing.assert_array_equal(digits.images, IMAGES[::-1])
     assert capsys.readouterr().err == ""
 
