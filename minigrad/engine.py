@@ -265,7 +265,8 @@ def grad(
         The cotangent of `output`, of its shape; ones by default.
     create_graph : bool
         Build a graph of the gradients' computation, so that they can be differentiated again, and keep the graph of
-        `output`. Otherwise each node is freed as soon as its backward has run.
+        `output`. A constant gradient, as of a sum, has derivatives of zero. Otherwise each node is freed as soon as its
+        backward has run.
 
     Returns
     -------
@@ -279,7 +280,8 @@ def grad(
     g = _first_cotangent("grad", output, grad_output)
     nodes = [x.op or x for x in inputs]
     found = _walk_back(output, g, nodes, create_graph)
-    return [found[node] if node in found else Tensor(backend.zeros_like(x.data)) for node, x in zip(nodes, inputs, strict=True)]
+    gradients = [found[n] if n in found else Tensor(backend.zeros_like(x.data)) for n, x in zip(nodes, inputs, strict=True)]
+    return [Tensor(g, requires_grad=True) if create_graph and not g.requires_grad else g for g in gradients]
 
 
 def backward(output: Tensor, grad_output: Tensor | None = None) -> None:

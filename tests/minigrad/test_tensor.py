@@ -140,7 +140,7 @@ class TestTensor:
     def test_numpy_functions_do_not_drop_the_graph(self, function: Callable[..., Any]) -> None:
         with pytest.raises(TypeError, match="of a tensor would leave the graph"):
             function([Tensor([1.0])] if function is np.concatenate else Tensor([1.0]))
-        with pytest.raises(TypeError, match="does not support ufuncs"):
+        with pytest.raises(TypeError, match=r"np\.exp of a tensor would leave the graph: write F\.exp"):
             np.exp(Tensor([1.0]))  # type: ignore[call-overload]
         with pytest.raises(TypeError, match=r"np\.einsum of a tensor would leave the graph"):
             np.einsum("i->", Tensor([1.0]))
