@@ -37,7 +37,8 @@ class Tensor:
     grad : array or None, filled by `backward()`
     op : the applied operation whose output this is; None for a leaf
     changes : a list holding one number, how often the values were changed in place by `assign`, by an optimizer or by
-        `x.data = ...`; backward uses it to refuse stale values. A view of another tensor's memory shares its list.
+        `x.data = ...`; backward uses it to refuse stale values. A view of another tensor's memory shares its list; a tensor
+        made of another one's array does not: `Tensor(y.data).assign(...)` changes y unseen, `y.detach().assign(...)` is seen.
     """
 
     __slots__ = ("__weakref__", "_data", "changes", "grad", "op", "requires_grad")
