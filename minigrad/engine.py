@@ -112,13 +112,18 @@ class Op:
         if not hasattr(cls, "forward"):
             return  # a base class for a family of ops
         parameters = list(inspect.signature(cls.forward).parameters.values())[1:]
+        if any(p.default is not p.empty or p.kind not in (p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL) for p in parameters):
+            raise TypeError(f"{cls.__name__}: forward takes inputs only, without defaults; settings belong in __init__")
         cls.input_names = tuple(p.name for p in parameters)
         cls.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         cls.rules = tuple(cls._rule(name) for name in cls.input_names)
-        for kind in ("backward_", "fused_"):
-            for name in dir(cls):
-                if name.startswith(kind) and name.removeprefix(kind) not in cls.input_names:
-                    raise TypeError(f"{cls.__name__}: {name} is for no input; forward takes {', '.join(cls.input_names)}")
+        known = {f"{kind}_{name}" for kind in ("backward", "fused") for name in cls.input_names}
+        for name in dir(cls):
+            if name.startswith(("backward", "fused")) and name not in known:
+                raise TypeError(
+                    f"{cls.__name__}: {name} is for no input; forward takes {', '.join(cls.input_names)}, "
+                    "and for an input x the method is backward_x"
+                )
 
     @classmethod
     def _rule(cls, input_name: str) -> Rule | None:

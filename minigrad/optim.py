@@ -11,6 +11,7 @@ no object and no state of its own, and holds in captured steps and in runs that 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -287,17 +288,32 @@ class RMSprop(Optimizer):
 
 def linear_decay(lr: float, steps: int, start: int = 0) -> Callable[[int], float]:
     """A schedule: lr until `start` steps are taken, then falling linearly to 0 after `steps`."""
-    return lambda taken: lr * min(1.0, max(steps - taken, 0) / (steps - start)) if steps > start else lr
+    return functools.partial(_linear, lr, steps, start)
 
 
 def cosine_decay(lr: float, steps: int, end: float = 0.0) -> Callable[[int], float]:
     """A schedule: from lr to `end` after `steps`, along half a cosine.    Source: Loshchilov and Hutter, "SGDR", ICLR 2017."""
-    return lambda taken: end + (lr - end) * (1 + math.cos(math.pi * min(taken / steps, 1))) / 2
+    return functools.partial(_cosine, lr, steps, end)
 
 
 def step_decay(lr: float, every: int, factor: float = 0.1) -> Callable[[int], float]:
     """A schedule: lr, multiplied by `factor` after every `every` steps."""
-    return lambda taken: lr * factor ** (taken // every)
+    return functools.partial(_steps, lr, every, factor)
+
+
+# The schedules themselves are functions with names, because pickle, which copies optimizers to other processes, needs names.
+
+
+def _linear(lr: float, steps: int, start: int, taken: int) -> float:
+    return lr * min(1.0, max(steps - taken, 0) / (steps - start)) if steps > start else lr
+
+
+def _cosine(lr: float, steps: int, end: float, taken: int) -> float:
+    return end + (lr - end) * (1 + math.cos(math.pi * min(taken / steps, 1))) / 2
+
+
+def _steps(lr: float, every: int, factor: float, taken: int) -> float:
+    return lr * factor ** (taken // every)
 
 
 def clip_grad_norm(grads: Sequence[Tensor], max_norm: float) -> list[Tensor]:
