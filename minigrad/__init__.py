@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from minigrad import from_pytorch, functional, gradcheck, nn, optim
 from minigrad.arrays.gpu import BackendError
-from minigrad.engine import Op, detect_anomaly, grad, is_grad_enabled, no_grad, set_grad_enabled
+from minigrad.engine import Op, grad
 from minigrad.io.files import FileError
 from minigrad.io.safetensors import load, save
+from minigrad.modes import detect_anomaly, is_grad_enabled, no_grad, set_grad_enabled
 from minigrad.random import Generator, manual_seed, rand, randn
 
 if TYPE_CHECKING:

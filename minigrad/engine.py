@@ -20,26 +20,18 @@ consume sums what they send. Backward methods are written in the engine's own op
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import itertools
 import operator
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from minigrad.arrays import backend
+from minigrad.modes import mode, set_grad_enabled
 from minigrad.tensor import Array, Shape, Tensor, raw
 
-
-class _Mode(threading.local):
-    grad_enabled = True
-    anomaly = False
-
-
-_mode = _Mode()
 _clock = itertools.count()  # stamps ops in the order they are applied: an op's parents always have smaller stamps
 
 
@@ -152,11 +144,11 @@ class Op:
         except _EXPLAINED as error:  # NumPy raises subclasses of these, with arguments of their own
             kind = next(kind for kind in _EXPLAINED if isinstance(error, kind))
             raise kind(_explain(self, arrays, error)) from error
-        if _mode.anomaly and not backend.all_finite(out.data):
+        if mode.anomaly and not backend.all_finite(out.data):
             raise FloatingPointError(f"{_signature(self, arrays)} gave {backend.describe_bad_values(out.data)}")
         if self.is_view and backend.may_share_memory(arrays[0], out.data):
             out.changes = inputs[0].changes
-        if _mode.grad_enabled:
+        if mode.grad_enabled:
             self._join_graph(inputs, arrays, out)
         return out
 
@@ -203,9 +195,9 @@ class Op:
         assert rule is not None
         if self.variadic:
             return rule.backward(self, g, i)
-        if rule.fused is not None and not _mode.grad_enabled:
+        if rule.fused is not None and not mode.grad_enabled:
             x = rule.fused(self, g.data, *(raw(self._recall(need)) for need in rule.needs))
-            if _mode.anomaly and not backend.all_finite(x):
+            if mode.anomaly and not backend.all_finite(x):
                 raise FloatingPointError(f"the backward of {self.name} gave {backend.describe_bad_values(x)}")
             return Tensor(x)
         return rule.backward(self, g, *map(self._recall, rule.needs))
@@ -360,46 +352,6 @@ def _ancestors(root: Op | None) -> set[Op]:
 
 def _leaves(root: Op) -> list[Tensor]:
     return list(dict.fromkeys(p for op in _ancestors(root) for p in op.parents if isinstance(p, Tensor)))
-
-
-class set_grad_enabled:
-    """Add ops to the graph, or not, in this thread: from now on, or in a `with` block until its end. As in PyTorch."""
-
-    def __init__(self, on: bool) -> None:
-        self._before, _mode.grad_enabled = _mode.grad_enabled, on
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *error: object) -> None:
-        _mode.grad_enabled = self._before
-
-
-def is_grad_enabled() -> bool:
-    """Whether ops applied now are added to the graph."""
-    return _mode.grad_enabled
-
-
-@contextlib.contextmanager
-def no_grad() -> Iterator[None]:
-    """Context (or decorator) in which no graph is built: results do not require gradients."""
-    with set_grad_enabled(False):
-        yield
-
-
-@contextlib.contextmanager
-def detect_anomaly() -> Iterator[None]:
-    """Context in which the first op, forward or backward, that gives a NaN or an infinity raises FloatingPointError."""
-    before, _mode.anomaly = _mode.anomaly, True
-    try:
-        yield
-    finally:
-        _mode.anomaly = before
-
-
-def detects_anomaly() -> bool:
-    """Whether `detect_anomaly` is on in this thread."""
-    return _mode.anomaly
 
 
 def as_real(*inputs: Any) -> tuple[Any, ...]:
