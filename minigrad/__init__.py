@@ -11,6 +11,8 @@ alone.
 array([2., 4.], dtype=float32)
 """
 
+import sys
+
 from minigrad import tuning  # isort: skip  (first: it must run before NumPy loads)
 from minigrad.tensor import Tensor  # isort: skip  (before the ops, which are made of tensors)
 from typing import TYPE_CHECKING, Any
@@ -18,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 from minigrad import from_pytorch, functional, gradcheck, nn, optim
 from minigrad.arrays.gpu import BackendError
 from minigrad.drawing import draw
-from minigrad.engine import Op, detect_anomaly, grad, is_grad_enabled, no_grad, set_grad_enabled
+from minigrad.engine import Op, grad
 from minigrad.io.files import FileError
 from minigrad.io.safetensors import load, save
+from minigrad.modes import detect_anomaly, is_grad_enabled, no_grad, set_grad_enabled
 from minigrad.random import Generator, manual_seed, rand, randn
 
 if TYPE_CHECKING:
@@ -33,6 +36,9 @@ __all__ = [
     "is_grad_enabled", "load", "manual_seed", "nn", "no_grad", "optim", "rand", "randn", "save", "set_grad_enabled", "tuning",
 ]  # fmt: skip
 
+# PyTorch's `tensor` is a function; here the name would be the module, which stays importable without it.
+del tensor  # type: ignore[name-defined]  # noqa: F821
+
 
 def __getattr__(name: str) -> Any:
     """`mg.Captured`, imported on first use: nothing else in the package needs `minigrad.capture`. Other names are explained."""
@@ -43,3 +49,8 @@ def __getattr__(name: str) -> Any:
     if name in functional.__all__:
         raise AttributeError(f"minigrad has no `{name}`: write `F.{name}`, after `import minigrad.functional as F`")
     raise AttributeError(from_pytorch.missing("minigrad", name))
+
+
+_classes = [value for module in (nn, optim) for value in vars(module).values() if isinstance(value, type)]
+_classes += [base for cls in _classes for base in cls.__bases__ if base.__name__.startswith("_")]  # such as nn's _BatchNorm
+from_pytorch.explain_arguments(sys.modules[__name__], functional, nn, optim, Tensor, Generator, *dict.fromkeys(_classes))

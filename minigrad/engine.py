@@ -20,27 +20,18 @@ consume sums what they send. Backward methods are written in the engine's own op
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import itertools
 import operator
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from minigrad.arrays import backend
+from minigrad.modes import mode, set_grad_enabled
 from minigrad.tensor import Array, Shape, Tensor, raw
 
-
-class _Mode(threading.local):
-    grad_enabled = True
-    anomaly = False
-    order = 0  # of the backward pass that runs with create_graph: see `Op.order`
-
-
-_mode = _Mode()
 _clock = itertools.count()  # stamps ops in the order they are applied: an op's parents always have smaller stamps
 
 
@@ -115,13 +106,18 @@ class Op:
         if not hasattr(cls, "forward"):
             return  # a base class for a family of ops
         parameters = list(inspect.signature(cls.forward).parameters.values())[1:]
+        if any(p.default is not p.empty or p.kind not in (p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL) for p in parameters):
+            raise TypeError(f"{cls.__name__}: forward takes inputs only, without defaults; settings belong in __init__")
         cls.input_names = tuple(p.name for p in parameters)
         cls.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         cls.rules = tuple(cls._rule(name) for name in cls.input_names)
-        for kind in ("backward_", "fused_"):
-            for name in dir(cls):
-                if name.startswith(kind) and name.removeprefix(kind) not in cls.input_names:
-                    raise TypeError(f"{cls.__name__}: {name} is for no input; forward takes {', '.join(cls.input_names)}")
+        known = {f"{kind}_{name}" for kind in ("backward", "fused") for name in cls.input_names}
+        for name in dir(cls):
+            if name.startswith(("backward", "fused")) and name not in known:
+                raise TypeError(
+                    f"{cls.__name__}: {name} is for no input; forward takes {', '.join(cls.input_names)}, "
+                    "and for an input x the method is backward_x"
+                )
 
     @classmethod
     def _rule(cls, input_name: str) -> Rule | None:
@@ -150,11 +146,11 @@ class Op:
         except _EXPLAINED as error:  # NumPy raises subclasses of these, with arguments of their own
             kind = next(kind for kind in _EXPLAINED if isinstance(error, kind))
             raise kind(_explain(self, arrays, error)) from error
-        if _mode.anomaly and not backend.all_finite(out.data):
+        if mode.anomaly and not backend.all_finite(out.data):
             raise FloatingPointError(f"{_signature(self, arrays)} gave {backend.describe_bad_values(out.data)}")
         if self.is_view and backend.may_share_memory(arrays[0], out.data):
             out.changes = inputs[0].changes
-        if _mode.grad_enabled:
+        if mode.grad_enabled:
             self._join_graph(inputs, arrays, out)
         return out
 
@@ -191,7 +187,7 @@ class Op:
             self.parents, self.input_shapes, self.input_dtypes = parents, shapes, dtypes
             self.kept, self.versions, self.out_changes = kept, versions, out.changes
             self.constants = constants
-            self.stamp, self.order = next(_clock), _mode.order
+            self.stamp, self.order = next(_clock), mode.order
             out.op = self
 
     def vjp(self, i: int, g: Tensor) -> Tensor:
@@ -205,9 +201,9 @@ class Op:
         assert rule is not None
         if self.variadic:
             return rule.backward(self, g, i)
-        if rule.fused is not None and not _mode.grad_enabled:
+        if rule.fused is not None and not mode.grad_enabled:
             x = rule.fused(self, g.data, *(raw(self._recall(need)) for need in rule.needs))
-            if _mode.anomaly and not backend.all_finite(x):
+            if mode.anomaly and not backend.all_finite(x):
                 raise FloatingPointError(f"the backward of {self.name} gave {backend.describe_bad_values(x)}")
             return Tensor(x)
         return rule.backward(self, g, *map(self._recall, rule.needs))
@@ -272,7 +268,8 @@ def grad(
         The cotangent of `output`, of its shape; ones by default.
     create_graph : bool
         Build a graph of the gradients' computation, so that they can be differentiated again, and keep the graph of
-        `output`. Otherwise each node is freed as soon as its backward has run.
+        `output`. A constant gradient, as of a sum, has derivatives of zero. Otherwise each node is freed as soon as its
+        backward has run.
 
     Returns
     -------
@@ -286,7 +283,8 @@ def grad(
     g = _first_cotangent("grad", output, grad_output)
     nodes = [x.op or x for x in inputs]
     found = _walk_back(output, g, nodes, create_graph)
-    return [found[node] if node in found else Tensor(backend.zeros_like(x.data)) for node, x in zip(nodes, inputs, strict=True)]
+    gradients = [found[n] if n in found else Tensor(backend.zeros_like(x.data)) for n, x in zip(nodes, inputs, strict=True)]
+    return [Tensor(g, requires_grad=True) if create_graph and not g.requires_grad else g for g in gradients]
 
 
 def backward(output: Tensor, grad_output: Tensor | None = None) -> None:
@@ -349,11 +347,11 @@ def _walk_back(output: Tensor, g: Tensor, targets: Sequence[Node], create_graph:
 @contextlib.contextmanager
 def _order_after(path: list[Op]) -> Iterator[None]:
     """Context of a backward pass over these ops: ops applied in it are one order higher than they are."""
-    before, _mode.order = _mode.order, 1 + max((op.order for op in path), default=0)
+    before, mode.order = mode.order, 1 + max((op.order for op in path), default=0)
     try:
         yield
     finally:
-        _mode.order = before
+        mode.order = before
 
 
 def ancestors(root: Op | None) -> set[Op]:
@@ -370,46 +368,6 @@ def ancestors(root: Op | None) -> set[Op]:
 
 def _leaves(root: Op) -> list[Tensor]:
     return list(dict.fromkeys(p for op in ancestors(root) for p in op.parents if isinstance(p, Tensor)))
-
-
-class set_grad_enabled:
-    """Add ops to the graph, or not, in this thread: from now on, or in a `with` block until its end. As in PyTorch."""
-
-    def __init__(self, on: bool) -> None:
-        self._before, _mode.grad_enabled = _mode.grad_enabled, on
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *error: object) -> None:
-        _mode.grad_enabled = self._before
-
-
-def is_grad_enabled() -> bool:
-    """Whether ops applied now are added to the graph."""
-    return _mode.grad_enabled
-
-
-@contextlib.contextmanager
-def no_grad() -> Iterator[None]:
-    """Context (or decorator) in which no graph is built: results do not require gradients."""
-    with set_grad_enabled(False):
-        yield
-
-
-@contextlib.contextmanager
-def detect_anomaly() -> Iterator[None]:
-    """Context in which the first op, forward or backward, that gives a NaN or an infinity raises FloatingPointError."""
-    before, _mode.anomaly = _mode.anomaly, True
-    try:
-        yield
-    finally:
-        _mode.anomaly = before
-
-
-def detects_anomaly() -> bool:
-    """Whether `detect_anomaly` is on in this thread."""
-    return _mode.anomaly
 
 
 def as_real(*inputs: Any) -> tuple[Any, ...]:

@@ -1,31 +1,60 @@
 """What PyTorch calls differently: one table, from which the error messages and the README's "Coming from PyTorch" are made.
 
 A row with an `owner` is a name that minigrad does not have: using it is an AttributeError that says what to write instead.
-Other rows are only for the README. The tests run both sides of every row and compare them.
+Other rows are only for the README. The tests run both sides of every row and compare them. Names that have no other side are
+in `SENTENCES`, and arguments in `ARGUMENTS`.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 
 class Row(NamedTuple):
     pytorch: str
     minigrad: str
-    owner: str = ""  # "Tensor", "Module", "Optimizer", "functional", "nn", "optim", "minigrad", or "" for a row of the README
+    owner: str = ""  # "Tensor", "Module", "Optimizer", "functional", "nn", "init", "optim", "minigrad", "" for the README
     names: str = ""  # the names that the owner does not have, separated by spaces
+
+    def written_with(self, name: str) -> Row:
+        """The row for another of its names. The first name is the one in the row; it is replaced if both sides have it."""
+        word = rf"\b{re.escape(self.names.partition(' ')[0])}\b"
+        if not (re.search(word, self.pytorch) and re.search(word, self.minigrad)):
+            return self
+        return self._replace(pytorch=re.sub(word, name, self.pytorch), minigrad=re.sub(word, name, self.minigrad))
 
 
 ROWS = [
-    Row("torch.tensor([1.0, 2.0])", "mg.Tensor([1.0, 2.0])", "minigrad", "as_tensor from_numpy FloatTensor"),
-    Row("torch.zeros(2, 3)", "mg.Tensor(np.zeros((2, 3), np.float32))", "minigrad", "zeros ones full empty arange eye"),
-    Row("torch.zeros_like(x)", "mg.Tensor(np.zeros_like(x.data))", "minigrad", "zeros_like ones_like randn_like rand_like"),
+    Row("torch.tensor([1.0, 2.0])", "mg.Tensor([1.0, 2.0])", "minigrad", "tensor as_tensor from_numpy FloatTensor"),
+    Row("torch.zeros(2, 3)", "mg.Tensor(np.zeros((2, 3), np.float32))", "minigrad", "zeros ones empty"),
+    Row("torch.full((2, 3), 0.5)", "mg.Tensor(np.full((2, 3), 0.5, np.float32))", "minigrad", "full"),
+    Row("torch.arange(3)", "mg.Tensor(np.arange(3))", "minigrad", "arange"),
+    Row("torch.eye(3)", "mg.Tensor(np.eye(3, dtype=np.float32))", "minigrad", "eye"),
+    Row("torch.linspace(0, 1, 5)", "mg.Tensor(np.linspace(0, 1, 5, dtype=np.float32))", "minigrad", "linspace"),
+    Row("torch.zeros_like(x)", "mg.Tensor(np.zeros_like(x.data))", "minigrad", "zeros_like ones_like empty_like"),
+    Row("torch.randn_like(x)", "mg.randn(x.shape)", "minigrad", "randn_like"),
+    Row("torch.rand_like(x)", "mg.rand(x.shape)", "minigrad", "rand_like"),
+    Row("torch.float32", "np.float32", "minigrad", "float32 float64 int32 int64 uint8"),
+    Row("torch.mm(x, x.T)", "F.matmul(x, x.T)", "minigrad", "mm"),
     Row("x.sum(dim=1, keepdim=True)", "x.sum(axis=1, keepdims=True)"),
     Row("x.max(1).values", "x.max(1)"),
     Row("x.max(1).indices", "x.argmax(1)"),
     Row("x.amax(1)", "x.max(1)", "Tensor", "amax"),
     Row("x.amin(1)", "x.min(1)", "Tensor", "amin"),
     Row("x.var(1)", "x.var(1, ddof=1)"),
+    Row("x.std()", "x.std(ddof=1)"),
+    Row("(x == y).all()", "(x == y).numpy().all()", "Tensor", "all any"),
+    Row("x.eq(y)", "x == y", "Tensor", "eq"),
+    Row("x.add(y)", "x + y", "Tensor", "add"),
+    Row("x.sub(y)", "x - y", "Tensor", "sub"),
+    Row("x.mul(y)", "x * y", "Tensor", "mul"),
+    Row("x.div(2)", "x / 2", "Tensor", "div"),
+    Row("x.sign()", "mg.Tensor(np.sign(x.data))", "Tensor", "sign floor ceil round"),
+    Row("x.mm(x.T)", "x @ x.T", "Tensor", "mm bmm"),
     Row("x.transpose(0, 1)", "x.swapaxes(0, 1)"),
     Row("x.permute(1, 0)", "x.transpose(1, 0)"),
     Row("x.t()", "x.T", "Tensor", "t mT"),
@@ -33,11 +62,14 @@ ROWS = [
     Row("x.repeat(2, 1)", "F.cat([x, x])", "Tensor", "repeat tile repeat_interleave"),
     Row("x.chunk(3, 1)", "F.split(x, 1, 1)", "Tensor", "chunk unbind"),
     Row("x.size(1)", "x.shape[1]"),
-    Row("x.float()", "x.astype(np.float32)", "Tensor", "float type"),
+    Row("x.float()", "x.astype(np.float32)", "Tensor", "float"),
     Row("x.double()", "x.astype(np.float64)", "Tensor", "double"),
     Row("x.long()", "x.astype(np.int64)", "Tensor", "long int"),
+    Row("x.bool()", "x.astype(bool)", "Tensor", "bool"),
     Row("x.tolist()", "x.numpy().tolist()", "Tensor", "tolist"),
     Row("x.cpu()", 'x.to("numpy")', "Tensor", "cpu"),
+    Row("x.cuda()", 'x.to("cupy")', "Tensor", "cuda"),
+    Row("x.contiguous()", "x", "Tensor", "contiguous"),
     Row("x.square()", "x**2", "Tensor", "square"),
     Row("x.flip(0)", "F.flip(x, 0)", "Tensor", "flip"),
     Row("x.norm()", "F.norm(x)", "Tensor", "norm"),
@@ -47,6 +79,7 @@ ROWS = [
     Row("torch.exp(x)", "F.exp(x)"),
     Row("torch.clamp(x, min=0)", "F.clip(x, low=0)", "functional", "clamp"),
     Row("torch.einsum('ij,kj->ik', x, x)", "x @ x.T", "functional", "einsum"),
+    Row("F.one_hot(labels, 3).float()", "mg.Tensor(np.eye(3, dtype=np.float32)[labels.data])", "functional", "one_hot"),
     Row("F.normalize(x, dim=1)", "x / F.norm(x, 1, keepdims=True)", "functional", "normalize"),
     Row("F.softmax(x, dim=1)", "F.softmax(x, axis=1)"),
     Row("nn.MSELoss()(x, y)", "F.mse_loss(x, y)", "nn", "MSELoss"),
@@ -55,12 +88,21 @@ ROWS = [
     Row("nn.BCEWithLogitsLoss()(x, y)", "F.binary_cross_entropy_with_logits(x, y)", "nn", "BCEWithLogitsLoss"),
     Row("nn.CrossEntropyLoss()(x, labels)", "F.cross_entropy(x, labels)", "nn", "CrossEntropyLoss NLLLoss"),
     Row("nn.Unflatten(1, (2, 1))(x)", "nn.Reshape(2, 1)(x)", "nn", "Unflatten"),
-    Row("nn.utils.clip_grad_norm_(net.parameters(), 1.0)", "optim.clip_grad_norm_(net.parameters(), 1.0)", "nn", "utils"),
+    Row("nn.utils.clip_grad_norm_(net.parameters(), 1.0)", "optim.clip_grad_norm_(net.parameters(), 1.0)"),
+    Row("nn.utils.spectral_norm(layer)", "nn.spectral_norm(layer)"),
+    Row("nn.functional.relu(x)", "F.relu(x)"),
+    Row("w.data.normal_(0.0, 0.02)", "w.assign(nn.init.normal(w.shape, 0.0, 0.02))"),
+    Row("nn.init.normal_(w, 0.0, 0.02)", "w.assign(nn.init.normal(w.shape, 0.0, 0.02))", "init", "normal_"),
+    Row("nn.init.uniform_(w, -0.1, 0.1)", "w.assign(nn.init.uniform(w.shape, -0.1, 0.1))", "init", "uniform_"),
+    Row("nn.init.constant_(w, 0.5)", "w.assign(0.5)", "init", "constant_"),
+    Row("nn.init.zeros_(w)", "w.assign(0)", "init", "zeros_"),
+    Row("nn.init.ones_(w)", "w.assign(1)", "init", "ones_"),
     Row('net.register_buffer("mean", x)', "net.mean = nn.Buffer(x)", "Module", "register_buffer"),
     Row('net.register_parameter("gain", nn.Parameter(x))', "net.gain = nn.Parameter(x)", "Module", "register_parameter"),
     Row('net.add_module("last", layer)', "net.last = layer", "Module", "add_module register_module"),
     Row("net.cuda()", 'net.to("cupy")', "Module", "cuda"),
     Row("net.cpu()", 'net.to("numpy")', "Module", "cpu"),
+    Row("next(net.parameters())", "net.parameters()[0]"),
     Row("net.double()", "net.to(dtype=np.float64)", "Module", "double"),
     Row("net.float()", "net.to(dtype=np.float32)", "Module", "float"),
     Row("optimizer.param_groups[0]['lr']", "optimizer.lr", "Optimizer", "param_groups add_param_group"),
@@ -71,15 +113,101 @@ ROWS = [
 ]  # fmt: skip
 
 
+INITS = ("xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "orthogonal", "trunc_normal")
+SCHEDULES = ("StepLR", "LambdaLR", "LinearLR", "ExponentialLR", "CosineAnnealingLR", "MultiStepLR", "OneCycleLR")
+INIT = "draw the values and assign them, as in `w.assign(nn.init.normal(w.shape, std=0.02))`"
+GPU = 'tensors are where their arrays are, `x.to("cupy")` is on the GPU and `x.to("numpy")` on the CPU'
+SENTENCES = {  # for names that stand for no one expression
+    ("Tensor", "device"): GPU,
+    ("Tensor", "is_cuda"): GPU,
+    ("Tensor", "half"): "tensors are float32 or float64",
+    ("Tensor", "grad_fn"): "write x.op, which is None for a leaf",
+    ("Tensor", "is_leaf"): "write x.op is None",
+    ("Tensor", "retain_grad"): "write mg.grad(loss, [x]), which takes any tensors",
+    ("Tensor", "type"): "write x.astype(np.float32), and x.dtype for the dtype",
+    ("minigrad", "device"): GPU,
+    ("minigrad", "cuda"): GPU,
+    ("Module", "device"): GPU,
+    ("nn", "functional"): "write `F.relu`, after `import minigrad.functional as F`",
+    ("nn", "utils"): "write `optim.clip_grad_norm_(net.parameters(), 1.0)` and `nn.spectral_norm(layer)`",
+    **{("init", f"{name}_"): INIT for name in INITS},
+    **{("optim", name): "a schedule is a function given as lr=, such as optim.cosine_decay(3e-4, steps)" for name in SCHEDULES},
+}
+
+NOT_HERE = "minigrad does not have it; leave it out"
+ARGUMENTS = {  # arguments of PyTorch's that no function of minigrad has, or that this one does not have
+    "dim": "write axis=",
+    "keepdim": "write keepdims=",
+    "unbiased": "write ddof=1 for unbiased=True, PyTorch's default, and ddof=0 for False",
+    "correction": "write ddof=",
+    "inplace": "leave it out, results are always new tensors",
+    "strict": "names must agree; to load a part, write net.load_state_dict(net.state_dict() | part)",
+    "set_to_none": "leave it out, zero_grad always sets .grad to None",
+    "retain_graph": "write mg.grad(..., create_graph=True), which keeps the graph",
+    "allow_unused": "leave it out, the gradient of an unused input is zero",
+    "grad_outputs": "write grad_output=",
+    "outputs": "write mg.grad(output, [x])",
+    "num_embeddings": "write nn.Embedding(count, features)",
+    "embedding_dim": "write nn.Embedding(count, features)",
+    "size_average": "write reduction=",
+    "min": "write low=",
+    "max": "write high=",
+    "device": 'write .to("cupy") after it for the GPU',
+    "dtype": "write .astype(np.float64) after it, or for a module .to(dtype=np.float64)",
+    **dict.fromkeys(("nesterov", "amsgrad", "dampening", "maximize", "foreach", "fused", "capturable", "centered"), NOT_HERE),
+    **dict.fromkeys(("ignore_index", "label_smoothing", "pos_weight", "padding_idx", "track_running_stats"), NOT_HERE),
+}
+
+
 def missing(owner: str, name: str) -> str:
     """The message of the AttributeError for a name that `owner` does not have."""
     start = f"minigrad's {owner} has no `{name}`" if owner != "minigrad" else f"minigrad has no `{name}`"
+    if (owner, name) in SENTENCES:
+        return f"{start}: {SENTENCES[owner, name]}"
     for row in ROWS:
         if row.owner == owner and name in row.names.split():
+            row = row.written_with(name)
             return f"{start}: for PyTorch's `{row.pytorch}` write `{row.minigrad}`"
     if owner == "Tensor" and name.endswith("_") and not name.startswith("_"):
         return f"{start}: tensors are changed in place only by `x.assign(values)`; in a graph write `x = x + 1`"
     return start
+
+
+def refused(function: str, argument: str) -> str:
+    """The message of the TypeError for an argument in `ARGUMENTS`."""
+    return f"{function} has no argument `{argument}`: {ARGUMENTS[argument]}"
+
+
+def explain_arguments(*owners: Any) -> None:
+    """Let the public functions of modules and classes explain arguments that PyTorch's have, and lists instead of tensors."""
+    for owner in owners:
+        names = getattr(owner, "__all__", vars(owner))
+        for name in [name for name in names if name == "__init__" or not name.startswith("_")]:
+            if inspect.isfunction(function := vars(owner).get(name)):
+                setattr(owner, name, _explaining(function, owner, name))
+
+
+def _explaining(function: Callable[..., Any], owner: Any, name: str) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        try:
+            return function(*args, **options)
+        except TypeError:
+            parameters = inspect.signature(function).parameters
+            unknown = [key for key in options if key in ARGUMENTS and key not in parameters]
+            if len(args) > len(parameters) and args[-1] is True:  # as in PyTorch's nn.ReLU(True)
+                unknown.append("inplace")
+            if not unknown:
+                raise
+        except AttributeError as error:
+            if isinstance(error.obj, list | tuple | memoryview):  # a memoryview is the `data` of an ndarray
+                raise TypeError(f"{name} takes tensors: write mg.Tensor(...) around lists and arrays") from error
+            raise
+        raise TypeError(refused(type(args[0]).__name__ if name == "__init__" else name, unknown[0]))
+
+    if inspect.ismodule(owner):
+        call.__module__, call.__qualname__ = owner.__name__, name  # where pickle finds it
+    return call
 
 
 def table() -> str:

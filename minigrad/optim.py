@@ -11,9 +11,12 @@ no object and no state of its own, and holds in captured steps and in runs that 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
+
+import numpy as np
 
 from minigrad import from_pytorch
 from minigrad.arrays import hooks
@@ -21,6 +24,11 @@ from minigrad.arrays.backend import array_module, as_array, is_gpu, kernels, mov
 from minigrad.arrays.layout import is_dense
 from minigrad.kernels.interface import AdamNumbers, RMSpropNumbers, SGDNumbers
 from minigrad.tensor import Array, Tensor
+
+__all__ = [
+    "SGD", "Adam", "AdamW", "BadGradient", "Optimizer", "RMSprop", "clip_grad_norm", "clip_grad_norm_", "cosine_decay",
+    "linear_decay", "step_decay",
+]  # fmt: skip
 
 Rate = float | Callable[[int], float]  # a learning rate, or its schedule: the rate after that many steps
 Count = Callable[[], int]
@@ -45,7 +53,7 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Tensor], lr: Rate, weight_decay: float = 0.0) -> None:
         name = type(self).__name__
-        self.params = list(params)
+        self.params = _listed(name, params)
         _check(name, bool(self.params), "there are no parameters to optimize")
         if strange := [p for p in self.params if not isinstance(p, Tensor)]:
             raise TypeError(f"{name}: {_not_a_parameter(strange[0])}")
@@ -280,22 +288,37 @@ class RMSprop(Optimizer):
 
 def linear_decay(lr: float, steps: int, start: int = 0) -> Callable[[int], float]:
     """A schedule: lr until `start` steps are taken, then falling linearly to 0 after `steps`."""
-    return lambda taken: lr * min(1.0, max(steps - taken, 0) / (steps - start)) if steps > start else lr
+    return functools.partial(_linear, lr, steps, start)
 
 
 def cosine_decay(lr: float, steps: int, end: float = 0.0) -> Callable[[int], float]:
     """A schedule: from lr to `end` after `steps`, along half a cosine.    Source: Loshchilov and Hutter, "SGDR", ICLR 2017."""
-    return lambda taken: end + (lr - end) * (1 + math.cos(math.pi * min(taken / steps, 1))) / 2
+    return functools.partial(_cosine, lr, steps, end)
 
 
 def step_decay(lr: float, every: int, factor: float = 0.1) -> Callable[[int], float]:
     """A schedule: lr, multiplied by `factor` after every `every` steps."""
-    return lambda taken: lr * factor ** (taken // every)
+    return functools.partial(_steps, lr, every, factor)
+
+
+# The schedules themselves are functions with names, because pickle, which copies optimizers to other processes, needs names.
+
+
+def _linear(lr: float, steps: int, start: int, taken: int) -> float:
+    return lr * min(1.0, max(steps - taken, 0) / (steps - start)) if steps > start else lr
+
+
+def _cosine(lr: float, steps: int, end: float, taken: int) -> float:
+    return end + (lr - end) * (1 + math.cos(math.pi * min(taken / steps, 1))) / 2
+
+
+def _steps(lr: float, every: int, factor: float, taken: int) -> float:
+    return lr * factor ** (taken // every)
 
 
 def clip_grad_norm(grads: Sequence[Tensor], max_norm: float) -> list[Tensor]:
     """The gradients, scaled down together where their joint Euclidean norm exceeds max_norm: `step(clip_grad_norm(...))`."""
-    return [Tensor(g) for g in _clipped([g.data for g in grads], max_norm)[0]]
+    return [Tensor(g) for g in _clipped([g.data for g in _listed("clip_grad_norm", grads)], max_norm)[0]]
 
 
 def clip_grad_norm_(params: Iterable[Tensor], max_norm: float) -> Tensor:
@@ -303,7 +326,7 @@ def clip_grad_norm_(params: Iterable[Tensor], max_norm: float) -> Tensor:
 
     Source: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", ICML 2013.
     """
-    given = [p for p in params if p.grad is not None]
+    given = [p for p in _listed("clip_grad_norm_", params) if p.grad is not None]
     clipped, norm = _clipped([p.grad for p in given], max_norm)
     for p, g in zip(given, clipped, strict=True):
         p.grad = g
@@ -312,10 +335,19 @@ def clip_grad_norm_(params: Iterable[Tensor], max_norm: float) -> Tensor:
 
 def _clipped(grads: list[Array], max_norm: float) -> tuple[list[Array], Array]:
     """The clipped gradients and their norm; PyTorch's formula. The norm is not read, so that a step can be captured."""
+    if not grads:
+        return [], np.zeros((), np.float32)
     xp = array_module(*grads)
     norm = xp.sqrt(sum((g * g).sum() for g in grads))
     factor = xp.minimum(max_norm / (norm + 1e-6), 1)
     return [(g * factor).astype(g.dtype, copy=False) for g in grads], norm
+
+
+def _listed(caller: str, tensors: Iterable[Tensor]) -> list[Tensor]:
+    """TypeError for one tensor, whose rows would be taken for the tensors."""
+    if isinstance(tensors, Tensor):
+        raise TypeError(f"{caller} takes several tensors; write [p] for one")
+    return list(tensors)
 
 
 def _not_a_parameter(given: Any) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 
@@ -31,14 +31,14 @@ class Generator:
     seed: int
     counter: int = 0
 
-    def rand(self, shape: Shape | int, backend: str = "numpy", dtype: Any = np.float32) -> Tensor:
+    def rand(self, shape: Shape | int, backend: str = "numpy", dtype: Any = np.float32, *more: Never) -> Tensor:
         """Uniform in the open interval (0, 1)."""
-        shape = _as_shape("rand", shape, backend)
+        shape = _as_shape("rand", shape, backend, dtype, *more)
         return Tensor(self._uniform(math.prod(shape), backend).reshape(shape).astype(dtype, copy=False))
 
-    def randn(self, shape: Shape | int, backend: str = "numpy", dtype: Any = np.float32) -> Tensor:
+    def randn(self, shape: Shape | int, backend: str = "numpy", dtype: Any = np.float32, *more: Never) -> Tensor:
         """Normal, mean 0 and variance 1: sqrt(-2 log u) times cos(2 pi v) and sin(2 pi v), with u and v uniform."""
-        shape = _as_shape("randn", shape, backend)
+        shape = _as_shape("randn", shape, backend, dtype, *more)
         count = math.prod(shape)
         pairs = -(-count // 2)
         uniform = self._uniform(2 * pairs, backend)
@@ -61,9 +61,10 @@ class Generator:
         return ((bits >> np.uint32(9)).astype(np.float32) + np.float32(0.5)) * np.float32(2**-23)
 
 
-def _as_shape(caller: str, shape: Shape | int, backend: str) -> Shape:
-    if not isinstance(backend, str):
-        raise TypeError(f"{caller}: the shape is one argument; write {caller}(({shape}, {backend}, ...))")
+def _as_shape(caller: str, shape: Shape | int, backend: Any, *more: Any) -> Shape:
+    if isinstance(backend, int):
+        numbers = [n for n in (shape, backend, *more) if isinstance(n, int)]
+        raise TypeError(f"{caller}: the shape is one argument; write {caller}(({', '.join(map(str, numbers))}))")
     return (shape,) if isinstance(shape, int) else tuple(shape)
 
 
@@ -77,14 +78,14 @@ def manual_seed(seed: int) -> None:
     default_generator.seed, default_generator.counter = seed, 0
 
 
-def rand(shape: Shape | int, backend: str = "numpy", dtype: Any = np.float32) -> Tensor:
+def rand(shape: Shape | int, backend: str = "numpy", dtype: Any = np.float32, *more: Never) -> Tensor:
     """Uniform numbers in (0, 1) from the default stream."""
-    return default_generator.rand(shape, backend, dtype)
+    return default_generator.rand(shape, backend, dtype, *more)
 
 
-def randn(shape: Shape | int, backend: str = "numpy", dtype: Any = np.float32) -> Tensor:
+def randn(shape: Shape | int, backend: str = "numpy", dtype: Any = np.float32, *more: Never) -> Tensor:
     """Normal numbers, mean 0 and variance 1, from the default stream."""
-    return default_generator.randn(shape, backend, dtype)
+    return default_generator.randn(shape, backend, dtype, *more)
 
 
 def get_rng_state() -> tuple[int, int]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Never, NoReturn, Self
 
 import numpy as np
 
@@ -36,18 +37,19 @@ class Tensor:
     grad : array or None, filled by `backward()`
     op : the applied operation whose output this is; None for a leaf
     changes : a list holding one number, how often the values were changed in place by `assign`, by an optimizer or by
-        `x.data = ...`; backward uses it to refuse stale values. A view of another tensor's memory shares its list.
+        `x.data = ...`; backward uses it to refuse stale values. A view of another tensor's memory shares its list; a tensor
+        made of another one's array does not: `Tensor(y.data).assign(...)` changes y unseen, `y.detach().assign(...)` is seen.
     """
 
     __slots__ = ("__weakref__", "_data", "changes", "grad", "op", "requires_grad")
-    __array_ufunc__ = None  # so that NumPy leaves `ndarray + Tensor` to Tensor.__radd__
-
     requires_grad: bool
     grad: Array | None
     op: Op | None
     changes: list[int]
 
-    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+    def __init__(self, data: Any, requires_grad: bool = False, **unknown: Never) -> None:
+        for name in unknown:
+            raise TypeError(from_pytorch.refused("Tensor", name))
         self.changes = [0]
         if isinstance(data, Tensor):
             self.changes, data = data.changes, data.data  # one memory, one count
@@ -213,6 +215,20 @@ class Tensor:
     def __le__(self, other: TensorLike) -> Tensor:
         return Tensor(self.data <= raw(other))
 
+    # Masks of booleans, as comparisons give them, combine by ~, &, | and ^.
+
+    def __invert__(self) -> Tensor:
+        return Tensor(~self.data)
+
+    def __and__(self, other: TensorLike) -> Tensor:
+        return Tensor(self.data & raw(other))
+
+    def __or__(self, other: TensorLike) -> Tensor:
+        return Tensor(self.data | raw(other))
+
+    def __xor__(self, other: TensorLike) -> Tensor:
+        return Tensor(self.data ^ raw(other))
+
     # Methods: the functions of the same names in minigrad.functional.
 
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -320,6 +336,8 @@ class Tensor:
         return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
+        if self.size > 1:
+            raise ValueError(f"a tensor {self.shape} is neither true nor false: write x.numpy().all() or x.numpy().any()")
         return bool(self.data)
 
     def __float__(self) -> float:
@@ -334,10 +352,15 @@ class Tensor:
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(from_pytorch.missing("Tensor", name))
 
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Tensor:
+        """NumPy asks this for `array + tensor`, which is the tensors' operator, and for np.exp(x), which is refused."""
+        name = _OPERATORS.get(ufunc.__name__)
+        if name is None or method != "__call__" or options:
+            raise TypeError(_outside(ufunc.__name__))
+        return getattr(operator, name)(*map(to_operand, inputs))
+
     def __array_function__(self, function: Any, *_: Any) -> NoReturn:
-        raise TypeError(
-            f"np.{function.__name__} of a tensor would leave the graph: use minigrad.functional, or give it x.numpy()"
-        )
+        raise TypeError(_outside(function.__name__))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
@@ -376,6 +399,18 @@ class Tensor:
 def _check_differentiable(dtype: np.dtype) -> None:
     if dtype.kind != "f":
         raise TypeError(f"only floating-point tensors can require gradients, not {dtype}")
+
+
+_OPERATORS = {  # NumPy's functions behind Python's operators, and their names in `operator`
+    "add": "add", "subtract": "sub", "multiply": "mul", "divide": "truediv", "power": "pow", "matmul": "matmul",
+    "equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
+    "bitwise_and": "and_", "bitwise_or": "or_", "bitwise_xor": "xor",
+}  # fmt: skip
+
+
+def _outside(name: str) -> str:
+    instead = f"write F.{name}, or" if name in F.__all__ else "use minigrad.functional, or"
+    return f"np.{name} of a tensor would leave the graph: {instead} give it x.numpy()"
 
 
 class _Count(int):

@@ -59,6 +59,8 @@ def kernels(x: Array) -> Kernels:
 @functools.cache
 def kernels_named(name: str) -> Any:
     """The kernel module of a backend, imported on first use: importing numba takes a third of a second."""
+    if name not in NAMES:
+        raise BackendError(_unknown(name))
     return importlib.import_module({"numpy": "minigrad.kernels.cpu", "cupy": "minigrad.kernels.gpu"}[name])
 
 
@@ -112,7 +114,11 @@ def move(x: Array, name: str) -> Array:
         return to_numpy(x)
     if name == "cupy":
         return keeping_layout(cupy_module().asarray, x)
-    raise BackendError(f"there is no backend {name!r}; choose {' or '.join(NAMES)}")
+    raise BackendError(_unknown(name))
+
+
+def _unknown(name: object) -> str:
+    return f'there is no backend {name!r}; write "cupy" for the GPU and "numpy" for the CPU'
 
 
 def allow_tf32(allow: bool) -> None:

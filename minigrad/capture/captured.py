@@ -13,7 +13,7 @@ from minigrad.arrays.backend import is_gpu
 from minigrad.capture import cuda_graph
 from minigrad.capture.cuda_graph import Graph
 from minigrad.capture.program import Program
-from minigrad.engine import detects_anomaly
+from minigrad.modes import detects_anomaly
 from minigrad.tensor import Array, Tensor
 
 Outputs = dict[str, Tensor]

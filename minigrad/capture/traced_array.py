@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays import hooks
+from minigrad.tensor import Tensor
 
 # NumPy functions that return one new array or view, of a shape that does not depend on values.
 FUNCTIONS = {
@@ -68,6 +69,8 @@ class TracedArray(np.ndarray):
     """An array of a step that is being captured: everything computed with it is noted."""
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = (), **options: Any) -> Any:
+        if any(isinstance(x, Tensor) for x in inputs):
+            return NotImplemented  # `array + tensor` is for the tensor to compute
         program, function = tracer(), getattr(ufunc, method)
         if program is None:
             return function(*_plain(inputs), **({"out": _plain(out)} if out else {}), **_plain(options))

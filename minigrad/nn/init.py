@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from minigrad import random
+from typing import NoReturn
+
+from minigrad import from_pytorch, random
 from minigrad.tensor import Shape, Tensor
 
 
@@ -24,3 +26,7 @@ def fan_in_uniform(shape: Shape, fan_in: int) -> Tensor:
     """
     bound = fan_in**-0.5 if fan_in else 0.0
     return uniform(shape, -bound, bound)
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise AttributeError(from_pytorch.missing("init", name))

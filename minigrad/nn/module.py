@@ -30,6 +30,13 @@ class Buffer(Tensor):
     """A tensor that is part of a module's state but not trained, such as a running mean."""
 
 
+class _Parameters(list[Parameter]):
+    """A list that explains itself where PyTorch's iterator is expected."""
+
+    def __next__(self) -> NoReturn:
+        raise TypeError("parameters() is a list: for next(net.parameters()) write net.parameters()[0]")
+
+
 class Module:
     """Base of all layers and networks.
 
@@ -39,6 +46,9 @@ class Module:
 
     training: bool = True
     forward: Callable[..., Any]
+
+    def __init__(self) -> None:
+        """A module without settings. Nothing needs this call from a subclass's `__init__`."""
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         if not hasattr(type(self), "forward"):
@@ -106,7 +116,7 @@ class Module:
     def parameters(self) -> list[Parameter]:
         """Every parameter, once."""
         found = (value for module in self.modules() for value in vars(module).values() if isinstance(value, Parameter))
-        return list(dict.fromkeys(found))
+        return _Parameters(dict.fromkeys(found))
 
     def buffers(self) -> list[Buffer]:
         """Every buffer, in the order of the state."""

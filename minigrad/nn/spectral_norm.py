@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import minigrad.functional as F
 from minigrad import random
 from minigrad.arrays import backend
-from minigrad.engine import no_grad
+from minigrad.modes import no_grad
 from minigrad.nn.conv import ConvTranspose2d
 from minigrad.nn.module import Buffer, Module, Parameter
 from minigrad.tensor import Tensor

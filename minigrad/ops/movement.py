@@ -248,7 +248,7 @@ def _frozen(part: Any) -> Any:
 
 def concatenate(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
     """Tensors joined along an existing axis; all other axes must agree."""
-    return Concatenate(axis)(*xs)
+    return Concatenate(axis)(*(x if isinstance(x, Tensor) else Tensor(x) for x in xs))
 
 
 def split(x: Tensor, sizes: int | Sequence[int], axis: int = 0) -> list[Tensor]:

@@ -86,7 +86,7 @@ class Watch:
         vjp, apply = engine.Op.vjp, engine.Op.__call__
 
         def watched_vjp(op: engine.Op, i: int, g: mg.Tensor) -> mg.Tensor:
-            self.vjps.append((self.phase, op.parents[i], engine.is_grad_enabled()))
+            self.vjps.append((self.phase, op.parents[i], mg.is_grad_enabled()))
             return vjp(op, i, g)
 
         def watched_apply(op: engine.Op, *inputs: Any) -> mg.Tensor:

@@ -164,6 +164,16 @@ class TestHigherOrders:
         assert not gx.requires_grad
         assert gx.op is None
 
+    def test_constant_gradients_have_derivatives_of_zero_and_leave_the_given_cotangent_alone(self) -> None:
+        x, g = Tensor([1.0, 2.0], requires_grad=True), Tensor([3.0, 4.0])
+        (gx,) = mg.grad(x + 1, [x], g, create_graph=True)
+        (second,) = mg.grad(gx.sum(), [x], create_graph=True)
+        (third,) = mg.grad(second.sum(), [x])
+        assert gx.numpy().tolist() == [3.0, 4.0]
+        assert (second.numpy().tolist(), third.numpy().tolist()) == ([0.0, 0.0], [0.0, 0.0])
+        assert not g.requires_grad
+        assert not third.requires_grad
+
     def test_gradient_penalty_reaches_the_weights(self) -> None:
         """d/dw of (d(w x^2)/dx)^2 = (2 w x)^2 is 8 w x^2."""
         x, w = leaf(3.0), leaf(0.5)

@@ -238,6 +238,17 @@ def test_a_nan_from_a_fused_backward_is_an_anomaly() -> None:
 
 
 class TestBackwardMethods:
+    @pytest.mark.parametrize("name", ["backward", "backwards_x", "backward_z", "fused", "fused_z"])
+    def test_any_other_name_that_looks_like_one_is_refused(self, name: str) -> None:
+        methods = {"forward": lambda self, x: 2 * x, "backward_x": lambda self, g: 2 * g, name: lambda self, g: 2 * g}
+        with pytest.raises(TypeError, match=f"^Wrong: {name} is for no input; forward takes x, and .* is backward_x$"):
+            type("Wrong", (Op,), methods)
+
+    @pytest.mark.parametrize("forward", [lambda self, x, k=2: k * x, lambda self, x, *, k: k * x, lambda self, x, **k: x])
+    def test_settings_among_the_inputs_are_refused(self, forward: Any) -> None:
+        with pytest.raises(TypeError, match=r"^Wrong: forward takes inputs only, without defaults"):
+            type("Wrong", (Op,), {"forward": forward})
+
     def test_one_for_no_input_is_refused_with_the_class(self) -> None:
         with pytest.raises(TypeError, match=r"^Wrong: backward_z is for no input; forward takes x, y"):
 

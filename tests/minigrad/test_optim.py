@@ -323,6 +323,18 @@ class TestClipping:
             np.testing.assert_allclose(p.grad, q.grad.numpy(), rtol=1e-14)
             np.testing.assert_array_equal(p.grad, g.data)
 
+    def test_without_gradients_the_norm_is_a_float32_zero(self) -> None:
+        norm = optim.clip_grad_norm_([Tensor([1.0, 2.0], requires_grad=True)], 1.0)
+        assert (norm.item(), norm.dtype, norm.shape) == (0.0, np.float32, ())
+        assert optim.clip_grad_norm([], 1.0) == []
+
+    @pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop])
+    def test_one_tensor_is_not_taken_for_its_rows(self, kind: Callable[..., Any]) -> None:
+        p = Tensor([[1.0], [2.0]], requires_grad=True)
+        for call in (lambda: kind(p), lambda: optim.clip_grad_norm_(p, 1.0), lambda: optim.clip_grad_norm(p, 1.0)):
+            with pytest.raises(TypeError, match=r"takes several tensors; write \[p\] for one"):
+                call()
+
     def test_float32_stays_float32(self) -> None:
         (g,) = optim.clip_grad_norm([Tensor([3.0, 4.0])], 1.0)
         assert g.dtype == np.float32

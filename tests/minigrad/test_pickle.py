@@ -112,6 +112,21 @@ def test_an_optimizer_with_its_network(kind: Any, copied: Copy) -> None:
 
 
 @each_copy
+@pytest.mark.parametrize(
+    "rate",
+    [optim.linear_decay(0.1, 9, start=2), optim.cosine_decay(0.1, 9), optim.step_decay(0.1, 2)],
+    ids=["linear", "cosine", "step"],
+)
+def test_an_optimizer_with_a_schedule(rate: Any, copied: Copy) -> None:
+    optimizer = optim.SGD([Tensor([1.0], requires_grad=True)], rate)
+    twin = copied(optimizer)
+    for _ in range(5):
+        assert twin.lr == optimizer.lr == rate(optimizer.steps)
+        for each in (optimizer, twin):
+            each.step([Tensor([1.0])])
+
+
+@each_copy
 def test_a_generator_of_random_numbers(copied: Copy) -> None:
     generator = Generator(seed=5)
     generator.rand((3,))

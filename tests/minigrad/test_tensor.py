@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -140,10 +141,37 @@ class TestTensor:
     def test_numpy_functions_do_not_drop_the_graph(self, function: Callable[..., Any]) -> None:
         with pytest.raises(TypeError, match="of a tensor would leave the graph"):
             function([Tensor([1.0])] if function is np.concatenate else Tensor([1.0]))
-        with pytest.raises(TypeError, match="does not support ufuncs"):
+        with pytest.raises(TypeError, match=r"np\.exp of a tensor would leave the graph: write F\.exp"):
             np.exp(Tensor([1.0]))  # type: ignore[call-overload]
         with pytest.raises(TypeError, match=r"np\.einsum of a tensor would leave the graph"):
             np.einsum("i->", Tensor([1.0]))
+
+    @pytest.mark.parametrize("name", ["add", "sub", "mul", "truediv", "pow", "eq", "ne", "lt", "le", "gt", "ge"])
+    @pytest.mark.parametrize("left", [np.array([1.0, 3.0], np.float32), np.float64(2), np.float32(2), np.int64(2)], ids=type)
+    def test_an_array_on_the_left_of_an_operator_leaves_it_to_the_tensor(self, name: str, left: Any) -> None:
+        x = Tensor(np.array([2.0, 3.0], np.float32), requires_grad=True)
+        out, expected = getattr(operator, name)(left, x), getattr(operator, name)(np.float32(left), x.data)
+        assert (out.dtype, out.requires_grad) == (expected.dtype, expected.dtype != bool)
+        np.testing.assert_array_equal(out.data, expected)
+
+    def test_an_array_is_not_changed_in_place_by_a_tensor(self) -> None:
+        array = np.ones(2, np.float32)
+        with pytest.raises(TypeError, match="leave the graph"):
+            array += Tensor([1.0, 2.0])
+        with pytest.raises(TypeError, match="leave the graph"):
+            np.add.reduce(Tensor([1.0, 2.0]))  # type: ignore[call-overload]
+
+    def test_masks_combine_as_those_of_numpy(self) -> None:
+        a, b = (np.array(values) for values in ([True, True, False, False], [True, False, True, False]))
+        for function in (operator.and_, operator.or_, operator.xor):
+            for x, y in ((Tensor(a), Tensor(b)), (Tensor(a), b), (a, Tensor(b))):
+                np.testing.assert_array_equal(function(x, y).data, function(a, b))
+        np.testing.assert_array_equal((~Tensor(a)).data, ~a)
+
+    def test_several_values_are_neither_true_nor_false(self) -> None:
+        x = Tensor([1.0, 2.0])
+        with pytest.raises(ValueError, match=r"a tensor \(2,\) is neither true nor false: write x\.numpy\(\)\.all\(\)"):
+            bool(x == x)
 
     def test_values_and_indices_are_not_unpacked_from_rows(self) -> None:
         x = Tensor([[1.0, 2.0], [3.0, 0.0]])

@@ -52,6 +52,29 @@ def test_values_equal_those_of_an_installed_torch(case: Case) -> None:
     assert_same(case, run_minigrad(case), run_torch(case))
 
 
+@each_case
+def test_second_derivatives_of_a_plain_sum_equal_those_of_an_installed_torch(case: Case) -> None:
+    """Zeros where the first derivatives are constant. PyTorch has no derivative of most of these."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch = pytest.importorskip("torch")
+    ours = [mg.Tensor(a, requires_grad=a.dtype.kind == "f") for a in case.arrays()]
+    theirs = [torch.tensor(a, requires_grad=a.dtype.kind == "f") for a in case.arrays()]
+    xs, ts = [x for x in ours if x.requires_grad], [t for t in theirs if t.requires_grad]
+    for g, h in zip(
+        mg.grad(case.minigrad(*ours).sum(), xs, create_graph=True),
+        torch.autograd.grad(case.torch(torch, *theirs).sum(), ts, create_graph=True),
+        strict=True,
+    ):
+        found = mg.grad(g.sum(), xs, create_graph=True)
+        expected = [torch.zeros_like(t) for t in ts]
+        if h.requires_grad and case.second:
+            expected = torch.autograd.grad(h.sum(), ts, retain_graph=True, materialize_grads=True)
+        for a, b in zip(found, expected, strict=True):
+            if case.second or not h.requires_grad:
+                np.testing.assert_allclose(a.numpy(), b.numpy(force=True), rtol=1e-11, atol=1e-12, err_msg=case.name)
+
+
 def test_every_function_is_compared_or_left_out_for_a_reason() -> None:
     compared = {case.function for case in CASES}
     assert compared.isdisjoint(op_cases.NOT_COMPARED)
