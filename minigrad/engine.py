@@ -20,10 +20,11 @@ consume sums what they send. Backward methods are written in the engine's own op
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import itertools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
