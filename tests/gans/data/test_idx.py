@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from gans.data import idx as module
 from gans.data.errors import DataError
 from gans.data.idx import read_idx, write_idx
 
@@ -193,3 +194,12 @@ def test_dtypes_and_shapes_that_idx_cannot_hold_are_errors(path: Path) -> None:
         write_idx(path, IMAGES.astype(np.complex64))
     with pytest.raises(ValueError):
         write_idx(path, np.array(1, np.uint8))
+
+
+def test_a_file_that_does_not_fit_into_memory_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    path.write_bytes(PLAIN)
+    monkeypatch.setattr(module, "_read_payload", no_memory)
+    assert "more data than there is memory" in error_message(path)

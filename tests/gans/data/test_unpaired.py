@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +148,12 @@ def test_without_a_folder_landscapes_by_day_are_a_and_those_by_night_are_b(monke
     assert sizes == [4] and data.source == "drawn"
     for found, part in zip((data.train_a, data.train_b, data.test_a, data.test_b), parts, strict=True):
         assert found is part
+
+
+def test_a_folder_that_cannot_be_opened_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def deny(path: Path) -> list[str]:  # not chmod, which does not stop root
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", deny)
+    with pytest.raises(DataError, match=r"cannot be opened \(Permission denied\); it must be a folder that contains trainA/"):
+        load_unpaired_folder(tmp_path, 4)
