@@ -26,7 +26,8 @@ from minigrad.arrays import backend
 USER_ERRORS = (ConfigError, DataError, TrainingError, mg.BackendError, mg.FileError)
 
 MAY_CHANGE = {  # when a run is resumed
-    "backend", "no_capture", "tf32", "data", "epochs", "decay_epochs", "steps", "out", "resume", "sample_every", "dry_run",
+    "backend", "no_capture", "tf32", "data", "epochs", "decay_epochs", "steps", "out", "resume", "sample_every", "save_every",
+    "dry_run",
 }  # fmt: skip
 
 
@@ -93,7 +94,9 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
         if finished:
             _report(trainer, folder)
     if finished:
-        print(f"Done: {folder.samples}, {folder.gif.name}, {folder.losses.name} and the weights are in {folder.path}")
+        whole = config.epochs * batches.per_epoch
+        done = "Done" if loop.step == whole else f"Done with the {loop.step:,} steps of --steps (--epochs has {whole:,})"
+        print(f"{done}: {folder.samples.name}, {folder.gif.name}, {folder.losses.name} and the weights are in {folder.path}")
     return finished
 
 

@@ -1,0 +1,57 @@
+"""When samples and checkpoints are due: every so many epochs, steps or seconds."""
+
+from __future__ import annotations
+
+import re
+import time
+
+_PART = re.compile(r"([1-9]\d{0,11})(epochs?|steps?|s|min|)")
+
+
+def intervals(text: str) -> list[tuple[int, str]]:
+    """The intervals that a text lists: "2,500steps,5min" is [(2, "epoch"), (500, "step"), (300, "s")].
+
+    A number without a unit counts epochs. ValueError if the text has another form.
+    """
+    found = []
+    for part in text.split(","):
+        if not (match := _PART.fullmatch(part.strip())):
+            raise ValueError(
+                f"{text!r} is not a number of epochs, such as 2, or of steps, seconds or minutes: 500steps, 30s, 5min"
+            )
+        number, unit = int(match[1]), match[2].removesuffix("s") or match[2] or "epoch"
+        found.append((60 * number, "s") if unit == "min" else (number, unit))
+    return found
+
+
+class Schedule:
+    """Something is due after each interval of a list such as "1epoch,5min".
+
+    Parameters
+    ----------
+    text : the list, as for `intervals`
+    per_epoch : steps per epoch
+    doubling_from : if given, this step and its doubles are due too, until the first interval in epochs or steps ends
+    """
+
+    def __init__(self, text: str, per_epoch: int, doubling_from: int | None = None) -> None:
+        parts = intervals(text)
+        self.seconds = [number for number, unit in parts if unit == "s"]
+        self.steps = [number * (per_epoch if unit == "epoch" else 1) for number, unit in parts if unit != "s"]
+        self.early = set[int]()
+        while doubling_from and doubling_from < min(self.steps, default=0):
+            self.early.add(doubling_from)
+            doubling_from *= 2
+        self.restart()
+
+    def restart(self) -> None:
+        """Start counting seconds again."""
+        self.since = time.monotonic()
+
+    def includes(self, step: int) -> bool:
+        """Whether something is due after this step, whatever the time."""
+        return step in self.early or any(step % n == 0 for n in self.steps)
+
+    def due(self, step: int) -> bool:
+        """Whether something is due now, after this step."""
+        return self.includes(step) or any(time.monotonic() - self.since >= n for n in self.seconds)
