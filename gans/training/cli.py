@@ -25,6 +25,9 @@ from minigrad.arrays import backend
 
 USER_ERRORS = (ConfigError, DataError, TrainingError, mg.BackendError, mg.FileError)
 
+FEW_STEPS = 500  # after fewer, mnist_gan shows only noise; the DCGAN, first shapes from some 100 steps on
+ENOUGH_STEPS = 2000
+
 MAY_CHANGE = {  # when a run is resumed
     "backend", "no_capture", "tf32", "data", "epochs", "decay_epochs", "steps", "out", "resume", "sample_every", "save_every",
     "dry_run",
@@ -94,7 +97,7 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
         if finished:
             _report(trainer, folder)
     if finished:
-        whole = config.epochs * batches.per_epoch
+        whole = trainer.config.epochs * batches.per_epoch
         done = "Done" if loop.step == whole else f"Done with the {loop.step:,} steps of --steps (--epochs has {whole:,})"
         print(f"{done}: {folder.samples.name}, {folder.gif.name}, {folder.losses.name} and the weights are in {folder.path}")
     return finished
@@ -160,8 +163,21 @@ def _check_same_data(before: dict[str, Any], now: dict[str, Any]) -> None:
 def _introduce(trainer: Trainer, batches: Stream) -> None:
     sizes = ", ".join(f"{name} {sum(p.size for p in net.parameters()):,}" for name, net in trainer.networks().items())
     print(f"{trainer.name} on {trainer.backend}: {batches.count:,} images ({batches.source}); parameters: {sizes}")
+    if advice := _advice_for_few_steps(trainer.config, batches):
+        print(advice)
     if trainer.backend == "numpy" and not backend.kernels_are_compiled():
         print("The first run compiles its kernels, which takes some seconds; later runs reuse them.", file=sys.stderr)
+
+
+def _advice_for_few_steps(config: RunConfig, batches: Stream) -> str:
+    """What to tell the user of a run with so few steps that its images will be noise, unless --steps asked for that."""
+    steps = config.epochs * batches.per_epoch
+    if steps >= FEW_STEPS or config.steps is not None:
+        return ""
+    return (
+        f"{batches.count:,} images are {batches.per_epoch} steps an epoch, {steps} steps in all, which is probably too few to "
+        f"show more than noise; try --epochs {-(-ENOUGH_STEPS // batches.per_epoch)}"
+    )
 
 
 def _dry_run(trainer: Trainer, batches: Stream) -> bool:

@@ -22,7 +22,7 @@ import numpy as np
 
 import minigrad as mg
 from gans.training.config import ConfigError
-from gans.training.images import read_png, save_gif, save_png
+from gans.training.images import read_png, save_gif, save_image
 from gans.training.metrics import MetricsFile
 from gans.training.plots import plot_curves
 from minigrad.io.files import FileError, read, write_atomically
@@ -138,7 +138,7 @@ class RunFolder:
         return sorted(self.samples.glob("step-[0-9]*.png"), key=_length_and_name)
 
     def save_samples(self, step: int, sheet: np.ndarray) -> None:
-        save_png(self.sample_path(step), sheet)
+        save_image(self.sample_path(step), sheet)
 
     def cut_samples(self, step: int) -> None:
         """Delete the sample grids after a step, which a resumed run will write again."""
@@ -164,7 +164,7 @@ class RunFolder:
             with contextlib.suppress(FileError):  # a damaged sample should not stop training
                 frames.append(read_png(path, MOST_PIXELS))
         if frames:
-            save_gif(self.gif, frames)
+            save_gif(self.gif, [frame for frame in frames if frame.shape == frames[-1].shape])
 
 
 def _length_and_name(path: Path) -> tuple[int, str]:

@@ -57,7 +57,8 @@ def test_images_are_translated_in_evaluation_mode_in_parts_without_changing_the_
 def tiles(sheet: np.ndarray, across: int) -> np.ndarray:
     """The images of a sample grid, (rows, columns, 3, 32, 32), which shows them at twice their size."""
     step = 32 + GAP
-    sheet = sheet[::2, ::2]
+    strip = (len(sheet) - 2 * GAP) % (2 * step)  # the headings
+    sheet = sheet[strip::2, ::2]
     assert (sheet.shape[1] - GAP) // step == across
     rows = (sheet.shape[0] - GAP) // step
     shown = [[sheet[GAP + r * step :, GAP + c * step :][:32, :32] for c in range(across)] for r in range(rows)]

@@ -21,7 +21,9 @@ def test_minutes_are_seconds() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", ",", "0", "-1", "+1", "1.5", "1e3", "steps", "5 weeks", "1epoch;5min", "01", "²", "9" * 5000]
+    "text",
+    ["", ",", "0", "-1", "+1", "1.5", "1e3", "steps", "5 weeks", "1s;2s", "01", "²", "9" * 5000],
+    ids=lambda text: text[:9],
 )
 def test_other_texts_are_refused_with_examples(text: str) -> None:
     with pytest.raises(ValueError, match="500steps, 30s, 5min"):
