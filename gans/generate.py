@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 
 import minigrad as mg
+from gans.output import FORMATS, make_folder, save_image
 from gans.trainers import load_run
 from gans.training.arguments import add_backend, add_run, integer_up_to
 from gans.training.cli import one_line_errors
 from gans.training.config import ConfigError, OneLineParser
-from gans.training.images import FORMATS, default_scale, grid, make_folder, save_gif, save_image
+from gans.training.images import default_scale, grid, save_gif
 from gans.training.latent import LatentTrainer
 from minigrad.arrays import backend
 

@@ -18,11 +18,11 @@ import numpy as np
 
 from gans.cyclegan import CycleGAN
 from gans.data.image_files import find_images, pillow_warnings_ignored, read_image, report_failures, why_unreadable
+from gans.output import make_folder, save_image
 from gans.trainers import load_run
 from gans.training.arguments import add_backend, add_run, integer_up_to
 from gans.training.cli import one_line_errors
 from gans.training.config import ConfigError, OneLineParser
-from gans.training.images import make_folder, save_image
 from minigrad.arrays import backend
 
 if TYPE_CHECKING:

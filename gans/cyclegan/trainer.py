@@ -38,6 +38,7 @@ import numpy as np
 
 import minigrad as mg
 from gans.cyclegan.config import UNETS, Config, with_defaults
+from gans.cyclegan.headings import with_headings
 from gans.cyclegan.image_pool import ImagePool
 from gans.data.unpaired import load_unpaired
 from gans.data.unpaired_batches import RandomCrops, UnpairedBatches, center_crop
@@ -212,7 +213,7 @@ class CycleGAN(Trainer):
             some = images[np.linspace(0, len(images) - 1, shown).astype(int)]
             translated = self.translate(some, there)
             columns += [some, translated, self.translate(translated, back)]
-        return grid(np.stack(columns, axis=1).reshape(-1, *self.image_shape), across=len(columns), labels=COLUMNS)
+        return with_headings(grid(np.stack(columns, axis=1).reshape(-1, *self.image_shape), across=len(columns)), COLUMNS)
 
     def weights(self) -> dict[str, Any]:
         parts = {"a_to_b": self.a_to_b, "b_to_a": self.b_to_a}

@@ -163,21 +163,12 @@ def _check_same_data(before: dict[str, Any], now: dict[str, Any]) -> None:
 def _introduce(trainer: Trainer, batches: Stream) -> None:
     sizes = ", ".join(f"{name} {sum(p.size for p in net.parameters()):,}" for name, net in trainer.networks().items())
     print(f"{trainer.name} on {trainer.backend}: {batches.count:,} images ({batches.source}); parameters: {sizes}")
-    if advice := _advice_for_few_steps(trainer.config, batches):
-        print(advice)
+    steps, per_epoch = trainer.config.epochs * batches.per_epoch, batches.per_epoch
+    if steps < FEW_STEPS and trainer.config.steps is None:
+        few = f"{batches.count:,} images are {per_epoch} steps an epoch, {steps} steps in all"
+        print(f"{few}: expect little more than noise; try --epochs {-(-ENOUGH_STEPS // per_epoch)}")
     if trainer.backend == "numpy" and not backend.kernels_are_compiled():
         print("The first run compiles its kernels, which takes some seconds; later runs reuse them.", file=sys.stderr)
-
-
-def _advice_for_few_steps(config: RunConfig, batches: Stream) -> str:
-    """What to tell the user of a run with so few steps that its images will be noise, unless --steps asked for that."""
-    steps = config.epochs * batches.per_epoch
-    if steps >= FEW_STEPS or config.steps is not None:
-        return ""
-    return (
-        f"{batches.count:,} images are {batches.per_epoch} steps an epoch, {steps} steps in all, which is probably too few to "
-        f"show more than noise; try --epochs {-(-ENOUGH_STEPS // batches.per_epoch)}"
-    )
 
 
 def _dry_run(trainer: Trainer, batches: Stream) -> bool:

@@ -7,7 +7,7 @@ import dataclasses
 import sys
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -19,16 +19,11 @@ class ConfigError(Exception):
 
 
 def option(
-    default: Any,
-    help: str,
-    choices: Sequence[Any] = (),
-    at_least: float = 0,
-    at_most: float = sys.float_info.max,
-    form: Callable[[str], Any] | None = None,
+    default: Any, help: str, choices: Any = (), at_least: float = 0, at_most: float = sys.float_info.max, form: Any = None
 ) -> Any:
     """A field of a config: its default, one line of help, and its allowed values.
 
-    The bounds apply to numbers. `form` raises a ValueError for a text that is not allowed.
+    The bounds apply to numbers. `form` is a function that raises a ValueError for a text that is not allowed.
     """
     metadata = {"help": help, "choices": choices, "at_least": at_least, "at_most": at_most, "form": form}
     return dataclasses.field(default=default, metadata=metadata)
@@ -51,8 +46,7 @@ class RunConfig:
     overwrite: bool = option(False, "delete the run in the run folder and start a new one")
     sample_every: str = option(
         "1epoch",
-        "how often to write samples: N epochs, or 500steps, 30s, 5min, or several of these (1epoch,5min); "
-        "within the first epoch also at step 16, 32, 64, ...",
+        "how often to draw samples: 2 (epochs), 500steps, 30s, 5min or a list; at step 16, 32, ... too",
         form=intervals,
     )
     save_every: str = option("1epoch,5min", "how often to save a checkpoint, in the same way", form=intervals)
@@ -87,12 +81,10 @@ def _add_flag(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hi
     if kind is bool:
         parser.add_argument(flag, action="store_true", **common)
         return
-    metavar = {int: "N", float: "X", Path: "DIR", str: "NAME"}[kind]
+    metavar = "WHEN" if field.metadata["form"] else {int: "N", float: "X", Path: "DIR", str: "NAME"}[kind]
     choices = field.metadata["choices"]
     if choices:
         parser.add_argument(flag, choices=choices, type=kind, **common)
-    elif field.metadata["form"]:
-        parser.add_argument(flag, type=_reader(kind, field), metavar="WHEN", **common)
     else:
         parser.add_argument(flag, type=_reader(kind, field), metavar=metavar, **common)
 

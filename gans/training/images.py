@@ -1,12 +1,11 @@
-"""Grids of images, image files, and animations as GIF files."""
+"""Grids of images, PNG files, and animations as GIF files."""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,23 +13,13 @@ from minigrad.io.files import FileError, write_atomically
 
 GAP = 2  # pixels between images
 SMALL = 48  # images smaller than this are shown at twice their size: 28 pixels are hard to see on a screen
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}  # by suffix, under Pillow's names
-OPTIONS: dict[str, dict[str, Any]] = {
-    "PNG": {"optimize": True},
-    "JPEG": {"quality": 95, "subsampling": 0},
-    "WEBP": {"lossless": True},
-}
-DESCRIPTION = 0x010E  # EXIF's tag ImageDescription
 
 
-def grid(images: np.ndarray, across: int | None = None, scale: int | None = None, labels: Sequence[str] = ()) -> np.ndarray:
+def grid(images: np.ndarray, across: int | None = None, scale: int | None = None) -> np.ndarray:
     """A grid of images uint8 (n, channels, height, width): uint8 (height, width, 3), white between the images.
 
-    Parameters
-    ----------
-    across : images in a row; by default the grid is as square as possible
-    scale : each pixel becomes a square of scale x scale; by default `default_scale(height)`
-    labels : one heading for each column, or none
+    `across` is the number of images in a row; by default the grid is as square as possible. Each pixel is repeated
+    `scale` times in both directions, by default `default_scale(height)` times.
     """
     n, _, height, width = images.shape
     across = across or math.ceil(math.sqrt(n))
@@ -40,8 +29,7 @@ def grid(images: np.ndarray, across: int | None = None, scale: int | None = None
         top, left = GAP + i // across * (height + GAP), GAP + i % across * (width + GAP)
         sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)  # one grey channel becomes three
     scale = scale or default_scale(height)
-    sheet = sheet.repeat(scale, 0).repeat(scale, 1)
-    return np.concatenate([_headings(labels, sheet.shape[1]), sheet]) if labels else sheet
+    return sheet.repeat(scale, 0).repeat(scale, 1)
 
 
 def default_scale(height: int) -> int:
@@ -49,50 +37,12 @@ def default_scale(height: int) -> int:
     return 2 if height < SMALL else 1
 
 
-def _headings(labels: Sequence[str], width: int) -> np.ndarray:
-    """A strip uint8 (height, width, 3) with one heading above the centre of each of the columns."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    column = width / len(labels)
-    size = min(max(column / 5, 11), 24)
-    strip = Image.new("RGB", (width, round(1.5 * size)), "white")
-    draw, font = ImageDraw.Draw(strip), ImageFont.load_default(size)
-    for i, label in enumerate(labels):
-        draw.text(((i + 0.5) * column, strip.height / 2), label, "black", font, anchor="mm")
-    return np.asarray(strip)
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder for images, if it is not there. FileError if it cannot be made."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"cannot use the folder {path}: {error.strerror or error}") from error
-
-
-def save_image(path: Path, pixels: np.ndarray, about: Mapping[str, str] | None = None) -> None:
-    """Write a PNG, JPEG or WebP file, as the suffix says. FileError if it cannot be written.
-
-    Parameters
-    ----------
-    pixels : uint8 (height, width, 3), or (height, width) for grey
-    about : facts for the file's metadata: text chunks of a PNG, the EXIF description of the others
-    """
+def save_png(path: Path, pixels: np.ndarray) -> None:
+    """Write pixels uint8 (height, width, 3). FileError if the file cannot be written."""
     from PIL import Image
-    from PIL.PngImagePlugin import PngInfo
 
-    facts = {key: value.encode(errors="replace").decode() for key, value in (about or {}).items()}
-    chunks, exif = PngInfo(), Image.Exif()
-    for key, value in facts.items():
-        chunks.add_text(key, value)
-    exif[DESCRIPTION] = ", ".join(f"{key} {value}" for key, value in facts.items())
-    kind = FORMATS[path.suffix.lower()]
-    options = {"pnginfo": chunks} if kind == "PNG" else {"exif": exif}
     buffer = io.BytesIO()
-    try:
-        Image.fromarray(pixels).save(buffer, kind, **OPTIONS[kind], **options)
-    except (KeyError, OSError, ValueError) as error:  # such as a side that the format has no room for
-        raise FileError(f"cannot write {path}, {pixels.shape[1]} x {pixels.shape[0]} pixels: {error}") from error
+    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
     write_atomically(path, buffer.getvalue())
 
 

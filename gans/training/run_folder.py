@@ -22,7 +22,7 @@ import numpy as np
 
 import minigrad as mg
 from gans.training.config import ConfigError
-from gans.training.images import read_png, save_gif, save_image
+from gans.training.images import read_png, save_gif, save_png
 from gans.training.metrics import MetricsFile
 from gans.training.plots import plot_curves
 from minigrad.io.files import FileError, read, write_atomically
@@ -90,7 +90,7 @@ class RunFolder:
                 self.gif,
                 self.report,
                 *self.sample_paths(),
-                *self._samples_by_epoch(),
+                *self._numbered("epoch").values(),
             ]:
                 file.unlink(missing_ok=True)
         self.save_settings(settings)
@@ -135,24 +135,25 @@ class RunFolder:
 
     def sample_paths(self) -> list[Path]:
         """The sample grids, from the first to the last."""
-        return sorted(self.samples.glob("step-[0-9]*.png"), key=_length_and_name)
+        return [path for _, path in sorted(self._numbered("step").items())]
 
     def save_samples(self, step: int, sheet: np.ndarray) -> None:
-        save_image(self.sample_path(step), sheet)
+        save_png(self.sample_path(step), sheet)
 
     def cut_samples(self, step: int) -> None:
         """Delete the sample grids after a step, which a resumed run will write again."""
-        for path in self.sample_paths():
-            if _length_and_name(path) > _length_and_name(self.sample_path(step)):
+        for number, path in self._numbered("step").items():
+            if number > step:
                 path.unlink()
 
     def rename_samples(self, per_epoch: int) -> None:
         """Name the sample grids of an older version, which are named after their epochs, after their steps."""
-        for path in self._samples_by_epoch():
-            path.replace(self.sample_path(int(path.stem.removeprefix("epoch-")) * per_epoch))
+        for number, path in self._numbered("epoch").items():
+            path.replace(self.sample_path(number * per_epoch))
 
-    def _samples_by_epoch(self) -> list[Path]:
-        return [path for path in self.samples.glob("epoch-*.png") if path.stem.removeprefix("epoch-").isdecimal()]
+    def _numbered(self, word: str) -> dict[int, Path]:
+        paths = {path.stem.removeprefix(f"{word}-"): path for path in self.samples.glob(f"{word}-*.png")}
+        return {int(number): path for number, path in paths.items() if number.isdecimal()}
 
     def save_overview(self, captions: Mapping[str, str]) -> None:
         """Write losses.png and training.gif from the metrics and samples so far."""
@@ -165,11 +166,6 @@ class RunFolder:
                 frames.append(read_png(path, MOST_PIXELS))
         if frames:
             save_gif(self.gif, [frame for frame in frames if frame.shape == frames[-1].shape])
-
-
-def _length_and_name(path: Path) -> tuple[int, str]:
-    """A key that sorts numbered files by their numbers, also where these have more digits than the zeros provide for."""
-    return len(path.name), path.name
 
 
 def evenly(items: Sequence[T], most: int) -> list[T]:

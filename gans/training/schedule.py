@@ -9,10 +9,7 @@ _PART = re.compile(r"([1-9]\d{0,11})(epochs?|steps?|s|min|)")
 
 
 def intervals(text: str) -> list[tuple[int, str]]:
-    """The intervals that a text lists: "2,500steps,5min" is [(2, "epoch"), (500, "step"), (300, "s")].
-
-    A number without a unit counts epochs. ValueError if the text has another form.
-    """
+    """The intervals that a text lists: "2,500steps,5min" is [(2, "epoch"), (500, "step"), (300, "s")]. Or a ValueError."""
     found = []
     for part in text.split(","):
         if not (match := _PART.fullmatch(part.strip())):
@@ -23,23 +20,16 @@ def intervals(text: str) -> list[tuple[int, str]]:
 
 
 class Schedule:
-    """Something is due after each interval of a list such as "1epoch,5min".
+    """Something is due after each of the intervals in a text such as "1epoch,5min".
 
-    Parameters
-    ----------
-    text : the list, as for `intervals`
-    per_epoch : steps per epoch
-    doubling_from : if given, this step and its doubles are due too, until the first interval in epochs or steps ends
+    With `doubling_from`, it is due at this step and its doubles too, until the first interval in epochs or steps ends.
     """
 
-    def __init__(self, text: str, per_epoch: int, doubling_from: int | None = None) -> None:
-        parts = intervals(text)
-        self.seconds = [number for number, unit in parts if unit == "s"]
-        self.steps = [number * (per_epoch if unit == "epoch" else 1) for number, unit in parts if unit != "s"]
-        self.early = set[int]()
-        while doubling_from and doubling_from < min(self.steps, default=0):
-            self.early.add(doubling_from)
-            doubling_from *= 2
+    def __init__(self, text: str, per_epoch: int, doubling_from: int = 0) -> None:
+        self.steps = [number * (per_epoch if unit == "epoch" else 1) for number, unit in intervals(text) if unit != "s"]
+        self.seconds = [number for number, unit in intervals(text) if unit == "s"]
+        doubles = [doubling_from * 2**i for i in range(40)] if doubling_from else []
+        self.early = {step for step in doubles if step < min(self.steps, default=0)}
         self.restart()
 
     def restart(self) -> None:
