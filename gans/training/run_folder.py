@@ -142,14 +142,16 @@ class RunFolder:
 
     def cut_samples(self, step: int) -> None:
         """Delete the sample grids after a step, which a resumed run will write again."""
-        for number, path in self._numbered("step").items():
-            if number > step:
-                path.unlink()
+        with _usable(self.path):
+            for number, path in self._numbered("step").items():
+                if number > step:
+                    path.unlink()
 
     def rename_samples(self, per_epoch: int) -> None:
         """Name the sample grids of an older version, which are named after their epochs, after their steps."""
-        for number, path in self._numbered("epoch").items():
-            path.replace(self.sample_path(number * per_epoch))
+        with _usable(self.path):
+            for number, path in self._numbered("epoch").items():
+                path.replace(self.sample_path(number * per_epoch))
 
     def _numbered(self, word: str) -> dict[int, Path]:
         paths = {path.stem.removeprefix(f"{word}-"): path for path in self.samples.glob(f"{word}-*.png")}
