@@ -1,26 +1,33 @@
 """Generate images with a trained generator: `python -m gans.generate runs/mnist_gan --count 100`.
 
-This also works while the run is still training: it uses the weights of the last checkpoint.
+This also works while the run is still training: it uses the weights of the last checkpoint. Image i of
+a seed is the same whatever --count is. The files' metadata contain the seed, the trainer and the run.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 import minigrad as mg
+from gans.output import FORMATS, make_folder, save_image
 from gans.trainers import load_run
 from gans.training.arguments import add_backend, add_run, integer_up_to
 from gans.training.cli import one_line_errors
 from gans.training.config import ConfigError, OneLineParser
-from gans.training.images import grid, save_gif, save_png
+from gans.training.images import default_scale, grid, save_gif
 from gans.training.latent import LatentTrainer
 from minigrad.arrays import backend
 
-MAX_COUNT = 10_000  # images in one grid
+MAX_COUNT = 1_000_000  # images, one file each
+MAX_SHOWN = 10_000  # images in one grid
+MAX_SCALE = 64
+MAX_PIXELS = 2**27  # in one file
+AT_ONCE = 16  # images per forward pass, also in the last one: then no image depends on how many there are
 WAYPOINTS = 5  # random latent vectors that an interpolation passes through
 FRAMES = 16  # frames from one waypoint to the next
 
@@ -34,9 +41,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the latent vectors (default: 0)")
     parser.add_argument(
         "--out",
-        type=Path,
-        metavar="FILE",
-        help="PNG, or GIF with --interpolate (default: generated.png or .gif in the run folder)",
+        metavar="PATH",
+        help="a PNG, JPG or WebP file, for a grid of all images; or one file for each: a folder (DIR/), or a name with {} for "
+        "the number (DIR/{}.jpg); with --interpolate, a GIF (default: generated.png or .gif in the run folder)",
+    )
+    parser.add_argument(
+        "--scale",
+        type=integer_up_to(MAX_SCALE),
+        metavar="N",
+        help="draw each pixel N x N times (default: 1; in a grid of images below 48 pixels, 2)",
     )
     parser.add_argument(
         "--interpolate",
@@ -49,28 +62,100 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(_run(arguments))
 
 
-def _run(arguments: argparse.Namespace) -> Path:
+def _run(arguments: argparse.Namespace) -> str:
+    count, seed = arguments.count, arguments.seed
     trainer = load_run(arguments.run, backend.resolve(arguments.backend))
     if not isinstance(trainer, LatentTrainer):
         raise ConfigError(
             f"{arguments.run} is a run of gans.{trainer.name}, which translates images instead of generating them: "
             "use gans.translate"
         )
+    if not 0 <= seed < 2**64:
+        raise ConfigError(f"--seed must be from 0 to 2^64 - 1, not {seed}")
     suffix = ".gif" if arguments.interpolate else ".png"
-    out = arguments.out or arguments.run / f"generated{suffix}"
-    if out.suffix.lower() != suffix:
-        raise ConfigError(f"--out {out} must end in {suffix}")
-    if not 0 <= arguments.seed < 2**64:
-        raise ConfigError(f"--seed must be from 0 to 2^64 - 1, not {arguments.seed}")
-    generator = mg.Generator(arguments.seed)
-    shape = (arguments.count, trainer.latent_size)
+    out = _output(arguments.out or str(arguments.run / f"generated{suffix}"), arguments.interpolate, seed)
+    one_each = "{}" in out.name and not arguments.interpolate
+    scale = arguments.scale or (1 if one_each else default_scale(trainer.image_shape[1]))
+    _check_size(trainer, 1 if one_each else count, scale)
+    about = {
+        "seed": str(seed),
+        "trainer": trainer.name,
+        "run": arguments.run.absolute().name,
+        "Software": f"minigrad {mg.__version__}",
+    }
+    if one_each:
+        return _save_each(out, images(trainer, seed, count), count, scale, about)
     if arguments.interpolate:
-        waypoints = [generator.randn(shape, trainer.backend).data for _ in range(WAYPOINTS)]
-        frames = [grid(trainer.generate(mg.Tensor(z))) for z in latent_walk(waypoints, FRAMES)]
-        save_gif(out, frames, milliseconds=60, last=60)
+        frames = [grid(frame, scale=scale) for frame in walks(trainer, seed, count)]
+        comment = ", ".join(f"{key} {value}" for key, value in about.items())
+        save_gif(out, frames, milliseconds=60, last=60, comment=comment)
     else:
-        save_png(out, grid(trainer.generate(generator.randn(shape, trainer.backend))))
-    return out
+        save_image(out, grid(np.stack(list(images(trainer, seed, count))), scale=scale), about)
+    return str(out)
+
+
+def _output(out: str, interpolate: bool, seed: int) -> Path:
+    """The path that --out means, with {} in its name if each image gets a file. ConfigError if it has no format."""
+    path = Path(out)
+    if interpolate:
+        if path.suffix.lower() != ".gif":
+            raise ConfigError(f"--out {out} must end in .gif, with --interpolate")
+    elif out.endswith(("/", os.sep)) or (os.path.isdir(path) and path.suffix.lower() not in FORMATS):
+        return path / f"seed{seed}-{{}}.png"
+    elif path.suffix.lower() not in FORMATS:
+        raise ConfigError(f"--out {out} must end in {', '.join(FORMATS)} or, for a folder with one file for each image, in /")
+    return path
+
+
+def _check_size(trainer: LatentTrainer, shown: int, scale: int) -> None:
+    """ConfigError if one file would have too many images or pixels."""
+    if shown > MAX_SHOWN:
+        raise ConfigError(f"a grid has up to {MAX_SHOWN:,} images, not {shown:,}; write one file for each with --out DIR/")
+    pixels = shown * scale**2 * trainer.image_shape[1] * trainer.image_shape[2]
+    if pixels > MAX_PIXELS:
+        raise ConfigError(f"--scale {scale} would make a file of {pixels // 10**6:,} million pixels: give a smaller one")
+
+
+def _save_each(out: Path, made: Iterable[np.ndarray], count: int, scale: int, about: dict[str, str]) -> str:
+    """Write one file for each image. Returns the range of their names."""
+    from tqdm import tqdm
+
+    make_folder(out.parent)
+    names = [out.with_name(out.name.replace("{}", f"{i:06d}")) for i in range(count)]
+    for i, image in enumerate(tqdm(made, "generating", count, unit="", delay=1, disable=None)):  # None: no bar in a log file
+        pixels = image.repeat(scale, 1).repeat(scale, 2).transpose(1, 2, 0)
+        save_image(names[i], np.ascontiguousarray(pixels.squeeze(2) if len(image) == 1 else pixels), {**about, "image": str(i)})
+    return f"{names[0]} to {names[-1].name}" if count > 1 else str(names[0])
+
+
+def images(trainer: LatentTrainer, seed: int, count: int) -> Iterator[np.ndarray]:
+    """The first images of a seed, one by one, uint8 (channels, height, width)."""
+    for first in range(0, count, AT_ONCE):
+        yield from _generate(trainer, latent_vectors(trainer, seed, first))[: count - first]
+
+
+def walks(trainer: LatentTrainer, seed: int, count: int) -> Iterator[np.ndarray]:
+    """The frames of closed walks that start from the first images of a seed: uint8 (count, channels, height, width) each."""
+    parts = []
+    for first in range(0, count, AT_ONCE):
+        waypoints = [latent_vectors(trainer, seed, first, i) for i in range(WAYPOINTS)]
+        parts.append([_generate(trainer, z)[: count - first] for z in latent_walk(waypoints, FRAMES)])
+    for frame in zip(*parts, strict=True):
+        yield np.concatenate(frame)
+
+
+def latent_vectors(trainer: LatentTrainer, seed: int, first: int, waypoint: int = 0) -> np.ndarray:
+    """Latent vectors of `AT_ONCE` images, from image `first` on.
+
+    Each depends on the seed, the waypoint and the number of its image alone: it has its own place in the
+    seed's random stream.
+    """
+    places = (waypoint * 2**40 + i * 2**20 for i in range(first, first + AT_ONCE))  # of more numbers than a vector has
+    return np.stack([mg.Generator(seed, place).randn(trainer.latent_size).numpy() for place in places])
+
+
+def _generate(trainer: LatentTrainer, z: np.ndarray) -> np.ndarray:
+    return trainer.generate(mg.Tensor(z).to(trainer.backend))
 
 
 def latent_walk(waypoints: Sequence[np.ndarray], frames: int) -> list[np.ndarray]:

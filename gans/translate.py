@@ -18,11 +18,11 @@ import numpy as np
 
 from gans.cyclegan import CycleGAN
 from gans.data.image_files import find_images, pillow_warnings_ignored, read_image, report_failures, why_unreadable
+from gans.output import make_folder, save_image
 from gans.trainers import load_run
 from gans.training.arguments import add_backend, add_run, integer_up_to
 from gans.training.cli import one_line_errors
 from gans.training.config import ConfigError, OneLineParser
-from gans.training.images import save_png
 from minigrad.arrays import backend
 
 if TYPE_CHECKING:
@@ -128,11 +128,8 @@ def translate(trainer: CycleGAN, image: np.ndarray, direction: str) -> np.ndarra
 
 
 def _save(path: Path, image: np.ndarray) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot use the folder {path.parent}: {error.strerror or error}") from error
-    save_png(path, np.ascontiguousarray(image.transpose(1, 2, 0)))
+    make_folder(path.parent)
+    save_image(path, np.ascontiguousarray(image.transpose(1, 2, 0)))
 
 
 def _read(path: Path, side: int | None) -> np.ndarray:

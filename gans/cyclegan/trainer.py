@@ -38,6 +38,7 @@ import numpy as np
 
 import minigrad as mg
 from gans.cyclegan.config import UNETS, Config, with_defaults
+from gans.cyclegan.headings import with_headings
 from gans.cyclegan.image_pool import ImagePool
 from gans.data.unpaired import load_unpaired
 from gans.data.unpaired_batches import RandomCrops, UnpairedBatches, center_crop
@@ -63,6 +64,7 @@ from minigrad.functional import concatenate, l1_loss
 LOSSES = {"lsgan": least_squares, "bce": bce, "wgan-gp": wasserstein}
 PENALTY_WEIGHT = 10.0  # for wgan-gp
 SHOWN = 8  # rows in a sample grid
+COLUMNS = ("a", "G(a)", "F(G(a))", "b", "F(b)", "G(F(b))")
 AT_ONCE = 8  # images per forward pass when translating
 
 
@@ -72,7 +74,7 @@ class CycleGAN(Trainer):
     name = "cyclegan"
     config_class = Config
     config: Config
-    samples_are = "held-out images, in rows: a, G(a), F(G(a)), b, F(b), G(F(b))"
+    samples_are = f"held-out images, in rows: {', '.join(COLUMNS)}"
     captions = {
         "d_loss_a": "loss of D_A; with least squares, (D_A(a) - 1)^2 / 2 + D_A(F(b))^2 / 2: 0.25 if it only guesses",
         "d_loss_b": "loss of D_B, the same for b and G(a)",
@@ -211,7 +213,7 @@ class CycleGAN(Trainer):
             some = images[np.linspace(0, len(images) - 1, shown).astype(int)]
             translated = self.translate(some, there)
             columns += [some, translated, self.translate(translated, back)]
-        return grid(np.stack(columns, axis=1).reshape(-1, *self.image_shape), across=len(columns))
+        return with_headings(grid(np.stack(columns, axis=1).reshape(-1, *self.image_shape), across=len(columns)), COLUMNS)
 
     def weights(self) -> dict[str, Any]:
         parts = {"a_to_b": self.a_to_b, "b_to_a": self.b_to_a}

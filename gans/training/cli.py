@@ -25,8 +25,12 @@ from minigrad.arrays import backend
 
 USER_ERRORS = (ConfigError, DataError, TrainingError, mg.BackendError, mg.FileError)
 
+FEW_STEPS = 500  # before, mnist_gan shows noise on MNIST; after 1,000 steps blobs, digits after 6,000; dcgan, digits after 500
+ENOUGH_STEPS = 2000  # what the advice to a user with fewer leads to
+
 MAY_CHANGE = {  # when a run is resumed
-    "backend", "no_capture", "tf32", "data", "epochs", "decay_epochs", "steps", "out", "resume", "sample_every", "dry_run",
+    "backend", "no_capture", "tf32", "data", "epochs", "decay_epochs", "steps", "out", "resume", "sample_every", "save_every",
+    "dry_run",
 }  # fmt: skip
 
 
@@ -93,7 +97,9 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
         if finished:
             _report(trainer, folder)
     if finished:
-        print(f"Done: {folder.samples}, {folder.gif.name}, {folder.losses.name} and the weights are in {folder.path}")
+        whole = trainer.config.epochs * batches.per_epoch
+        done = "Done" if loop.step == whole else f"Done with the {loop.step:,} steps of --steps (--epochs has {whole:,})"
+        print(f"{done}: {folder.samples.name}, {folder.gif.name}, {folder.losses.name} and the weights are in {folder.path}")
     return finished
 
 
@@ -157,6 +163,10 @@ def _check_same_data(before: dict[str, Any], now: dict[str, Any]) -> None:
 def _introduce(trainer: Trainer, batches: Stream) -> None:
     sizes = ", ".join(f"{name} {sum(p.size for p in net.parameters()):,}" for name, net in trainer.networks().items())
     print(f"{trainer.name} on {trainer.backend}: {batches.count:,} images ({batches.source}); parameters: {sizes}")
+    steps, per_epoch = trainer.config.epochs * batches.per_epoch, batches.per_epoch
+    if steps < FEW_STEPS and trainer.config.steps is None:
+        few = f"{batches.count:,} images are {per_epoch} steps an epoch, {steps} steps in all"
+        print(f"{few}: expect little more than noise; try --epochs {-(-ENOUGH_STEPS // per_epoch)}")
     if trainer.backend == "numpy" and not backend.kernels_are_compiled():
         print("The first run compiles its kernels, which takes some seconds; later runs reuse them.", file=sys.stderr)
 

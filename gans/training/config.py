@@ -11,16 +11,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from gans.training.schedule import intervals
+
 
 class ConfigError(Exception):
     """Settings that contradict each other, or cannot be used here. The message is one sentence."""
 
 
 def option(
-    default: Any, help: str, choices: Sequence[Any] = (), at_least: float = 0, at_most: float = sys.float_info.max
+    default: Any, help: str, choices: Any = (), at_least: float = 0, at_most: float = sys.float_info.max, form: Any = None
 ) -> Any:
-    """A field of a config: its default, one line of help, and its allowed values (bounds apply to numbers)."""
-    metadata = {"help": help, "choices": choices, "at_least": at_least, "at_most": at_most}
+    """A field of a config: its default, one line of help, and its allowed values.
+
+    The bounds apply to numbers. `form` is a function that raises a ValueError for a text that is not allowed.
+    """
+    metadata = {"help": help, "choices": choices, "at_least": at_least, "at_most": at_most, "form": form}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -39,7 +44,12 @@ class RunConfig:
     out: Path | None = option(None, "run folder; by default runs/NAME")
     resume: bool = option(False, "continue the run in the run folder")
     overwrite: bool = option(False, "delete the run in the run folder and start a new one")
-    sample_every: int = option(1, "epochs between sample grids", at_least=1)
+    sample_every: str = option(
+        "1epoch",
+        "how often to draw samples: 2 (epochs), 500steps, 30s, 5min or a list; at step 16, 32, ... too",
+        form=intervals,
+    )
+    save_every: str = option("1epoch,5min", "how often to save a checkpoint, in the same way", form=intervals)
     dry_run: bool = option(False, "run one step and write nothing")
 
 
@@ -71,7 +81,7 @@ def _add_flag(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hi
     if kind is bool:
         parser.add_argument(flag, action="store_true", **common)
         return
-    metavar = {int: "N", float: "X", Path: "DIR", str: "NAME"}[kind]
+    metavar = "WHEN" if field.metadata["form"] else {int: "N", float: "X", Path: "DIR", str: "NAME"}[kind]
     choices = field.metadata["choices"]
     if choices:
         parser.add_argument(flag, choices=choices, type=kind, **common)
@@ -106,6 +116,12 @@ _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 def _problem(kind: type, value: Any, field: dataclasses.Field[Any]) -> str | None:
     """Why a field cannot have this value, or None if it can."""
+    if form := field.metadata["form"]:
+        try:
+            form(str(value))  # a run of an older version has saved its number of epochs, not a text
+        except ValueError as error:
+            return str(error)
+        return None
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind and not (kind is Path and isinstance(value, Path)):
@@ -130,4 +146,4 @@ def check_saved(config_class: type[RunConfig], saved: dict[str, Any]) -> dict[st
         problem = None if value is None and may_be_none else _problem(_plain_type(hints[name]), value, field)
         if problem:
             raise ConfigError(f"the saved setting {name}: {problem}")
-    return {name: saved[name] for name in fields}
+    return {name: str(saved[name]) if field.metadata["form"] else saved[name] for name, field in fields.items()}

@@ -15,10 +15,11 @@ GAP = 2  # pixels between images
 SMALL = 48  # images smaller than this are shown at twice their size: 28 pixels are hard to see on a screen
 
 
-def grid(images: np.ndarray, across: int | None = None) -> np.ndarray:
+def grid(images: np.ndarray, across: int | None = None, scale: int | None = None) -> np.ndarray:
     """A grid of images uint8 (n, channels, height, width): uint8 (height, width, 3), white between the images.
 
-    `across` is the number of images in a row; by default the grid is as square as possible.
+    `across` is the number of images in a row; by default the grid is as square as possible. Each pixel is repeated
+    `scale` times in both directions, by default `default_scale(height)` times.
     """
     n, _, height, width = images.shape
     across = across or math.ceil(math.sqrt(n))
@@ -27,8 +28,13 @@ def grid(images: np.ndarray, across: int | None = None) -> np.ndarray:
     for i, image in enumerate(images):
         top, left = GAP + i // across * (height + GAP), GAP + i % across * (width + GAP)
         sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)  # one grey channel becomes three
-    enlarge = 2 if height < SMALL else 1
-    return sheet.repeat(enlarge, 0).repeat(enlarge, 1)
+    scale = scale or default_scale(height)
+    return sheet.repeat(scale, 0).repeat(scale, 1)
+
+
+def default_scale(height: int) -> int:
+    """The factor by which a grid enlarges images of this height."""
+    return 2 if height < SMALL else 1
 
 
 def save_png(path: Path, pixels: np.ndarray) -> None:
@@ -40,14 +46,14 @@ def save_png(path: Path, pixels: np.ndarray) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def save_gif(path: Path, frames: Sequence[np.ndarray], milliseconds: int = 150, last: int = 1500) -> None:
+def save_gif(path: Path, frames: Sequence[np.ndarray], milliseconds: int = 150, last: int = 1500, comment: str = "") -> None:
     """Write an endless animation of frames of one size, each shown for `milliseconds`, the last one for `last`."""
     from PIL import Image
 
     images = [Image.fromarray(frame).quantize(64) for frame in frames]
     durations = [milliseconds] * (len(frames) - 1) + [last]
     buffer = io.BytesIO()
-    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
+    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0, comment=comment)
     write_atomically(path, buffer.getvalue())
 
 

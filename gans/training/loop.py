@@ -20,11 +20,13 @@ from gans.training.config import RunConfig
 from gans.training.metrics import ROW_EVERY
 from gans.training.reading import Reading
 from gans.training.run_folder import RunFolder
+from gans.training.schedule import Schedule
 from gans.training.trainer import Metrics, Stateful, Trainer
 from minigrad import random
 from minigrad.arrays import backend
 from minigrad.optim import CHECK_EVERY, BadGradient
 
+FIRST_SAMPLE = 16  # steps; in the first epoch there are samples at this step, at 2, 4, 8, ... times as many
 OVERVIEW_SECONDS = 60  # least time between two updates of losses.png and training.gif
 ADVICE = "A lower --lr usually helps"
 
@@ -49,6 +51,8 @@ class Loop:
         self.step = 0
         self.saved_step = -1
         self.last_step = total_steps(trainer.config, batches.per_epoch)
+        self.sampling = Schedule(trainer.config.sample_every, batches.per_epoch, FIRST_SAMPLE)
+        self.saving = Schedule(trainer.config.save_every, batches.per_epoch)
         self.pending: list[Metrics] = []  # of the steps since the last full row of metrics.csv
         self.row: tuple[int, Reading] | None = None  # a full row on its way from the GPU: its last step, its metrics
         self.shown: dict[str, str] = {}  # metrics in the progress bar
@@ -58,7 +62,10 @@ class Loop:
 
     def run(self) -> bool:
         """Train. Returns whether the last step was reached; if not, the user interrupted, and the checkpoint is up to date."""
-        self.sample(epoch=0)
+        if self.step == 0:
+            self.sample()
+        elif self.folder:  # a grid of the interruption goes, so that the files equal those of an uninterrupted run
+            self.folder.cut_samples(self.step if self.sampling.includes(self.step) else self.step - 1)
         with progress_bar(self) as bar, stop_request() as stop, np.errstate(all="ignore"):
             while self.step < self.last_step and not stop.is_set():
                 self.pending.append(self.guarded_step())
@@ -69,8 +76,8 @@ class Loop:
                 if self.step % CHECK_EVERY == 0:
                     self.check_gradients()
                 bar.update(self.batches.batch_size)
+                self.write_what_is_due()
                 if self.step % self.batches.per_epoch == 0:
-                    self.end_epoch(self.step // self.batches.per_epoch)
                     bar.set_description(self.title())
         self.conclude()
         return self.step == self.last_step
@@ -84,14 +91,16 @@ class Loop:
             random.set_rng_state(before)
             raise self.failure(self.step, error) from error
 
-    def end_epoch(self, epoch: int) -> None:
-        self.finish_row()
-        self.check_finite()
-        if epoch % self.trainer.config.sample_every == 0 or self.step == self.last_step:
-            self.sample(epoch)
-        self.save()
-        if time.monotonic() - self.overview_drawn > OVERVIEW_SECONDS:
-            self.draw_overview()
+    def write_what_is_due(self) -> None:
+        """Write the samples and the checkpoint that are due after this step."""
+        due = [write for schedule, write in ((self.sampling, self.sample), (self.saving, self.save)) if schedule.due(self.step)]
+        if due:
+            self.finish_row()
+            self.check_finite()
+            for write in due:
+                write()
+            if time.monotonic() - self.overview_drawn > OVERVIEW_SECONDS:
+                self.draw_overview()
 
     def conclude(self) -> None:
         """Write everything that is not written yet, at the end of a run or when it is interrupted."""
@@ -101,6 +110,8 @@ class Loop:
         if self.step != self.saved_step:
             self.check_finite()
         self.save()
+        if self.folder and not self.folder.sample_path(self.step).exists():
+            self.sample()
         self.draw_overview()
 
     # --- metrics
@@ -179,10 +190,11 @@ class Loop:
 
     # --- files
 
-    def sample(self, epoch: int) -> None:
-        """Write the sample grid of an epoch, if the epoch has just ended."""
-        if self.folder and self.step == epoch * self.batches.per_epoch:
-            self.folder.save_samples(epoch, self.trainer.sample_sheet())
+    def sample(self) -> None:
+        """Write the sample grid of this step."""
+        if self.folder:
+            self.folder.save_samples(self.step, self.trainer.sample_sheet())
+        self.sampling.restart()
 
     def save(self) -> None:
         """Write the checkpoint, unless the file is of this step already. Callers check for bad values first."""
@@ -193,6 +205,7 @@ class Loop:
             arrays = {**self.trainer.state_dict(), "random.counter": np.array(counter), **pending}
             self.folder.save_checkpoint(arrays, self.step, self.trainer.weights())
             self.saved_step = self.step
+        self.saving.restart()
 
     def restore(self) -> None:
         """Load the folder's checkpoint: weights, optimizers, random stream, step and pending metrics."""
@@ -210,6 +223,7 @@ class Loop:
         self.step = self.saved_step = step
         self.pending = [{name: mg.Tensor(value) for name, value in zip(pending, row, strict=True)} for row in rows]
         self.folder.metrics.cut(step)
+        self.folder.rename_samples(self.batches.per_epoch)
 
     def draw_overview(self) -> None:
         if self.folder:

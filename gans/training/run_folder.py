@@ -3,7 +3,7 @@
 config.json               settings, data source and minigrad's version
 metrics.csv               one row every few steps: the means over these steps
 losses.png                the metrics as curves, with explanations
-samples/epoch-0001.png    outputs for the same noise, or the same images, after each epoch
+samples/step-000469.png   outputs for the same noise, or the same images, after so many steps
 training.gif              the samples as an animation
 report.md                 measured quality of the result at the end of training, if it can be measured
 checkpoint.safetensors    everything that the next step depends on
@@ -90,6 +90,7 @@ class RunFolder:
                 self.gif,
                 self.report,
                 *self.sample_paths(),
+                *self._numbered("epoch").values(),
             ]:
                 file.unlink(missing_ok=True)
         self.save_settings(settings)
@@ -129,11 +130,32 @@ class RunFolder:
     def save_report(self, text: str) -> None:
         write_atomically(self.report, text.encode())
 
-    def sample_paths(self) -> list[Path]:
-        return sorted(self.samples.glob("epoch-*.png"), key=lambda path: (len(path.name), path.name))
+    def sample_path(self, step: int) -> Path:
+        return self.samples / f"step-{step:06d}.png"
 
-    def save_samples(self, epoch: int, sheet: np.ndarray) -> None:
-        save_png(self.samples / f"epoch-{epoch:04d}.png", sheet)
+    def sample_paths(self) -> list[Path]:
+        """The sample grids, from the first to the last."""
+        return [path for _, path in sorted(self._numbered("step").items())]
+
+    def save_samples(self, step: int, sheet: np.ndarray) -> None:
+        save_png(self.sample_path(step), sheet)
+
+    def cut_samples(self, step: int) -> None:
+        """Delete the sample grids after a step, which a resumed run will write again."""
+        with _usable(self.path):
+            for number, path in self._numbered("step").items():
+                if number > step:
+                    path.unlink()
+
+    def rename_samples(self, per_epoch: int) -> None:
+        """Name the sample grids of an older version, which are named after their epochs, after their steps."""
+        with _usable(self.path):
+            for number, path in self._numbered("epoch").items():
+                path.replace(self.sample_path(number * per_epoch))
+
+    def _numbered(self, word: str) -> dict[int, Path]:
+        paths = {path.stem.removeprefix(f"{word}-"): path for path in self.samples.glob(f"{word}-*.png")}
+        return {int(number): path for number, path in paths.items() if number.isdecimal()}
 
     def save_overview(self, captions: Mapping[str, str]) -> None:
         """Write losses.png and training.gif from the metrics and samples so far."""
@@ -145,7 +167,7 @@ class RunFolder:
             with contextlib.suppress(FileError):  # a damaged sample should not stop training
                 frames.append(read_png(path, MOST_PIXELS))
         if frames:
-            save_gif(self.gif, frames)
+            save_gif(self.gif, [frame for frame in frames if frame.shape == frames[-1].shape])
 
 
 def evenly(items: Sequence[T], most: int) -> list[T]:

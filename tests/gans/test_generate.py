@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 import minigrad as mg
-from gans.generate import latent_walk
+from gans.generate import images, latent_vectors, latent_walk, walks
 from gans.trainers import load_run
 from gans.training.images import GAP, read_png
+from gans.training.latent import LatentTrainer
 from gans.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("plots_stubbed")
@@ -75,6 +76,123 @@ def test_the_images_equal_a_forward_pass_written_out_in_numpy(generate: Command,
         h = np.maximum(h, 0) if layer < 4 else np.tanh(h)
     shown = read_png(tmp_path / "one.png")[::2, ::2, 0][GAP:-GAP, GAP:-GAP]
     np.testing.assert_allclose(shown, (h.reshape(28, 28) + 1) * 127.5, atol=0.51)
+
+
+def test_an_image_depends_on_the_seed_and_its_number_alone(generate: Command, run: Path, tmp_path: Path) -> None:
+    trainer = load_run(run, "numpy")
+    assert isinstance(trainer, LatentTrainer)
+    longest = np.stack(list(images(trainer, 5, 300)))
+    assert len(set(map(bytes, longest))) == 300
+    for count in (1, 7, 16, 17, 64):
+        np.testing.assert_array_equal(np.stack(list(images(trainer, 5, count))), longest[:count])
+    for first in (0, 160):
+        z = latent_vectors(trainer, 5, first)
+        np.testing.assert_array_equal(trainer.generate(mg.Tensor(z)), longest[first : first + 16])
+        assert abs(z.mean()) < 0.1 and abs(z.std() - 1) < 0.1, "normal numbers, not the same ones again and again"
+    frame = next(walks(trainer, 5, 17))
+    np.testing.assert_array_equal(frame, longest[:17], "an interpolation starts from the same images")
+    np.testing.assert_array_equal(next(walks(trainer, 5, 3)), longest[:3])
+
+
+def test_one_thread_makes_the_same_images_as_two(run: Path) -> None:
+    numba = pytest.importorskip("numba")
+    trainer, before = load_run(run, "numpy"), numba.get_num_threads()
+    assert isinstance(trainer, LatentTrainer)
+    several = np.stack(list(images(trainer, 5, 40)))
+    numba.set_num_threads(1)
+    try:
+        np.testing.assert_array_equal(np.stack(list(images(trainer, 5, 7))), several[:7])
+    finally:
+        numba.set_num_threads(before)
+
+
+@pytest.mark.parametrize("out", ["made/", "folder", "deep/er/{}.webp", "{}.PNG"])
+def test_each_image_gets_a_file_where_the_path_says_so(out: str, generate: Command, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    ended = generate(run, "--count", 3, "--seed", 5, "--out", f"{tmp_path}/{out}")
+    pattern = tmp_path / (out if "{}" in out else f"{out}/seed5-{{}}.png")
+    paths = [Path(str(pattern).replace("{}", f"00000{i}")) for i in range(3)]
+    assert (ended.code, ended.err, ended.out) == (0, "", f"{paths[0]} to {paths[2].name}\n")
+    assert sorted(paths[0].parent.glob("*0*.*")) == paths
+    trainer = load_run(run, "numpy")
+    assert isinstance(trainer, LatentTrainer)
+    for path, image in zip(paths, images(trainer, 5, 3), strict=True):
+        with Image.open(path) as shown:
+            np.testing.assert_array_equal(np.asarray(shown.convert("L")), image[0])
+
+
+def test_files_in_a_folder_keep_others_and_equal_those_of_a_longer_series(generate: Command, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "mine.png").write_bytes(b"kept")
+    generate(run, "--count", 2, "--out", f"{tmp_path}/a")
+    before = listing(tmp_path / "a")
+    generate(run, "--count", 5, "--out", f"{tmp_path}/a")
+    assert before.items() <= listing(tmp_path / "a").items()
+    assert before["mine.png"] == b"kept"
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 10])
+def test_scale_repeats_each_pixel(scale: int, generate: Command, run: Path, tmp_path: Path) -> None:
+    for out, height in ((f"{tmp_path}/grid.png", 28 + 2 * GAP), (f"{tmp_path}/{{}}.png", 28)):
+        assert generate(run, "--count", 1, "--scale", scale, "--out", out).code == 0
+        shown = read_png(Path(out.replace("{}", "000000")))
+        assert shown.shape == (height * scale, height * scale, 3)
+        np.testing.assert_array_equal(shown[::scale, ::scale].repeat(scale, 0).repeat(scale, 1), shown)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "jpeg", "JPG", "webp"])
+def test_a_grid_has_the_format_of_its_suffix_and_says_how_it_was_made(
+    suffix: str, generate: Command, run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / f"a.{suffix}"
+    assert generate(run, "--count", 4, "--seed", 12, "--out", out).code == 0
+    generate(run, "--count", 4, "--seed", 12, "--out", tmp_path / "grid.png")
+    with Image.open(out) as image:
+        assert image.format == {"png": "PNG", "webp": "WEBP"}.get(suffix, "JPEG")
+        difference = np.abs(np.asarray(image).astype(float) - read_png(tmp_path / "grid.png"))
+        assert difference.mean() < (6 if image.format == "JPEG" else 1e-9)
+        about = image.info if suffix == "png" else image.getexif()[0x010E]
+    facts = {"seed": "12", "trainer": "mnist_gan", "run": "run", "Software": f"minigrad {mg.__version__}"}
+    for key, value in facts.items():
+        assert about[key] == value if suffix == "png" else f"{key} {value}" in about
+
+
+def test_a_gif_and_a_single_image_say_how_they_were_made(generate: Command, run: Path, tmp_path: Path) -> None:
+    generate(run, "--count", 1, "--seed", 12, "--interpolate", "--out", tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as image:
+        assert b"seed 12, trainer mnist_gan, run run" in image.info["comment"]
+    generate(run, "--count", 3, "--seed", 12, "--out", tmp_path / "{}.png")
+    with Image.open(tmp_path / "000002.png") as image:
+        assert (image.info["seed"], image.info["image"]) == ("12", "2")
+
+
+@pytest.mark.parametrize("name", ["wörk", b"\xff\xfe".decode("utf-8", "surrogateescape"), "数字"])
+def test_a_run_with_any_name_can_be_named_in_the_metadata(name: str, generate: Command, run: Path, tmp_path: Path) -> None:
+    try:
+        run.rename(tmp_path / name)
+    except OSError:
+        pytest.skip("this file system refuses the name")
+    for out in ("a.png", "a.jpg"):
+        assert generate(tmp_path / name, "--count", 1, "--out", tmp_path / out).code == 0
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.info["run"] == name.encode(errors="replace").decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--count", 10_001), "--out DIR/"),
+        (("--count", 10_000, "--scale", 64), "give a smaller one"),
+        (("--count", 1, "--interpolate", "--out", "{}.png"), ".gif"),
+    ],
+    ids=str,
+)
+def test_files_too_large_are_refused_before_any_work(
+    arguments: tuple[object, ...], complaint: str, generate: Command, run: Path, tmp_path: Path
+) -> None:
+    before = listing(tmp_path)
+    assert complaint in generate(run, *arguments).complaint
+    assert listing(tmp_path) == before
 
 
 def test_equal_seeds_give_equal_files_and_other_seeds_do_not(generate: Command, run: Path, tmp_path: Path) -> None:
@@ -211,7 +329,7 @@ def test_weights_of_another_network_are_an_error_in_one_sentence(weights: dict[s
 
 
 @pytest.mark.parametrize("options", [[], ["--interpolate"]], ids=str)
-@pytest.mark.parametrize("name", ["a.jpg", "a", "a.txt"])
+@pytest.mark.parametrize("name", ["a.tiff", "a", "a.txt"])
 def test_an_output_name_with_the_wrong_suffix_is_an_error(
     name: str, options: list[str], generate: Command, run: Path, tmp_path: Path
 ) -> None:

@@ -92,6 +92,6 @@ def test_an_image_in_a_missing_folder_is_refused_in_one_sentence(
     save: Callable[[Path, np.ndarray], None], tmp_path: Path
 ) -> None:
     with pytest.raises(FileError, match="No such file or directory") as caught:
-        save(tmp_path / "missing" / "a", np.zeros((4, 4, 3), np.uint8))
+        save(tmp_path / "missing" / "a.png", np.zeros((4, 4, 3), np.uint8))
     assert "\n" not in str(caught.value)
-    assert str(tmp_path / "missing" / "a") in str(caught.value)
+    assert str(tmp_path / "missing" / "a.png") in str(caught.value)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gans.training import latent as base
-from gans.training import loop
+from gans.training import loop, schedule
 from gans.training.loop import Loop
 from tests.gans.conftest import Start, Train, checkpoint_step, files, state
 from tests.gans.training.conftest import POWER_CUT, at_step, cut_power, interrupt
@@ -52,6 +52,7 @@ def test_ctrl_c_finishes_the_step_and_the_printed_command_resumes(
     assert ended.code == 130
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     assert checkpoint_step(folder) == step
+    assert (folder / "samples" / f"step-{step:06d}.png").exists(), "what the user interrupted can be seen"
     last = ended.out.rstrip().splitlines()[-1]
     assert last.startswith("Interrupted and saved. To resume: python -m gans.mnist_gan ")
     words = shlex.split(last.partition("gans.mnist_gan ")[2])
@@ -103,6 +104,41 @@ def test_after_a_power_cut_a_run_is_resumed_from_its_last_epoch(
         assert checkpoint_step(folder) == (step - 1) // 4 * 4
         assert train("--resume", "--out", folder).code == 0
     assert state(folder) == state(whole)
+
+
+@pytest.mark.parametrize("when", ["3steps", "2epochs,3steps"])
+def test_after_a_power_cut_within_an_epoch_a_run_is_resumed_from_the_last_checkpoint_that_was_asked_for(
+    when: str, train: Train, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "guarded_step", at_step(8, cut_power))
+        with pytest.raises(RuntimeError, match=POWER_CUT):
+            train("--epochs", 3, "--save-every", when, "--out", folder)
+    assert checkpoint_step(folder) == 6
+    assert train("--resume", "--out", folder).code == 0
+    assert state(folder) == state(whole)
+
+
+def test_a_long_epoch_is_saved_every_five_minutes(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock:
+        now = 0.0
+
+        @classmethod
+        def monotonic(cls) -> float:
+            return cls.now
+
+    saved, plain = [], Loop.guarded_step
+
+    def step(self: Loop) -> Any:
+        Clock.now += 100  # seconds for one step
+        saved.append(self.saved_step)
+        return plain(self)
+
+    monkeypatch.setattr(schedule, "time", Clock)
+    monkeypatch.setattr(Loop, "guarded_step", step)
+    train("--batch-size", 1, "--steps", 8, "--out", tmp_path / "run")  # an epoch has 72
+    assert saved == [-1, -1, -1, 3, 3, 3, 6, 6]
 
 
 @pytest.mark.parametrize(

@@ -105,24 +105,40 @@ def test_invalid_metrics_give_one_sentence_and_are_kept(started: RunFolder, cont
 
 
 def test_a_damaged_sample_is_skipped_in_the_gif(started: RunFolder) -> None:
-    for epoch in range(3):
-        started.save_samples(epoch, np.full((8, 8, 3), 40 * epoch, np.uint8))
-    (started.samples / "epoch-0001.png").write_bytes(b"rubbish")
+    for step in range(3):
+        started.save_samples(step, np.full((8, 8, 3), 40 * step, np.uint8))
+    started.sample_path(1).write_bytes(b"rubbish")
     started.save_overview({})
     with Image.open(started.gif) as gif:
         assert gif.n_frames == 2
 
 
 def test_samples_are_listed_in_order(started: RunFolder) -> None:
-    for epoch in (10, 2, 0, 1):
-        started.save_samples(epoch, np.zeros((4, 4, 3), np.uint8))
-    assert [path.name for path in started.sample_paths()] == [f"epoch-{i:04d}.png" for i in (0, 1, 2, 10)]
+    for step in (10, 2, 0, 1):
+        started.save_samples(step, np.zeros((4, 4, 3), np.uint8))
+    assert [path.name for path in started.sample_paths()] == [f"step-{i:06d}.png" for i in (0, 1, 2, 10)]
 
 
-def test_samples_of_more_than_9999_epochs_stay_in_order(started: RunFolder) -> None:
-    for epoch in (9999, 10000, 20000, 100000):
-        started.save_samples(epoch, np.zeros((4, 4, 3), np.uint8))
-    assert [int(path.stem.removeprefix("epoch-")) for path in started.sample_paths()] == [9999, 10000, 20000, 100000]
+def test_samples_of_more_than_999999_steps_stay_in_order(started: RunFolder) -> None:
+    steps = [9, 999_999, 1_000_000, 2_000_000, 10_000_000]
+    for step in steps:
+        started.save_samples(step, np.zeros((4, 4, 3), np.uint8))
+    assert [int(path.stem.removeprefix("step-")) for path in started.sample_paths()] == steps
+    started.cut_samples(999_999)
+    assert [path.name for path in started.sample_paths()] == ["step-000009.png", "step-999999.png"]
+
+
+def test_samples_of_an_older_version_are_named_after_their_steps_and_deleted_when_overwriting(started: RunFolder) -> None:
+    sheet = np.zeros((4, 4, 3), np.uint8)
+    started.save_samples(1, sheet)
+    for name in ("epoch-0000.png", "epoch-0003.png", "epoch-mine.png"):
+        started.sample_path(1).rename(started.samples / name)
+        started.save_samples(1, sheet)
+    started.rename_samples(per_epoch=469)
+    assert [path.name for path in started.sample_paths()] == ["step-000000.png", "step-000001.png", "step-001407.png"]
+    (started.samples / "epoch-0040.png").write_bytes(b"old")
+    started.start(SETTINGS)
+    assert [path.name for path in started.samples.iterdir()] == ["epoch-mine.png"]
 
 
 @pytest.mark.parametrize("count", [0, 1, 59, 60, 61, 200])

@@ -89,6 +89,20 @@ def test_resuming_follows_the_same_data_to_another_folder(train: Train, digits: 
     assert saved["config"]["steps"] == 12
 
 
+def test_a_run_of_a_version_that_named_samples_after_epochs_is_resumed(train: Train, whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train("--epochs", 2, "--out", folder)
+    for epoch in range(3):
+        (folder / "samples" / f"step-{4 * epoch:06d}.png").rename(folder / "samples" / f"epoch-{epoch:04d}.png")
+    settings = json.loads((folder / "config.json").read_text())
+    del settings["config"]["save_every"]
+    settings["config"]["sample_every"] = 1
+    (folder / "config.json").write_text(json.dumps(settings))
+    assert train("--resume", "--epochs", 3, "--out", folder).code == 0
+    assert state(folder) == state(whole)
+    assert (folder / "config.json").read_text() == (whole / "config.json").read_text().replace('"1epoch"', '"1"')
+
+
 def damaged(good: bytes) -> dict[str, bytes]:
     return {
         "empty": b"",

@@ -88,7 +88,7 @@ def test_after_a_start_that_failed_on_a_full_disk_the_folder_is_free_again(
     assert folder.holds_run()
 
 
-@pytest.mark.parametrize("name", ["config.json", "checkpoint.safetensors", "generator.safetensors", "samples/epoch-0001.png"])
+@pytest.mark.parametrize("name", ["config.json", "checkpoint.safetensors", "generator.safetensors", "samples/step-000001.png"])
 def test_files_have_the_permissions_of_the_users_umask(started: RunFolder, name: str) -> None:
     started.save_checkpoint({}, 1, {})
     started.save_samples(1, np.zeros((4, 4, 3), np.uint8))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import minigrad as mg
 from gans.mnist_gan import MnistGAN
@@ -30,7 +31,7 @@ def test_a_run_writes_all_its_files(start: Start, digits: Path, tmp_path: Path) 
     folder = tmp_path / "runs" / "mnist_gan"  # the default
     assert set(files(folder)) - {".lock"} == {
         "config.json", "metrics.csv", "losses.png", "training.gif", "checkpoint.safetensors", "generator.safetensors",
-        *(f"samples/epoch-000{i}.png" for i in range(4)),
+        *(f"samples/step-{step:06d}.png" for step in (0, 4, 8, 12)),
     }  # fmt: skip
     assert [name for name, content in files(folder).items() if not content and name != ".lock"] == []
     assert "72 images" in out
@@ -43,7 +44,7 @@ def test_config_json_contains_everything_to_repeat_the_run(whole: Path, digits: 
     assert saved["trainer"] == "mnist_gan"
     assert saved["config"] == {
         "backend": "numpy", "no_capture": False, "tf32": False, "data": str(digits), "epochs": 3, "steps": None,
-        "batch_size": 16, "lr": 3e-4, "seed": 0, "sample_every": 1,
+        "batch_size": 16, "lr": 3e-4, "seed": 0, "sample_every": "1epoch", "save_every": "1epoch,5min",
     }  # fmt: skip
     content = (digits / TRAIN_IMAGES).read_bytes()[16:]  # after the header
     assert saved["data"] == {
@@ -102,7 +103,7 @@ def test_training_changes_both_networks_and_the_samples(whole: Path, train: Trai
     train("--steps", 1, "--out", tmp_path / "one")
     first, last = mg.load(tmp_path / "one" / "checkpoint.safetensors"), mg.load(whole / "checkpoint.safetensors")
     assert [name for name in first if np.array_equal(first[name], last[name])] == []
-    assert len({(whole / "samples" / f"epoch-000{i}.png").read_bytes() for i in range(4)}) == 4
+    assert len({(whole / "samples" / f"step-{step:06d}.png").read_bytes() for step in (0, 4, 8, 12)}) == 4
 
 
 # --- samples
@@ -122,7 +123,7 @@ def test_samples_come_from_the_same_noise_each_time_and_only_the_seed_changes_it
     train("--epochs", 3, "--out", tmp_path / "a")
     train("--epochs", 3, "--steps", 6, "--sample-every", 2, "--out", tmp_path / "b")
     train("--resume", "--epochs", 4, "--steps", 16, "--out", tmp_path / "b")
-    assert len(shown) == 4 + 1 + 2  # epochs 0-3; 0; 2 and 4
+    assert len(shown) == 4 + 2 + 2  # steps 0, 4, 8 and 12; 0 and 6, the last one; 8 and 16
     assert all(np.array_equal(latent, shown[0]) for latent in shown)
     assert shown[0].shape == (base.SAMPLES, 100)
     assert len(set(map(bytes, shown[0]))) == base.SAMPLES
@@ -134,9 +135,30 @@ def test_sampling_does_not_affect_training(train: Train, whole: Path, tmp_path: 
     train("--epochs", 3, "--sample-every", 3, "--out", tmp_path / "seldom")
     seldom = {name: a for name, a in state(tmp_path / "seldom").items() if not name.endswith(".gif")}
     assert {name for name in state(whole) if name not in seldom} == {
-        "training.gif", "samples/epoch-0001.png", "samples/epoch-0002.png",
+        "training.gif", "samples/step-000004.png", "samples/step-000008.png",
     }  # fmt: skip
     assert seldom.items() <= state(whole).items()
+
+
+def test_a_run_within_the_first_epoch_shows_how_the_images_change(train: Train, tmp_path: Path) -> None:
+    ended = train("--batch-size", 1, "--steps", 40, "--out", tmp_path / "run")  # an epoch has 72
+    assert [path.stem for path in sorted((tmp_path / "run" / "samples").iterdir())] == [
+        "step-000000", "step-000016", "step-000032", "step-000040",
+    ]  # fmt: skip
+    with Image.open(tmp_path / "run" / "training.gif") as gif:
+        assert gif.n_frames == 4
+    assert "Done with the 40 steps of --steps (--epochs has 2,880)" in ended.out
+
+
+def test_samples_by_steps_do_not_depend_on_interruptions(train: Train, tmp_path: Path) -> None:
+    settings = ("--epochs", 3, "--sample-every", "2epochs,5steps")
+    assert train(*settings, "--out", tmp_path / "whole").code == 0
+    train(*settings, "--steps", 3, "--out", tmp_path / "pieces")
+    for stop in (5, 7, 11, 12):
+        assert train("--resume", "--steps", stop, "--out", tmp_path / "pieces").code == 0
+    assert state(tmp_path / "pieces") == state(tmp_path / "whole")
+    names = [path.stem for path in sorted((tmp_path / "whole" / "samples").iterdir())]
+    assert names == [f"step-{step:06d}" for step in (0, 5, 8, 10, 12)]
 
 
 # --- folders
