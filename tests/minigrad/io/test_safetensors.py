@@ -158,12 +158,15 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_the_new_file_is_complete_on_disk_before_it_replaces_the_old_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_new_file_is_on_disk_before_it_replaces_the_old_one_and_then_its_name(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = []
     fsync, replace = os.fsync, os.replace
 
     def logged_fsync(handle: int) -> None:
-        calls.append(("fsync", os.fstat(handle).st_size))
+        status = os.fstat(handle)
+        calls.append(("fsync", "folder" if stat.S_ISDIR(status.st_mode) else status.st_size))
         fsync(handle)
 
     def logged_replace(source: str, target: Path) -> None:
@@ -173,7 +176,7 @@ def test_the_new_file_is_complete_on_disk_before_it_replaces_the_old_one(path: P
     monkeypatch.setattr(os, "fsync", logged_fsync)
     monkeypatch.setattr(os, "replace", logged_replace)
     write_atomically(path, b"content")
-    assert calls == [("fsync", 7), ("replace", 7)]
+    assert calls == [("fsync", 7), ("replace", 7), ("fsync", "folder")]
     assert path.read_bytes() == b"content"
 
 
