@@ -72,7 +72,7 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Keep other processes from writing here, and delete the unfinished files that a killed one left."""
         files.make_folder(self.path, follow=True)
-        with files.explained(f"cannot use the folder {self.path}"):
+        with files.explained(f"cannot use {self.lock}"):
             file = files.opened(self.lock, "ab")
         with file:
             try:

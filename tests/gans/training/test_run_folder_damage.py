@@ -35,12 +35,8 @@ WRITERS = {
 def full_disk(patch: pytest.MonkeyPatch, stage: str) -> Iterator[None]:
     with patch.context() as p:
         if stage == "create":
-            plain = os.open
-            p.setattr(
-                os,
-                "open",
-                lambda name, flags, *more: (failing(errno.ENOSPC) if flags & os.O_EXCL else plain)(name, flags, *more),
-            )
+            plain, refuse = os.open, failing(errno.ENOSPC)
+            p.setattr(os, "open", lambda name, flags, *more: (refuse if flags & os.O_EXCL else plain)(name, flags, *more))
         elif stage == "sync":
             p.setattr(os, "fsync", failing(errno.ENOSPC))
         else:
@@ -194,7 +190,8 @@ def settings(**changes: Any) -> bytes:
     "content",
     [b"", b"{", b"[]", b"null", b"3", b'"text"', b"{}", b'{"trainer": 3}', b"\xff\xfe\0", b'{"trainer": "mnist_gan"}',
      b'{"trainer": "mnist_gan", "config": []}', b'{"trainer": "mnist_gan", "config": null}',
-     b"[" * 200_000, b'{"a": ' * 100_000, settings(data=5), settings(data=None), settings(data={}), settings(trainer="a\nb"), settings(samples="\x1b[2J"),
+     b"[" * 200_000, b'{"a": ' * 100_000, settings(data=5), settings(data=None), settings(data={}),
+     settings(trainer="a\nb"), settings(samples="\x1b[2J"),
      settings(data={**SETTINGS["data"], "images": True}), settings(data={**SETTINGS["data"], "source": "\ud800"}),
      settings()[:-1] + b', "config": {}}', b"9" * 5000, settings()[:-1] + b', "x": ' + b"9" * 5000 + b"}"],
 )  # fmt: skip
