@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-UNFINISHED = ".*.????????.part"  # names of files that are being written, or that a killed process left
+UNFINISHED = ".*." + 8 * "[0-9a-f]" + ".part"  # names of files that are being written, or that a killed process left
 NOT_SUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}  # the file system cannot do this
 NO_LOCKS = {errno.ENOLCK, *NOT_SUPPORTED}
 HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK}  # another process has locked the file

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 from tiny_trainers import dense_discriminator, dense_generator
 
 from gans.mnist_gan import MnistGAN
-from tests.gans.conftest import Train, checkpoint_step, files
+from tests.gans.conftest import ROOT, Train, checkpoint_step, files
 from tests.gans.training.disk import Disk, Killed
 
 pytestmark = [
@@ -95,6 +97,47 @@ def test_after_a_kill_while_resuming_or_overwriting_the_run_goes_on_to_the_same_
         left, right = without_paths(files(folder)), without_paths(whole)
         del left["config.json"], right["config.json"]  # one has steps
         assert left == right, disk.log[number // 2 :]
+
+
+KILL = """
+import os, signal, sys
+from unittest import mock
+import gans.mnist_gan
+from gans.training.cli import main
+from tiny_trainers import dense_discriminator, dense_generator
+
+number, folder, *argv = sys.argv[1:]
+left = int(number)
+
+def listen(event, arguments):
+    global left
+    if event in ("open", "os.mkdir", "os.rename", "os.remove") and str(arguments[0]).startswith(folder):
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+gan = gans.mnist_gan.MnistGAN
+gan.make_generator, gan.make_discriminator = dense_generator, dense_discriminator
+sys.addaudithook(listen)
+with mock.patch("gans.training.latent.SAMPLES", 4):
+    main(gan, argv)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", range(0, 60, 5))
+def test_after_sigkill_at_a_file_event_the_run_goes_on_to_the_same_files(
+    number: int, train: Train, whole: dict[str, bytes], digits: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    command = [sys.executable, "-c", KILL, str(number), str(folder), *RUN, "--data", str(digits), "--batch-size", "16"]
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "capture")])
+    done = subprocess.run(
+        [*map(str, command), "--out", folder], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    go_on(train, folder, overwrite=False)
+    assert without_paths(files(folder)) == without_paths(whole)
 
 
 NUMBERS = errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT
