@@ -152,8 +152,10 @@ def test_a_disk_that_fails_at_an_event_gives_one_sentence_and_keeps_the_checkpoi
         with Disk(folder, number, OSError(reason, os.strerror(reason))).in_use() as disk:
             ended = train(*RUN, "--out", folder)
         failed = number < len(disk.log)
-        assert ended.code == (1 if failed else 0), (ended.err, disk.log[number:])
-        if failed:
+        assert os.strerror(reason) in ended.err or not failed, disk.log[number:]
+        if not any("training.gif" in name for _, name in disk.log[number - 1 : number + 1]):  # which may fail alone
+            assert ended.code == (1 if failed else 0), (ended.err, disk.log[number:])
+        if ended.code:
             assert os.strerror(reason) in ended.complaint
             assert not [name for name in files(folder) if name.endswith(".part")], disk.log[number]
         done = sum(event == ("replace", "checkpoint.safetensors") for event in disk.log)
