@@ -108,11 +108,8 @@ _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 def _problem(kind: type, value: Any, field: dataclasses.Field[Any]) -> str | None:
     """Why a field cannot have this value, or None if it can."""
-    if (
-        type(value) is not kind
-        and not (kind is Path and isinstance(value, Path))
-        and not (kind is float and type(value) is int)
-    ):
+    kinds: dict[type, tuple[type, ...]] = {float: (float, int), Path: (type(Path()),)}
+    if type(value) not in kinds.get(kind, (kind,)):
         return f"{reprlib.repr(value)} is not {_KINDS[kind]}"
     if kind in (str, Path) and not is_plain(str(value)):
         return f"{reprlib.repr(value)} has characters that are not for names"

@@ -88,7 +88,8 @@ def test_a_changed_file_gives_a_result_or_one_sentence(seeds: range, run: Path, 
         except BaseException as error:
             error.add_note(f"seed {seed}: {name} is {changed[:2000]!r}")
             raise
-        assert result or name == "generator.safetensors" or (folder / name).read_bytes() == changed, seed
+        if not result and name in ("checkpoint.safetensors", "metrics.csv"):
+            assert (folder / name).read_bytes() == changed, seed
         outcomes.add((name, result))
     assert len(outcomes) == 7, "each file was accepted and refused, but the weights, which are only written"
 
