@@ -65,7 +65,7 @@ def go_on(train: Train, folder: Path, overwrite: bool) -> None:
     assert ended.code == 0, ended.err
 
 
-@pytest.mark.parametrize("numbers", [pytest.param(range(0, MOST_EVENTS, 7), id="some"), EVERY])
+@pytest.mark.parametrize("numbers", [pytest.param(range(0, MOST_EVENTS, 11), id="some"), EVERY])
 def test_after_a_kill_at_a_file_event_the_run_goes_on_to_the_same_files(
     numbers: range, train: Train, whole: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -81,7 +81,7 @@ def test_after_a_kill_at_a_file_event_the_run_goes_on_to_the_same_files(
         assert without_paths(files(folder)) == without_paths(whole), disk.log[number:]
 
 
-@pytest.mark.parametrize("numbers", [pytest.param(range(3, MOST_EVENTS, 9), id="some"), EVERY])
+@pytest.mark.parametrize("numbers", [pytest.param(range(3, MOST_EVENTS, 13), id="some"), EVERY])
 def test_after_a_kill_while_resuming_or_overwriting_the_run_goes_on_to_the_same_files(
     numbers: range, train: Train, whole: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -143,7 +143,7 @@ def test_after_sigkill_at_a_file_event_the_run_goes_on_to_the_same_files(
 NUMBERS = errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT
 
 
-@pytest.mark.parametrize("numbers", [pytest.param(range(2, MOST_EVENTS, 7), id="some"), EVERY])
+@pytest.mark.parametrize("numbers", [pytest.param(range(2, MOST_EVENTS, 11), id="some"), EVERY])
 def test_a_disk_that_fails_at_an_event_gives_one_sentence_and_keeps_the_checkpoint(
     numbers: range, train: Train, whole: dict[str, bytes], tmp_path: Path
 ) -> None:
