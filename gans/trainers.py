@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-import minigrad as mg
 from gans.training.config import ConfigError, check_saved
 from gans.training.run_folder import RunFolder
 from gans.training.trainer import Trainer
@@ -33,12 +32,7 @@ def load_run(path: Path, backend_name: str) -> Trainer:
     if name not in TRAINERS:
         raise ConfigError(f"{path} is a run of {name!r}, which is not a trainer of this version")
     trainer_class = trainer_named(name)
-    saved = check_saved(trainer_class.config_class, settings["config"])
+    saved = check_saved(trainer_class.config_class, settings["config"], folder.config)
     trainer = trainer_class(trainer_class.config_class(**{**saved, "backend": backend_name}))
-    if not folder.generator.exists():
-        raise ConfigError(f"{path} has no {folder.generator.name} yet; it is written with the first checkpoint")
-    try:
-        trainer.load_weights(mg.load(folder.generator))
-    except (ValueError, TypeError) as error:
-        raise mg.FileError(f"{folder.generator} does not fit this program: {error}") from error
+    trainer.load_weights(folder.load_weights(trainer.weights()))
     return trainer

@@ -29,15 +29,17 @@ class Config(RunConfig):
     epochs: int = option(None, "passes through the larger set; by preset 200 or 8", at_least=1)
     decay_epochs: int | None = option(None, "the learning rate falls to 0 in the last N epochs; by default half of all")
     batch_size: int = option(1, "images of each domain per step", at_least=1)
-    image_size: int = option(None, "height and width; 64 with --preset fast or drawn landscapes, else 256", at_least=32)
-    load_size: int = option(None, "size of images before cropping; by default 286/256 of --image-size")
+    image_size: int = option(
+        None, "height and width; 64 with --preset fast or drawn landscapes, else 256", at_least=32, at_most=4096
+    )
+    load_size: int = option(None, "size of images before cropping; by default 286/256 of --image-size", at_most=8192)
     no_mirror: bool = option(False, "do not mirror images at random")
     generator: str = option(
         None,
         "by default resnet6 for images up to 128, else resnet9; retouch (preset fast): a U-Net that predicts a change",
         choices=("resnet6", "resnet9", *UNETS),
     )
-    width: int = option(None, "channels of the first convolutions; by preset 64 or 32", at_least=1)
+    width: int = option(None, "channels of the first convolutions; by preset 64 or 32", at_least=1, at_most=1024)
     norm: str = option("instance", "normalise over each image, or over the batch", choices=tuple(NORMS))
     upsample: str = option(
         None, "transposed convolutions, or resize and convolve; by preset transpose or resize", choices=("transpose", "resize")
@@ -47,7 +49,9 @@ class Config(RunConfig):
     identity: float = option(
         None, "weight of the identity losses, relative to the cycle losses; by preset 0.5 or 0, which skips them"
     )
-    pool: int = option(50, "earlier translations kept per domain, shown to the discriminators half of the time; 0: none")
+    pool: int = option(
+        50, "earlier translations kept per domain, shown to the discriminators half of the time; 0: none", at_most=100_000
+    )
     lr: float = option(2e-4, "learning rate of both optimizers")
 
 

@@ -22,6 +22,7 @@ from gans.training.run_folder import RunFolder
 from gans.training.trainer import Trainer
 from minigrad import nn
 from minigrad.arrays import backend
+from minigrad.io import files
 
 USER_ERRORS = (ConfigError, DataError, TrainingError, mg.BackendError, mg.FileError)
 
@@ -87,12 +88,12 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
             folder.start(settings)
         if loop.step >= loop.last_step:
             loop.conclude()
-            if not folder.report.exists():  # the run was interrupted while making it
+            if not files.exists(folder.report):  # the run was interrupted while making it
                 _report(trainer, folder)
             limit = "--epochs" if config.steps is None or config.steps > loop.step else f"--steps than {config.steps}"
             print(f"{folder.path} is finished, at step {loop.step}; to continue, give more {limit}")
             return True
-        folder.report.unlink(missing_ok=True)  # it describes an earlier end
+        files.remove(folder.report)  # it describes an earlier end
         finished = loop.run()
         if finished:
             _report(trainer, folder)
@@ -115,7 +116,7 @@ def _resumed(config: RunConfig, given: set[str], folder: RunFolder, trainer_clas
     settings = folder.settings()
     if settings["trainer"] != trainer_class.name:
         raise ConfigError(f"{folder.path} holds a run of gans.{settings['trainer']}, not of gans.{trainer_class.name}")
-    saved = check_saved(trainer_class.config_class, settings["config"])
+    saved = check_saved(trainer_class.config_class, settings["config"], folder.config)
     for name in sorted(given - MAY_CHANGE):
         if getattr(config, name) != saved.get(name):
             flag = "--" + name.replace("_", "-")
@@ -152,10 +153,10 @@ def _settings(trainer: Trainer, batches: Stream) -> dict[str, Any]:
 
 def _check_same_data(before: dict[str, Any], now: dict[str, Any]) -> None:
     """ConfigError unless a resumed run has the images it was started with. They may have moved."""
-    then = before.get("data", {})
-    if then.get("hash") != now["data"]["hash"]:
+    then = before["data"]
+    if then["hash"] != now["data"]["hash"]:
         raise ConfigError(
-            f"the run was started with {then.get('images')} other images, from {then.get('source')}, "
+            f"the run was started with {then['images']} other images, from {then['source']}, "
             f"not with these {now['data']['images']} from {now['data']['source']}; give their folder with --data"
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
+import reprlib
 import sys
 import types
 import typing
@@ -122,21 +124,28 @@ def _problem(kind: type, value: Any, field: dataclasses.Field[Any]) -> str | Non
         except ValueError as error:
             return str(error)
         return None
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind and not (kind is Path and isinstance(value, Path)):
-        return f"{value!r} is not {_KINDS[kind]}"
+    kinds: dict[type, tuple[type, ...]] = {float: (float, int), Path: (type(Path()),)}
+    if type(value) not in kinds.get(kind, (kind,)):
+        return f"{reprlib.repr(value)} is not {_KINDS[kind]}"
+    if kind in (str, Path) and not is_plain(str(value)):
+        return f"{reprlib.repr(value)} has characters that are not for names"
     choices, at_least, at_most = field.metadata["choices"], field.metadata["at_least"], field.metadata["at_most"]
     if choices and value not in choices:
-        return f"{value!r} is not one of {', '.join(map(str, choices))}"
+        return f"{reprlib.repr(value)} is not one of {', '.join(map(str, choices))}"
     if kind in (int, float) and not at_least <= value:
-        return f"{value} is not {_KINDS[kind]} of at least {at_least}"
+        return f"{reprlib.repr(value)} is not {_KINDS[kind]} of at least {at_least}"
+    at_most = min(at_most, 2**64 - 1) if kind is int else at_most
     if kind in (int, float) and not value <= at_most:
-        return f"{value} is more than {at_most}"
+        return f"{reprlib.repr(value)} is more than {at_most}"
     return None
 
 
-def check_saved(config_class: type[RunConfig], saved: dict[str, Any]) -> dict[str, Any]:
+def is_plain(text: str) -> bool:
+    """Whether a text can be part of a path and of one line on a terminal: it has no control characters."""
+    return not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udc7f\udd00-\udfff]", text)
+
+
+def check_saved(config_class: type[RunConfig], saved: dict[str, Any], path: Path) -> dict[str, Any]:
     """The values of a config that was read from a file, without unknown fields. ConfigError if a value is not allowed."""
     hints = typing.get_type_hints(config_class)
     fields = {field.name: field for field in dataclasses.fields(config_class) if field.name in saved}
@@ -145,5 +154,5 @@ def check_saved(config_class: type[RunConfig], saved: dict[str, Any]) -> dict[st
         may_be_none = field.default is None
         problem = None if value is None and may_be_none else _problem(_plain_type(hints[name]), value, field)
         if problem:
-            raise ConfigError(f"the saved setting {name}: {problem}")
+            raise ConfigError(f"{path} has a wrong {name}: {problem}")
     return {name: str(saved[name]) if field.metadata["form"] else saved[name] for name, field in fields.items()}

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from minigrad.io.files import FileError, write_atomically
+from minigrad.io.files import FileError, read, write_atomically
 
+MOST_BYTES = 2**26  # of a PNG file that is read, and of its pixels
 GAP = 2  # pixels between images
 SMALL = 48  # images smaller than this are shown at twice their size: 28 pixels are hard to see on a screen
 
@@ -61,11 +62,14 @@ def read_png(path: Path, most: int | None = None) -> np.ndarray:
     """Pixels uint8 (height, width, 3), reduced if a side has more than `most`. FileError if the file is damaged."""
     from PIL import Image
 
+    content = io.BytesIO(read(path, MOST_BYTES))
     try:
-        with Image.open(path) as image:
+        with Image.open(content) as image:
+            if image.width * image.height > MOST_BYTES:
+                raise ValueError(f"{image.width} x {image.height} pixels are too many")
             colours = image.convert("RGB")
             if most is not None:
                 colours.thumbnail((most, most))
             return np.asarray(colours)
-    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a damaged PNG
+    except Exception as error:  # Pillow raises many kinds for damaged files
         raise FileError(f"{path} is damaged or not an image ({error})") from error

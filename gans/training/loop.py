@@ -24,6 +24,8 @@ from gans.training.schedule import Schedule
 from gans.training.trainer import Metrics, Stateful, Trainer
 from minigrad import random
 from minigrad.arrays import backend
+from minigrad.io import files
+from minigrad.io.safetensors import check_like
 from minigrad.optim import CHECK_EVERY, BadGradient
 
 FIRST_SAMPLE = 16  # steps; in the first epoch there are samples at this step, at 2, 4, 8, ... times as many
@@ -110,7 +112,7 @@ class Loop:
         if self.step != self.saved_step:
             self.check_finite()
         self.save()
-        if self.folder and not self.folder.sample_path(self.step).exists():
+        if self.folder and not files.exists(self.folder.sample_path(self.step)):
             self.sample()
         self.draw_overview()
 
@@ -144,7 +146,7 @@ class Loop:
             for name, value in row.items():
                 if not math.isfinite(value):
                     raise self.failure(step, FloatingPointError(f"{name} is {value}"))
-        return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
+        return {name: np.array([row[name] for row in rows if name in row]) for name in rows[-1]} if rows else {}
 
     def read_pending(self) -> dict[str, np.ndarray]:
         """The metrics since the last full row, as `read` returns them."""
@@ -210,16 +212,16 @@ class Loop:
     def restore(self) -> None:
         """Load the folder's checkpoint: weights, optimizers, random stream, step and pending metrics."""
         assert self.folder
-        arrays, step = self.folder.load_checkpoint()
-        try:
-            keys = sorted(key for key in arrays if key.startswith("pending."))
-            pending = {key.split(".", 2)[2]: arrays.pop(key) for key in keys}
-            rows = list(zip(*pending.values(), strict=True))
-            counter = int(arrays.pop("random.counter"))
-            self.trainer.load_state_dict(arrays)
-        except (LookupError, ValueError, TypeError, OverflowError) as error:
-            raise mg.FileError(f"{self.folder.checkpoint} does not fit this program: {error}") from error
-        random.set_rng_state((self.trainer.config.seed, counter))
+        like = {**self.trainer.state_dict(), "random.counter": np.array(0)}
+        arrays, step = self.folder.load_checkpoint(like)
+        metrics, waiting = self.trainer.captions, np.zeros(step % ROW_EVERY)
+        optional = {f"pending.{i:02}.{name}": waiting for i in range(len(metrics)) for name in metrics}
+        optional |= {f"{name}.skipped": np.array(part.skipped) for name, part in self.trainer.optimizers().items()}
+        check_like(self.folder.checkpoint, arrays, like, optional)
+        pending = {key.split(".", 2)[2]: arrays[key] for key in sorted(arrays) if key.startswith("pending.")}
+        rows = list(zip(*pending.values(), strict=True))
+        self.trainer.load_state_dict(arrays)
+        random.set_rng_state((self.trainer.config.seed, int(arrays["random.counter"])))
         self.step = self.saved_step = step
         self.pending = [{name: mg.Tensor(value) for name, value in zip(pending, row, strict=True)} for row in rows]
         self.folder.metrics.cut(step)

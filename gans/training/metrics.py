@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from minigrad.io.files import FileError, read, write_atomically
+from gans.training.config import is_plain
+from minigrad.io import files
+from minigrad.io.files import FileError
 
 ROW_EVERY = 10  # steps per row; a row contains the means over its steps
+MOST_BYTES = 2**26  # of the file, which are rows of some ten million steps
+MOST_METRICS = 50
+LARGEST = 3.5e38  # float32 has no larger numbers
 
 
 class MetricsFile:
@@ -22,47 +27,49 @@ class MetricsFile:
 
     def append(self, step: int, values: Mapping[str, float]) -> None:
         """Append a row."""
-        row = [str(step), *(f"{value:.6g}" for value in values.values())]
-        try:
-            with self.path.open("a", newline="") as file:
-                writer = csv.writer(file)
-                if file.tell() == 0:
-                    writer.writerow(["step", *values])
-                writer.writerow(row)
-        except OSError as error:
-            raise FileError(f"cannot write {self.path}: {error.strerror or error}") from error
+        files.append(self.path, _lines([_row(step, values.values())]), heading=_lines([["step", *values]]))
 
     def read(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """The steps, and the values of each metric at these steps."""
-        rows = self._rows()
-        if len(rows) < 2:
+        """The steps, and the values of each metric at these steps. A last line that a crash cut short is ignored.
+
+        FileError unless every row has one number per column, and the steps increase.
+        """
+        content = files.read(self.path, MOST_BYTES) if files.exists(self.path) else b""
+        heading, _, rows = content[: content.rfind(b"\n") + 1].partition(b"\n")
+        if not heading:
             return np.zeros(0), {}
-        table = np.array([[float(value) for value in row] for row in rows[1:]])
-        return table[:, 0], {name: table[:, 1 + i] for i, name in enumerate(rows[0][1:])}
+        try:
+            step, *names = next(csv.reader([heading.decode()]))
+            table = np.zeros((0, 1 + len(names)))
+            if rows.strip():
+                table = np.loadtxt(io.BytesIO(rows), delimiter=",", comments=None, ndmin=2)
+            good = step == "step" and len({*names}) == len(names) == table.shape[1] - 1 <= MOST_METRICS
+            good = good and all(map(is_plain, names)) and bool((np.abs(table) <= LARGEST).all())
+            steps = table[:, 0]
+            good = good and bool((steps == np.floor(steps)).all() and (np.diff(steps, prepend=0) > 0).all())
+        except (ValueError, csv.Error):
+            good = False
+        if not good:
+            raise FileError(f"{self.path} is damaged: delete it to continue without the old curves")
+        return steps, dict(zip(names, table.T[1:], strict=True))
 
     def cut(self, step: int) -> None:
         """Delete the rows after a step, which a resumed run will write again, and partial rows."""
-        rows = self._rows()
-        if rows:
-            kept = [row for row in rows[1:] if int(row[0]) <= step and int(row[0]) % ROW_EVERY == 0]
-            text = io.StringIO(newline="")
-            csv.writer(text).writerows([rows[0], *kept])
-            write_atomically(self.path, text.getvalue().encode())
-        else:
-            self.path.unlink(missing_ok=True)
+        steps, metrics = self.read()
+        if not metrics:
+            files.remove(self.path)
+            return
+        kept = (steps <= step) & (steps % ROW_EVERY == 0)
+        rows = zip(*(values[kept].tolist() for values in metrics.values()), strict=True)
+        lines = [["step", *metrics], *(_row(int(at), row) for at, row in zip(steps[kept], rows, strict=True))]
+        files.write_atomically(self.path, _lines(lines))
 
-    def _rows(self) -> list[list[str]]:
-        """The header and all complete rows. The last line is ignored if a crash cut it short."""
-        if not self.path.exists():
-            return []
-        try:
-            lines = read(self.path).decode().split("\n")[:-1]
-            rows = list(csv.reader(lines))
-            for row in rows[1:]:
-                int(row[0])
-                if len(row) != len(rows[0]):
-                    raise ValueError(f"a row has {len(row)} fields, the header {len(rows[0])}")
-                [float(value) for value in row]
-        except (ValueError, IndexError, csv.Error) as error:
-            raise FileError(f"{self.path} is damaged ({error}); delete it to continue without the old curves") from error
-        return rows
+
+def _row(step: int, values: Iterable[float]) -> list[str]:
+    return [str(step), *(f"{value:.6g}" for value in values)]
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()

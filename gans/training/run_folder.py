@@ -14,22 +14,25 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 import minigrad as mg
-from gans.training.config import ConfigError
+from gans.training.config import ConfigError, is_plain
 from gans.training.images import read_png, save_gif, save_png
 from gans.training.metrics import MetricsFile
 from gans.training.plots import plot_curves
-from minigrad.io.files import FileError, read, write_atomically
-from minigrad.io.safetensors import load_with_metadata
+from minigrad.io import files
+from minigrad.io.files import FileError, write_atomically
+from minigrad.io.safetensors import LARGEST_COUNT, check_like, load_with_metadata
 
 T = TypeVar("T")
 
+MOST_SETTINGS = 1_000_000  # bytes of config.json
 MOST_FRAMES, MOST_PIXELS = 60, 1000  # of training.gif, which is rewritten often: its frames, and the pixels of a side
 
 
@@ -49,19 +52,17 @@ class RunFolder:
         self.lock = path / ".lock"
 
     def holds_run(self) -> bool:
-        with _usable(self.path):
-            return self.config.exists()
+        return files.exists(self.config)
 
     def check_free(self, overwrite: bool) -> None:
         """ConfigError unless a new run may start here."""
-        holds_run = self.holds_run()
-        with _usable(self.path):
-            taken = self.path.exists() and any(entry != self.lock for entry in self.path.iterdir())
-        if taken and not holds_run:
-            raise ConfigError(f"{self.path} contains other files than a run's: choose another folder with --out DIR")
-        if holds_run and overwrite:
+        others = set(files.entries(self.path, follow=True)) - {self.lock, *self._unfinished()}
+        if self.config not in others:
+            if others:
+                raise ConfigError(f"{self.path} contains other files than a run's: choose another folder with --out DIR")
+        elif overwrite:
             self.settings()  # FileError if config.json was not written by this program
-        elif holds_run:
+        else:
             raise ConfigError(
                 f"{self.path} already holds a run: continue it (--resume), choose another folder (--out DIR), "
                 "or delete it and start a new one (--overwrite)"
@@ -69,63 +70,74 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from writing here. The system releases the lock even if this process is killed."""
-        with _usable(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            file = self.lock.open("w")
+        """Keep other processes from writing here, and delete the unfinished files that a killed one left."""
+        files.make_folder(self.path, follow=True)
+        with files.explained(f"cannot use {self.lock}"):
+            file = files.opened(self.lock, "ab")
         with file:
-            if not _try_lock(file):
-                raise ConfigError(f"another process is writing to {self.path}")
+            try:
+                files.lock(file)
+            except OSError as error:
+                if error.errno in files.HELD:
+                    raise ConfigError(f"another process is writing to {self.path}") from error
+                if error.errno not in files.NO_LOCKS:
+                    raise FileError(f"cannot lock {self.lock}: {error.strerror or error}") from error
+                print(f"{self.path} has a file system without locks: start only one process there", file=sys.stderr)
+            for unfinished in self._unfinished():
+                files.remove(unfinished)
             yield
+
+    def _unfinished(self) -> list[Path]:
+        """The files that a killed process was writing."""
+        pattern = files.UNFINISHED
+        return files.entries(self.path, pattern, follow=True) + files.entries(self.samples, pattern)
 
     def start(self, settings: Mapping[str, Any]) -> None:
         """Delete the files of an older run, and write config.json."""
-        with _usable(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            for file in [
-                self.checkpoint,
-                self.generator,
-                self.metrics.path,
-                self.losses,
-                self.gif,
-                self.report,
-                *self.sample_paths(),
-                *self._numbered("epoch").values(),
-            ]:
-                file.unlink(missing_ok=True)
+        files.make_folder(self.path, follow=True)
+        samples = *self.sample_paths(), *self._numbered("epoch").values()
+        for file in (self.checkpoint, self.generator, self.metrics.path, self.losses, self.gif, self.report, *samples):
+            files.remove(file)
         self.save_settings(settings)
-        with _usable(self.path):
-            self.samples.mkdir(exist_ok=True)
 
     def save_settings(self, settings: Mapping[str, Any]) -> None:
         write_atomically(self.config, (json.dumps(settings, indent=2) + "\n").encode())
+        files.make_folder(self.samples)
 
     def settings(self) -> dict[str, Any]:
         """The contents of config.json. ConfigError if there is no run here, FileError if the file is damaged."""
         if not self.holds_run():
             raise ConfigError(f"{self.path} holds no run (there is no {self.config.name})")
         try:
-            settings = json.loads(read(self.config))
-            if not isinstance(settings["trainer"], str) or not isinstance(settings["config"], dict):
-                raise TypeError("it does not describe a run")
-            return settings
-        except (ValueError, KeyError, TypeError) as error:
-            raise FileError(f"{self.config} is damaged ({type(error).__name__}: {error})") from error
+            settings = json.loads(files.read(self.config, MOST_SETTINGS), object_pairs_hook=_distinct)
+            _check(settings, {"trainer": str, "config": dict, "data": dict, "samples": str, "minigrad": str})
+            _check(settings["data"], {"source": str, "images": int, "hash": str})
+        except (ValueError, TypeError, RecursionError) as error:
+            raise FileError(f"{self.config} is damaged or another program's ({str(error)[:200]})") from error
+        return settings
 
     def save_checkpoint(self, arrays: Mapping[str, Any], step: int, weights: Mapping[str, Any]) -> None:
         """Write the weights, then the checkpoint: a crash in between leaves weights that are at least as new."""
         mg.save(self.generator, weights)
         mg.save(self.checkpoint, arrays, {"step": str(step)})
 
-    def load_checkpoint(self) -> tuple[dict[str, np.ndarray], int]:
-        """The arrays, and the number of steps done."""
-        if not self.checkpoint.exists():
+    def load_checkpoint(self, like: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], int]:
+        """The arrays, and the number of steps done. `like` has arrays of the same total size."""
+        if not files.exists(self.checkpoint):
             raise ConfigError(f"{self.path} has no checkpoint to resume from; start a new run with --overwrite")
-        arrays, metadata = load_with_metadata(self.checkpoint)
+        arrays, metadata = load_with_metadata(self.checkpoint, _most_bytes(like))
         step = metadata.get("step", "")
-        if not step.isdecimal():
-            raise FileError(f"{self.checkpoint} is damaged or another program's: its step is missing")
+        if not (step.isascii() and step.isdecimal() and len(step) < 20 and int(step) <= LARGEST_COUNT):
+            raise FileError(f"{self.checkpoint} is damaged or another program's: its step is missing or out of range")
         return arrays, int(step)
+
+    def load_weights(self, like: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The generator's weights. ConfigError if there are none yet, FileError unless they have the form of `like`."""
+        if not files.exists(self.generator):
+            raise ConfigError(f"{self.path} has no {self.generator.name} yet; it is written with the first checkpoint")
+        weights, _ = load_with_metadata(self.generator, _most_bytes(like))
+        check_like(self.generator, weights, like)
+        return weights
 
     def save_report(self, text: str) -> None:
         write_atomically(self.report, text.encode())
@@ -142,20 +154,18 @@ class RunFolder:
 
     def cut_samples(self, step: int) -> None:
         """Delete the sample grids after a step, which a resumed run will write again."""
-        with _usable(self.path):
-            for number, path in self._numbered("step").items():
-                if number > step:
-                    path.unlink()
+        for number, path in self._numbered("step").items():
+            if number > step:
+                files.remove(path)
 
     def rename_samples(self, per_epoch: int) -> None:
         """Name the sample grids of an older version, which are named after their epochs, after their steps."""
-        with _usable(self.path):
-            for number, path in self._numbered("epoch").items():
-                path.replace(self.sample_path(number * per_epoch))
+        for number, path in self._numbered("epoch").items():
+            files.rename(path, self.sample_path(number * per_epoch))
 
     def _numbered(self, word: str) -> dict[int, Path]:
-        paths = {path.stem.removeprefix(f"{word}-"): path for path in self.samples.glob(f"{word}-*.png")}
-        return {int(number): path for number, path in paths.items() if number.isdecimal()}
+        paths = {path.stem.removeprefix(f"{word}-"): path for path in files.entries(self.samples, f"{word}-*.png")}
+        return {int(number): path for number, path in paths.items() if number.isdecimal() and len(number) < 20}
 
     def save_overview(self, captions: Mapping[str, str]) -> None:
         """Write losses.png and training.gif from the metrics and samples so far."""
@@ -177,26 +187,21 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
     return [items[i * (len(items) - 1) // (most - 1)] for i in range(most)]
 
 
-@contextlib.contextmanager
-def _usable(path: Path) -> Iterator[None]:
-    """Turn an OSError into a FileError with a one-line message."""
-    try:
-        yield
-    except OSError as error:
-        raise FileError(f"cannot use the folder {path}: {error.strerror or error}") from error
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. ValueError if a name appears twice."""
+    if len(found := dict(pairs)) < len(pairs):
+        raise ValueError("a name appears twice")
+    return found
 
 
-def _try_lock(file: IO[str]) -> bool:
-    """Lock an open file. Returns False if another process has locked it."""
-    try:
-        try:
-            import fcntl
+def _check(found: Any, schema: Mapping[str, type]) -> None:
+    """TypeError unless `found` is a dict with values of these types, and strings that can be printed."""
+    for name, kind in schema.items():
+        value = found.get(name) if isinstance(found, dict) else None
+        if type(value) is not kind or (isinstance(value, str) and not is_plain(value)):
+            raise TypeError(f"{name} is missing or not a valid {kind.__name__}")
 
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows
-            import msvcrt
 
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-    except OSError:
-        return False
-    return True
+def _most_bytes(arrays: Mapping[str, Any]) -> int:
+    """A bound on the size of a file with these arrays and some numbers; each takes some 100 bytes of the header."""
+    return 1_000_000 + sum(a.nbytes + 1000 for a in arrays.values())

@@ -13,7 +13,7 @@ def intervals(text: str) -> list[tuple[int, str]]:
     found = []
     for part in text.split(","):
         if not (match := _PART.fullmatch(part.strip())):
-            raise ValueError(f"{text!r} is neither a number of epochs, such as 2, nor like 500steps, 30s, 5min or 1epoch,5min")
+            raise ValueError(f"{text[:99]!r} is neither a number of epochs (2) nor like 500steps, 30s, 5min or 1epoch,5min")
         number, unit = int(match[1]), match[2].removesuffix("s") or match[2] or "epoch"
         found.append((60 * number, "s") if unit == "min" else (number, unit))
     return found

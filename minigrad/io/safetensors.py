@@ -6,16 +6,19 @@ import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from minigrad.arrays.backend import as_array, to_numpy
+from minigrad.arrays.backend import as_array, describe_bad_values, to_numpy
 from minigrad.io import files
 from minigrad.io.files import FileError
 from minigrad.tensor import raw
 
 CHECKSUM = "crc32"  # its name in a file's metadata
+LARGEST_COUNT = 2**62
+NOT_NEGATIVE = {"running_var", "second", "square"}  # parts of the names of variances and second moments
 
 
 def save(path: str | Path, arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
@@ -49,25 +52,58 @@ def _in_order(content: bytes) -> bytes:
 
 
 def load(path: str | Path) -> dict[str, np.ndarray]:
-    """Read the arrays of a safetensors file, written by `save` or another program. FileError if it is missing or damaged."""
-    return load_with_metadata(path)[0]
+    """Read the arrays of a safetensors file, written by `save` or another program; the path may be a symbolic link to it.
+
+    FileError if it is missing or damaged.
+    """
+    return load_with_metadata(path, follow=True)[0]
 
 
-def load_with_metadata(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read the arrays and the metadata. Files of other programs have no checksum and are not checked."""
+def load_with_metadata(
+    path: str | Path, limit: int | None = None, follow: bool = False
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Read the arrays and the metadata of a file of at most `limit` bytes.
+
+    Files of other programs have no checksum and are not checked.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
-    content = files.read(path)
+    content = files.read(path, limit, follow)
     try:
         arrays = from_bytes(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise FileError(f"{path} is damaged or no safetensors file ({error})") from error
-    strings = header.get("__metadata__", {})
+    except (SafetensorError, ValueError, LookupError, TypeError, OverflowError) as error:
+        raise FileError(f"{path} is damaged or no safetensors file ({str(error)[:200]!r})") from error
+    strings = header.get("__metadata__") or {}
     if strings.pop(CHECKSUM, None) not in (None, checksum(arrays, strings)):
         raise FileError(f"{path} is damaged: its checksum is of other contents")
     return arrays, strings
+
+
+def check_like(
+    path: Path, arrays: Mapping[str, np.ndarray], like: Mapping[str, Any], optional: Mapping[str, Any] = MappingProxyType({})
+) -> None:
+    """FileError unless arrays from a file have the names, dtypes and shapes of `like`, perhaps with some of `optional`.
+
+    They must also be possible as a state: floats are finite, integers are counters; counters, variances and second moments
+    are not negative.
+    """
+    known = {**optional, **like}
+    problems = [f"{name} is missing" for name in like.keys() - arrays.keys()]
+    problems += [f"{name[:80]!r} is unknown" for name in arrays.keys() - known.keys()]
+    for name in arrays.keys() & known.keys():
+        a, right = arrays[name], known[name]
+        counter = a.dtype.kind == "i"
+        least = 0 if counter or NOT_NEGATIVE.intersection(name.split(".")) else -np.inf
+        if (a.dtype, a.shape) != (right.dtype, right.shape):
+            problems.append(f"{name} is {a.dtype} {a.shape} and should be {right.dtype} {right.shape}")
+        elif not np.isfinite(a).all():
+            problems.append(f"{name} has {describe_bad_values(a)}")
+        elif a.size and not (a.min() >= least and (not counter or a.max() <= LARGEST_COUNT)):
+            problems.append(f"{name} has a value out of range")
+    if problems:
+        raise FileError(f"{path} does not fit this program: {min(problems)}")
 
 
 def checksum(arrays: Mapping[str, np.ndarray], strings: Mapping[str, str]) -> str:

@@ -15,7 +15,13 @@ from gans.training.run_folder import RunFolder
 from tests.gans.conftest import Train
 
 POWER_CUT = "power cut"
-SETTINGS = {"trainer": "mnist_gan", "config": {"seed": 0}}
+SETTINGS = {
+    "trainer": "mnist_gan",
+    "config": {"seed": 0},
+    "data": {"source": "drawn", "images": 72, "hash": "0123456789abcdef"},
+    "samples": "fixed noise",
+    "minigrad": "1.0",
+}
 METRICS = {"d_loss": 1.25, "g_loss": 0.5}
 
 

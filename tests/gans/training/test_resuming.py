@@ -138,6 +138,17 @@ FOREIGN: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "a moment of another shape": lambda saved: {**saved, "g_optimizer.first.0": np.zeros((2, 2), np.float32)},
     "metrics of unequal numbers of steps": lambda saved: {**saved, "pending.00.d_loss": np.zeros(3)},
     "steps of another shape": lambda saved: {**saved, "d_optimizer.steps": np.zeros(2, np.int64)},
+    "other dtypes": lambda saved: {**saved, "generator.0.weight": saved["generator.0.weight"].astype(np.float64)},
+    "a counter of another dtype": lambda saved: {**saved, "d_optimizer.steps": np.array(5.0)},
+    "a negative counter": lambda saved: {**saved, "d_optimizer.steps": np.array(-1)},
+    "a counter near its end": lambda saved: {**saved, "random.counter": np.array(2**63 - 1)},
+    "a weight that is NaN": lambda saved: {**saved, "generator.0.bias": saved["generator.0.bias"] * np.float32("nan")},
+    "a weight that is infinite": lambda saved: {**saved, "generator.0.bias": saved["generator.0.bias"] + np.float32("inf")},
+    "a negative second moment": lambda saved: {**saved, "d_optimizer.second.0": -1 - saved["d_optimizer.second.0"]},
+    "an unknown metric": lambda saved: {**saved, "pending.04.x": np.zeros(5)},
+    "a metric without a number": lambda saved: {**saved, "pending": np.zeros(5)},
+    "a metric of NaN": lambda saved: {**saved, "pending.00.d_loss": np.full(5, np.nan)},
+    "skipped steps of another number of parameters": lambda saved: {**saved, "d_optimizer.skipped": np.zeros(99, np.int64)},
 }
 
 
@@ -153,10 +164,24 @@ def test_a_checkpoint_that_does_not_fit_gives_one_sentence(change: Any, train: T
     assert files(folder) == before
 
 
+@pytest.mark.parametrize("step", ["", "-5", "5.0", "9" * 5000, str(2**62 + 1), "٥", "6", "15"])
+def test_a_step_that_cannot_be_gives_one_sentence(step: str, train: Train, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train("--steps", 5, "--out", folder)
+    path = folder / "checkpoint.safetensors"
+    mg.save(path, mg.load(path), {"step": step})
+    ended = train("--resume", "--epochs", 3, "--out", folder)
+    if step == "15":  # as many steps since the last row of metrics.csv
+        assert ended.code == 0
+    else:
+        assert "checkpoint.safetensors" in ended.complaint
+
+
 @pytest.mark.parametrize(
     "change",
     [{"epochs": "many"}, {"epochs": 0}, {"batch_size": 0}, {"batch_size": 16.5}, {"lr": None}, {"lr": -1}, {"seed": -1},
-     {"seed": "x"}, {"steps": []}, {"sample_every": 0}, {"backend": "tpu"}, {"data": 7}],
+     {"seed": "x"}, {"steps": []}, {"sample_every": 0}, {"backend": "tpu"}, {"data": 7}, {"data": "a\0b"}, {"data": "\ud800"},
+     {"data": "\x1b[2J"}, {"epochs": 10**400}, {"lr": 10**400}, {"lr": float("nan")}, {"seed": True}, {"backend": []}],
     ids=str,
 )  # fmt: skip
 def test_wrong_values_in_config_json_give_one_sentence(change: dict[str, Any], train: Train, tmp_path: Path) -> None:

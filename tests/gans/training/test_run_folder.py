@@ -15,10 +15,10 @@ from typing import IO
 import numpy as np
 import pytest
 
-from gans.training import run_folder
 from gans.training.config import ConfigError
 from gans.training.run_folder import RunFolder
 from minigrad import FileError
+from minigrad.io import files as io
 from tests.gans.conftest import files
 from tests.gans.training.conftest import METRICS, SETTINGS, failing, sentence
 
@@ -112,9 +112,9 @@ def test_a_file_in_place_of_the_folder_is_refused_and_kept(folder: RunFolder) ->
 
 def test_a_file_in_place_of_the_parent_is_refused_and_kept(folder: RunFolder) -> None:
     folder.path.parent.write_text("kept")
-    folder.check_free(False)
-    with pytest.raises(FileError, match="Not a directory"):
-        folder.start(SETTINGS)
+    for use in (lambda: folder.check_free(False), lambda: folder.start(SETTINGS)):
+        with pytest.raises(FileError, match="Not a directory"):
+            use()
     assert folder.path.parent.read_text() == "kept"
 
 
@@ -202,13 +202,13 @@ def test_two_processes_never_hold_the_lock_when_a_third_one_releases_it(
     """One process opens the lock file, then its holder releases it, and a third process comes: only one may get it."""
     first = started.locked()
     first.__enter__()
-    take = run_folder._try_lock
+    take = io.lock
 
-    def late(file: IO[str]) -> bool:
-        monkeypatch.setattr(run_folder, "_try_lock", take)
+    def late(file: IO[bytes]) -> None:
+        monkeypatch.setattr(io, "lock", take)
         first.__exit__(None, None, None)  # between the opening and the locking of the second
-        return take(file)
+        take(file)
 
-    monkeypatch.setattr(run_folder, "_try_lock", late)
+    monkeypatch.setattr(io, "lock", late)
     with started.locked(), pytest.raises(ConfigError), RunFolder(started.path).locked():
         pass

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -203,34 +201,6 @@ def test_an_impossible_folder_is_refused_in_one_sentence(where: str, train: Trai
     out = {"a file": file, "below a file": file / "run", "a name too long": tmp_path / ("x" * 300)}[where]
     assert str(out) in train("--steps", 1, "--out", out).complaint
     assert file.read_text() == "kept"
-
-
-@pytest.mark.parametrize(
-    ("write", "number"), [(5, errno.EIO), (5, errno.EACCES), *((write, errno.ENOSPC) for write in range(1, 13))]
-)
-def test_a_disk_that_fails_at_any_write_leaves_a_run_that_can_be_resumed(
-    write: int, number: int, train: Train, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The writes: config, the first grid, then grid, checkpoint and weights of each of the 3 epochs, then the GIF."""
-    folder, calls, sync = tmp_path / "run", [], os.fsync
-
-    def fails(handle: int) -> None:
-        calls.append(handle)
-        if len(calls) == write:
-            raise OSError(number, os.strerror(number))
-        sync(handle)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", fails)
-        assert os.strerror(number) in train("--epochs", 3, "--out", folder).complaint
-    assert not [name for name in files(folder) if "/." in f"/{name}" and name != ".lock"], "nothing half-written is left"
-    if (folder / "checkpoint.safetensors").exists():
-        assert checkpoint_step(folder) in ((write - 3) // 3 * 4, (write - 2) // 3 * 4)
-        ended = train("--resume", "--out", folder)
-    else:
-        ended = train("--epochs", 3, "--out", folder, *(["--overwrite"] if (folder / "config.json").exists() else []))
-    assert ended.code == 0, ended.err
-    assert state(folder) == state(whole)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")

@@ -158,12 +158,15 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_the_new_file_is_complete_on_disk_before_it_replaces_the_old_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_new_file_is_on_disk_before_it_replaces_the_old_one_and_then_its_name(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = []
     fsync, replace = os.fsync, os.replace
 
     def logged_fsync(handle: int) -> None:
-        calls.append(("fsync", os.fstat(handle).st_size))
+        status = os.fstat(handle)
+        calls.append(("fsync", "folder" if stat.S_ISDIR(status.st_mode) else status.st_size))
         fsync(handle)
 
     def logged_replace(source: str, target: Path) -> None:
@@ -173,10 +176,50 @@ def test_the_new_file_is_complete_on_disk_before_it_replaces_the_old_one(path: P
     monkeypatch.setattr(os, "fsync", logged_fsync)
     monkeypatch.setattr(os, "replace", logged_replace)
     write_atomically(path, b"content")
-    assert calls == [("fsync", 7), ("replace", 7)]
+    assert calls == [("fsync", 7), ("replace", 7), ("fsync", "folder")]
     assert path.read_bytes() == b"content"
 
 
 def test_arguments_in_pytorch_order_are_refused_in_words(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"save takes the path first: save\(path, arrays\)"):
         mg.save({"a": np.ones(2)}, tmp_path / "a.safetensors")  # type: ignore[arg-type]
+
+
+def a_file(header: bytes, values: bytes = b"") -> bytes:
+    return len(header).to_bytes(8, "little") + header + values
+
+
+NUMBER = b'{"dtype":"F32","shape":[],"data_offsets":[0,4]}'
+STRANGE = {
+    "no metadata": a_file(b'{"__metadata__":null,"a":' + NUMBER + b"}", bytes(4)),
+    "metadata of numbers": a_file(b'{"__metadata__":{"a":1},"a":' + NUMBER + b"}", bytes(4)),
+    "a list as metadata": a_file(b'{"__metadata__":[],"a":' + NUMBER + b"}", bytes(4)),
+    "a name twice": a_file(b'{"a":' + NUMBER + b',"a":' + NUMBER + b"}", bytes(4)),
+    "metadata twice": a_file(b'{"__metadata__":{},"__metadata__":null,"a":' + NUMBER + b"}", bytes(4)),
+    "nothing of a huge shape": a_file(b'{"a":{"dtype":"F32","shape":[0,9223372036854775808],"data_offsets":[0,0]}}'),
+    "a huge shape": a_file(b'{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,4]}}', bytes(4)),
+    "a shape of a hundred": a_file(b'{"a":{"dtype":"F32","shape":[' + b"1," * 99 + b'1],"data_offsets":[0,4]}}', bytes(4)),
+    "a negative shape": a_file(b'{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}', bytes(4)),
+    "bfloat16": a_file(b'{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}', bytes(4)),
+    "float8": a_file(b'{"a":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]}}', bytes(4)),
+    "float4": a_file(b'{"a":{"dtype":"F4","shape":[8],"data_offsets":[0,4]}}', bytes(4)),
+    "complex": a_file(b'{"a":{"dtype":"C64","shape":[1],"data_offsets":[0,8]}}', bytes(8)),
+    "deep": a_file(b'{"a":' * 50_000),
+    "a deep list": a_file(b"[" * 100_000),
+    "a long number": a_file(b'{"a":{"dtype":"F32","shape":[' + b"9" * 5000 + b'],"data_offsets":[0,4]}}', bytes(4)),
+    "overlapping": a_file(b'{"a":' + NUMBER + b',"b":' + NUMBER + b"}", bytes(4)),
+    "no header": a_file(b""),
+    "another encoding": a_file(b"\xff\xfe{\0}\0"),
+    "half a character": a_file(b'{"\\ud800":' + NUMBER + b"}", bytes(4)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("content", STRANGE.values(), ids=STRANGE.keys())
+def test_a_strange_header_gives_arrays_or_one_sentence(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
+    try:
+        assert all(isinstance(a, np.ndarray) for a in mg.load(path).values())
+    except FileError as error:
+        start, newline, _ = str(error).partition("\n")
+        refused = start.startswith(f"{path} is damaged or no safetensors file")
+        assert refused and not newline, start
