@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 # From the bottom to the top. A module imports only from its own layer and from those below it.
 LAYERS = (
-    ("minigrad.tuning", "minigrad.from_pytorch"),
+    ("minigrad.tuning", "minigrad.from_pytorch", "minigrad.io.caches"),
     ("minigrad.arrays",),
     ("minigrad.kernels",),
     ("minigrad.tensor",),
