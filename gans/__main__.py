@@ -6,6 +6,7 @@ import ast
 import sys
 from pathlib import Path
 
+from gans.command import EXIT_CODES, running
 from gans.trainers import TRAINERS
 
 
@@ -25,6 +26,7 @@ def summary(source: str) -> str:
     return first.partition(": `python -m")[0].removesuffix(".")
 
 
+@running("python -m gans")
 def main() -> None:
     if unknown := [argument for argument in sys.argv[1:] if argument not in ("-h", "--help")]:
         sys.exit(f"python -m gans: unknown argument {unknown[0]!r}; to run a command, write python -m gans.NAME")
@@ -33,6 +35,7 @@ def main() -> None:
     print("Commands; each takes --help:\n")
     for name, text in listed.items():
         print(f"  python -m gans.{name:<{width}}  {text}")
+    print(f"\n{EXIT_CODES}")
 
 
 if __name__ == "__main__":

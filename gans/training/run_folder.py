@@ -24,7 +24,7 @@ import minigrad as mg
 from gans.training.config import ConfigError
 from gans.training.images import read_png, save_gif, save_png
 from gans.training.metrics import MetricsFile
-from gans.training.plots import plot_curves
+from gans.training.plots import Drawings, plot_curves
 from minigrad.io.files import FileError, read, write_atomically
 from minigrad.io.safetensors import load_with_metadata
 
@@ -47,6 +47,7 @@ class RunFolder:
         self.checkpoint = path / "checkpoint.safetensors"
         self.generator = path / "generator.safetensors"
         self.lock = path / ".lock"
+        self.drawings = Drawings()
 
     def holds_run(self) -> bool:
         with _usable(self.path):
@@ -90,6 +91,7 @@ class RunFolder:
                 self.gif,
                 self.report,
                 *self.sample_paths(),
+                *self.path.glob("traceback-*.txt"),
             ]:
                 file.unlink(missing_ok=True)
         self.save_settings(settings)
@@ -137,15 +139,17 @@ class RunFolder:
 
     def save_overview(self, captions: Mapping[str, str]) -> None:
         """Write losses.png and training.gif from the metrics and samples so far."""
-        steps, curves = self.metrics.read()
-        if len(steps):
-            plot_curves(self.losses, steps, curves, captions)
+        with self.drawings.attempt(self.losses.name):
+            steps, curves = self.metrics.read()
+            if len(steps):
+                plot_curves(self.losses, steps, curves, captions)
         frames = []
         for path in evenly(self.sample_paths(), MOST_FRAMES):
-            with contextlib.suppress(FileError):  # a damaged sample should not stop training
+            with self.drawings.attempt(f"a frame of {self.gif.name}"):
                 frames.append(read_png(path, MOST_PIXELS))
-        if frames:
-            save_gif(self.gif, frames)
+        with self.drawings.attempt(self.gif.name):
+            if frames:
+                save_gif(self.gif, frames)
 
 
 def evenly(items: Sequence[T], most: int) -> list[T]:

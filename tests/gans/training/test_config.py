@@ -41,6 +41,8 @@ WRONG = {
     "a rate too large for a float": ["--lr", "1e999"],
     "an unknown backend": ["--backend", "tpu"],
     "a value for a switch": ["--dry-run=yes"],
+    "an empty folder": ["--out", ""],
+    "empty data, as from an unset variable": ["--data="],
 }
 
 
