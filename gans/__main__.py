@@ -6,7 +6,7 @@ import ast
 import sys
 from pathlib import Path
 
-from gans.command import EXIT_CODES, running
+from gans.command import running
 from gans.trainers import TRAINERS
 
 
@@ -35,7 +35,6 @@ def main() -> None:
     print("Commands; each takes --help:\n")
     for name, text in listed.items():
         print(f"  python -m gans.{name:<{width}}  {text}")
-    print(f"\n{EXIT_CODES}")
 
 
 if __name__ == "__main__":

@@ -71,7 +71,8 @@ def test_a_trainer_with_another_modules_name_is_reported(monkeypatch: pytest.Mon
         trainers.trainer_named("wgan")
 
 
-def test_every_command_is_listed_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_is_listed_with_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["gans"])
     main()
     _, _, *lines = capsys.readouterr().out.splitlines()
     guarded = [name for name in modules() if f"gans.{name}" in "".join(lines)]
