@@ -6,6 +6,7 @@ import ast
 import sys
 from pathlib import Path
 
+from gans.command import running
 from gans.trainers import TRAINERS
 
 
@@ -25,6 +26,7 @@ def summary(source: str) -> str:
     return first.partition(": `python -m")[0].removesuffix(".")
 
 
+@running("python -m gans")
 def main() -> None:
     if unknown := [argument for argument in sys.argv[1:] if argument not in ("-h", "--help")]:
         sys.exit(f"python -m gans: unknown argument {unknown[0]!r}; to run a command, write python -m gans.NAME")

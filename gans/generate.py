@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 
 import minigrad as mg
+from gans.command import running
 from gans.output import FORMATS, make_folder, save_image
 from gans.trainers import load_run
 from gans.training.arguments import add_backend, add_run, integer_up_to
-from gans.training.cli import one_line_errors
+from gans.training.cli import USER_ERRORS
 from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import default_scale, grid, save_gif
 from gans.training.latent import LatentTrainer
@@ -32,6 +33,7 @@ WAYPOINTS = 5  # random latent vectors that an interpolation passes through
 FRAMES = 16  # frames from one waypoint to the next
 
 
+@running("python -m gans.generate", USER_ERRORS)
 def main(argv: Sequence[str] | None = None) -> None:
     parser = OneLineParser("python -m gans.generate", description=__doc__)
     add_run(parser, "runs/mnist_gan")
@@ -57,9 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="write an animated GIF: a looping walk of each image through the latent space",
     )
     add_backend(parser)
-    arguments = parser.parse_args(argv)
-    with one_line_errors(parser.prog):
-        print(_run(arguments))
+    print(_run(parser.parse_args(argv)))
 
 
 def _run(arguments: argparse.Namespace) -> str:

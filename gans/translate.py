@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gans.command import running
 from gans.cyclegan import CycleGAN
 from gans.data.image_files import find_images, pillow_warnings_ignored, read_image, report_failures, why_unreadable
 from gans.output import make_folder, save_image
 from gans.trainers import load_run
 from gans.training.arguments import add_backend, add_run, integer_up_to
-from gans.training.cli import one_line_errors
+from gans.training.cli import USER_ERRORS
 from gans.training.config import ConfigError, OneLineParser
 from minigrad.arrays import backend
 
@@ -32,6 +33,7 @@ MAX_SIZE = 8192  # of --size, in pixels
 MAX_PIXELS = 2**27  # of a resized image: resizing the shorter side of a narrow image can make it very long
 
 
+@running("python -m gans.translate", USER_ERRORS)
 def main(argv: Sequence[str] | None = None) -> None:
     parser = OneLineParser("python -m gans.translate", description=__doc__)
     add_run(parser, "runs/cyclegan")
@@ -45,9 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", type=integer_up_to(MAX_SIZE), metavar="N", help="first resize the shorter side to N pixels")
     parser.add_argument("--overwrite", action="store_true", help="replace existing translations")
     add_backend(parser)
-    arguments = parser.parse_args(argv)
-    with one_line_errors(parser.prog):
-        print(_run(arguments))
+    print(_run(parser.parse_args(argv)))
 
 
 def _run(arguments: argparse.Namespace) -> str:

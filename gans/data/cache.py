@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from gans.data.errors import DataError
 from gans.data.idx import read_idx, write_idx
+from minigrad.io.caches import private_folder, user_cache
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -22,24 +22,14 @@ def cache_folder(data_set: str) -> Path:
     """The cache folder of a data set. It may not exist yet.
 
     It is $MINIGRAD_CACHE/DATA_SET if that variable is set, else minigrad/DATA_SET in the platform's
-    cache folder, such as ~/.cache.
+    cache folder, such as ~/.cache. Where that cannot be used, or other users can change it, it is
+    in the temporary folder, and a warning says so.
     """
     if chosen := os.environ.get("MINIGRAD_CACHE"):
         return Path(chosen, data_set)
-    return _platform_cache() / "minigrad" / data_set
-
-
-def _platform_cache() -> Path:
-    variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
-    chosen = Path(os.environ.get(variable, ""))
-    if chosen.is_absolute() and sys.platform != "darwin":
-        return chosen
-    try:
-        home = Path.home()
-    except RuntimeError:  # a user without a home folder, as in some containers
-        return Path(tempfile.gettempdir())
-    default = {"darwin": "Library/Caches", "win32": "AppData/Local"}
-    return home / default.get(sys.platform, ".cache")
+    usual = [folder / "minigrad" for folder in user_cache()]
+    folder = private_folder(usual, "minigrad-data", "data sets", to_write=False)
+    return (folder or Path(os.devnull)) / data_set  # in os.devnull nothing can be stored, which the callers report
 
 
 def drawn_version() -> str:

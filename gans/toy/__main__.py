@@ -9,20 +9,23 @@ from pathlib import Path
 
 import numpy as np
 
+from gans.command import running
+from gans.output import make_folder
 from gans.toy.data import DISTRIBUTIONS
 from gans.toy.losses import LOSSES
 from gans.toy.modes import SAMPLES, coverage
 from gans.toy.trainer import ToyGAN
 from gans.training.arguments import integer_up_to
-from gans.training.cli import one_line_errors
+from gans.training.cli import USER_ERRORS
 from gans.training.config import OneLineParser
 from gans.training.images import grid, save_gif, save_png
-from minigrad.io.files import FileError, write_atomically
+from minigrad.io.files import write_atomically
 
 FRAMES = 60
 SEEDS = 5  # of --table
 
 
+@running("python -m gans.toy", USER_ERRORS)
 def main(argv: Sequence[str] | None = None) -> None:
     parser = OneLineParser(
         "python -m gans.toy", description="Watch GANs learn distributions in one and two dimensions.", allow_abbrev=False
@@ -45,20 +48,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--port", type=int, default=8000, choices=range(65536), metavar="N", help="of --serve (default: 8000; 0: a free one)"
     )
     arguments = parser.parse_args(argv)
-    with one_line_errors(parser.prog):
-        if arguments.serve:
-            serve(arguments)
-            return
-        make_folder(arguments.out)
-        run = theory if arguments.theory else table if arguments.table else compare if arguments.compare else watch
-        run(arguments)
-
-
-def make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"cannot use the folder {path}: {error.strerror or error}") from error
+    if arguments.serve:
+        serve(arguments)
+        return
+    make_folder(arguments.out)
+    run = theory if arguments.theory else table if arguments.table else compare if arguments.compare else watch
+    run(arguments)
 
 
 def watch(arguments: argparse.Namespace) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import minigrad as mg
+from gans import command
 from gans.data.batches import Stream
 from gans.data.errors import DataError
 from gans.data.mnist import SYNTHETIC
@@ -36,31 +36,18 @@ MAY_CHANGE = {  # when a run is resumed
 
 
 def main(trainer_class: type[Trainer], argv: Sequence[str] | None = None) -> None:
-    """Train. Exits with 1 and a one-line message on errors that the user can fix, with 130 if interrupted."""
+    """Train. `gans.command` has the exit codes."""
     prog = f"python -m gans.{trainer_class.name}"
-    config, given = parse(trainer_class.config_class, prog, argv)
-    folder = RunFolder(config.out or Path("runs", trainer_class.name))
-    with one_line_errors(prog):
-        finished = _train(trainer_class, config, given, folder)
-    if not finished:
-        print(f"Interrupted and saved. To resume: {prog} --out {shlex.quote(str(folder.path))} --resume")
-        sys.exit(130)
+    with command.running(prog, USER_ERRORS):
+        config, given = parse(trainer_class.config_class, prog, argv)
+        folder = RunFolder(config.out or Path("runs", trainer_class.name))
+        if number := _train(trainer_class, config, given, folder):
+            print(f"Interrupted and saved. To resume: {prog} --out {shlex.quote(str(folder.path))} --resume")
+            sys.exit(command.SIGNAL + number)
 
 
-@contextlib.contextmanager
-def one_line_errors(prog: str) -> Iterator[None]:
-    """Context manager: errors that the user can fix exit with 1 and a one-line message, Ctrl-C exits with 130."""
-    try:
-        yield
-    except USER_ERRORS as error:
-        sys.exit(f"{prog}: {error}")
-    except MemoryError as error:
-        sys.exit(f"{prog}: there is not enough memory for these settings ({error or 'no details'})")
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], folder: RunFolder) -> bool:
+def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], folder: RunFolder) -> int:
+    """Returns the number of the signal that interrupted the training, 0 if it was finished."""
     if config.resume and config.overwrite:
         raise ConfigError("--resume continues a run and --overwrite deletes it: give only one of them")
     if config.resume:
@@ -76,8 +63,10 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
     settings = _settings(trainer, batches)
     _introduce(trainer, batches)
     if config.dry_run:
-        return _dry_run(trainer, batches)
+        _dry_run(trainer, batches)
+        return 0
     with folder.locked():
+        command.current.folder = folder.path
         loop = Loop(trainer, batches, folder)
         if config.resume:
             _check_same_data(folder.settings(), settings)
@@ -92,16 +81,15 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
                 _report(trainer, folder)
             limit = "--epochs" if config.steps is None or config.steps > loop.step else f"--steps than {config.steps}"
             print(f"{folder.path} is finished, at step {loop.step}; to continue, give more {limit}")
-            return True
+            return 0
         files.remove(folder.report)  # it describes an earlier end
-        finished = loop.run()
-        if finished:
-            _report(trainer, folder)
-    if finished:
-        whole = trainer.config.epochs * batches.per_epoch
-        done = "Done" if loop.step == whole else f"Done with the {loop.step:,} steps of --steps (--epochs has {whole:,})"
-        print(f"{done}: {folder.samples.name}, {folder.gif.name}, {folder.losses.name} and the weights are in {folder.path}")
-    return finished
+        if number := loop.run():
+            return number
+        _report(trainer, folder)
+    whole = trainer.config.epochs * batches.per_epoch
+    done = "Done" if loop.step == whole else f"Done with the {loop.step:,} steps of --steps (--epochs has {whole:,})"
+    print(f"{done}: {folder.samples.name}, {folder.gif.name}, {folder.losses.name} and the weights are in {folder.path}")
+    return 0
 
 
 def _report(trainer: Trainer, folder: RunFolder) -> None:
@@ -172,11 +160,10 @@ def _introduce(trainer: Trainer, batches: Stream) -> None:
         print("The first run compiles its kernels, which takes some seconds; later runs reuse them.", file=sys.stderr)
 
 
-def _dry_run(trainer: Trainer, batches: Stream) -> bool:
+def _dry_run(trainer: Trainer, batches: Stream) -> None:
     for name, network in trainer.networks().items():
         print(f"{name}: {network}")
     with np.errstate(all="ignore"):
         metrics = Loop(trainer, batches, None).guarded_step()
     print("one step:", ", ".join(f"{name} {value.item():.3f}" for name, value in metrics.items()))
     print("No run was written.")
-    return True

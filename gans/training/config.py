@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from gans import command
+from gans.command import EXIT_CODES
 from gans.training.schedule import intervals
 
 
@@ -58,8 +60,25 @@ class RunConfig:
 C = TypeVar("C", bound=RunConfig)
 
 
+class _Debug(argparse.Action):
+    def __call__(self, *_: Any) -> None:
+        command.current.debug = True
+
+
+def _not_empty(text: str) -> str:
+    """An empty path would be the current folder. Scripts pass one by mistake, in `--data "$UNSET"`."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
+
+
 class OneLineParser(argparse.ArgumentParser):
-    """A parser whose error messages are one line."""
+    """The parser of every command: its error messages are one line, and it has --debug. A path may not be empty."""
+
+    def __init__(self, prog: str, **settings: Any) -> None:
+        super().__init__(prog, epilog=EXIT_CODES, **settings)
+        self.register("type", Path, lambda text: Path(_not_empty(text)))
+        self.add_argument("--debug", action=_Debug, nargs=0, dest=argparse.SUPPRESS, help="show the traceback of an error")
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
@@ -103,7 +122,7 @@ def _reader(kind: type, field: dataclasses.Field[Any]) -> Any:
 
     def read(text: str) -> Any:
         try:
-            value = kind(text)
+            value = kind(_not_empty(text))
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is not {_KINDS[kind]}") from None
         if problem := _problem(kind, value, field):

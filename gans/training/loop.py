@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 import minigrad as mg
+from gans.command import stop_request
 from gans.data.batches import Stream
 from gans.training.config import RunConfig
 from gans.training.metrics import ROW_EVERY
@@ -62,27 +59,28 @@ class Loop:
 
     # --- from the first step to the last
 
-    def run(self) -> bool:
-        """Train. Returns whether the last step was reached; if not, the user interrupted, and the checkpoint is up to date."""
-        if self.step == 0:
-            self.sample()
-        elif self.folder:  # a grid of the interruption goes, so that the files equal those of an uninterrupted run
-            self.folder.cut_samples(self.step if self.sampling.includes(self.step) else self.step - 1)
-        with progress_bar(self) as bar, stop_request() as stop, np.errstate(all="ignore"):
-            while self.step < self.last_step and not stop.is_set():
-                self.pending.append(self.guarded_step())
-                self.step += 1
-                if self.step % ROW_EVERY == 0:
-                    self.start_row()
-                    bar.set_postfix(self.shown, refresh=False)
-                if self.step % CHECK_EVERY == 0:
-                    self.check_gradients()
-                bar.update(self.batches.batch_size)
-                self.write_what_is_due()
-                if self.step % self.batches.per_epoch == 0:
-                    bar.set_description(self.title())
-        self.conclude()
-        return self.step == self.last_step
+    def run(self) -> int:
+        """Train. Returns the number of the signal that interrupted, or 0. The checkpoint is up to date either way."""
+        with stop_request() as stop:
+            if self.step == 0:
+                self.sample()
+            elif self.folder:  # a grid of the interruption goes, so that the files equal those of an uninterrupted run
+                self.folder.cut_samples(self.step if self.sampling.includes(self.step) else self.step - 1)
+            with progress_bar(self) as bar, np.errstate(all="ignore"):
+                while self.step < self.last_step and not stop.signal:
+                    self.pending.append(self.guarded_step())
+                    self.step += 1
+                    if self.step % ROW_EVERY == 0:
+                        self.start_row()
+                        bar.set_postfix(self.shown, refresh=False)
+                    if self.step % CHECK_EVERY == 0:
+                        self.check_gradients()
+                    bar.update(self.batches.batch_size)
+                    self.write_what_is_due()
+                    if self.step % self.batches.per_epoch == 0:
+                        bar.set_description(self.title())
+            self.conclude()
+        return stop.signal
 
     def guarded_step(self) -> Metrics:
         """One step. If it meets a NaN or an infinity, it is repeated to find the op that made it, and the run ends."""
@@ -264,24 +262,3 @@ def progress_bar(loop: Loop) -> Any:
         dynamic_ncols=True,
         mininterval=0.2 if sys.stderr.isatty() else 10,
     )
-
-
-@contextlib.contextmanager
-def stop_request() -> Iterator[threading.Event]:
-    """An event set by the first Ctrl-C or SIGTERM, so that the current step is finished. The second one interrupts."""
-    stop = threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
-        yield stop
-        return
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,10 +1,13 @@
-"""losses.png: the metrics of a run as curves, each with an explanation."""
+"""What is drawn beside training: losses.png, the metrics of a run as curves, each with an explanation."""
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +15,41 @@ import numpy as np
 from minigrad.io.files import write_atomically
 
 
+class Drawings:
+    """Draws, but ends no run: of each kind of drawing, the first failure is said."""
+
+    def __init__(self) -> None:
+        self.failed: set[str] = set()
+
+    @contextlib.contextmanager
+    def attempt(self, what: str) -> Iterator[None]:
+        """Context in which `what` is drawn."""
+        try:
+            yield
+        except Exception as error:
+            if what not in self.failed:
+                from tqdm import tqdm
+
+                self.failed.add(what)
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                tqdm.write(f"{what} cannot be drawn ({reason}); training goes on.", file=sys.stderr)
+
+
 def plot_curves(path: Path, steps: np.ndarray, curves: Mapping[str, np.ndarray], captions: Mapping[str, str]) -> None:
     """Draw one panel per metric: its values in a light colour, their running mean in a dark one, the caption below."""
-    from matplotlib.figure import Figure  # not pyplot, which may need a display
+    # Not pyplot, which may need a display; matplotlib itself refuses to be imported with a backend that it does not know.
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
 
     across = 2
     down = -(-len(curves) // across)
     figure = Figure(figsize=(11, 3.4 * down), layout="constrained")
+    FigureCanvasAgg(figure)
     for i, (name, values) in enumerate(curves.items()):
         axes = figure.add_subplot(down, across, i + 1)
         axes.plot(steps, values, color="tab:blue", alpha=0.3, linewidth=0.8)

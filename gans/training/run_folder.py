@@ -25,7 +25,7 @@ import minigrad as mg
 from gans.training.config import ConfigError, is_plain
 from gans.training.images import read_png, save_gif, save_png
 from gans.training.metrics import MetricsFile
-from gans.training.plots import plot_curves
+from gans.training.plots import Drawings, plot_curves
 from minigrad.io import files
 from minigrad.io.files import FileError, write_atomically
 from minigrad.io.safetensors import LARGEST_COUNT, check_like, load_with_metadata
@@ -50,13 +50,14 @@ class RunFolder:
         self.checkpoint = path / "checkpoint.safetensors"
         self.generator = path / "generator.safetensors"
         self.lock = path / ".lock"
+        self.drawings = Drawings()
 
     def holds_run(self) -> bool:
         return files.exists(self.config)
 
     def check_free(self, overwrite: bool) -> None:
         """ConfigError unless a new run may start here."""
-        others = set(files.entries(self.path, follow=True)) - {self.lock, *self._unfinished()}
+        others = set(files.entries(self.path, follow=True)) - {self.lock, *self._unfinished(), *self._tracebacks()}
         if self.config not in others:
             if others:
                 raise ConfigError(f"{self.path} contains other files than a run's: choose another folder with --out DIR")
@@ -92,11 +93,15 @@ class RunFolder:
         pattern = files.UNFINISHED
         return files.entries(self.path, pattern, follow=True) + files.entries(self.samples, pattern)
 
+    def _tracebacks(self) -> list[Path]:
+        """The files in which `gans.command` reports a bug."""
+        return files.entries(self.path, "traceback-*.txt", follow=True)
+
     def start(self, settings: Mapping[str, Any]) -> None:
         """Delete the files of an older run, and write config.json."""
         files.make_folder(self.path, follow=True)
-        samples = *self.sample_paths(), *self._numbered("epoch").values()
-        for file in (self.checkpoint, self.generator, self.metrics.path, self.losses, self.gif, self.report, *samples):
+        others = *self.sample_paths(), *self._numbered("epoch").values(), *self._tracebacks()
+        for file in (self.checkpoint, self.generator, self.metrics.path, self.losses, self.gif, self.report, *others):
             files.remove(file)
         self.save_settings(settings)
 
@@ -169,15 +174,17 @@ class RunFolder:
 
     def save_overview(self, captions: Mapping[str, str]) -> None:
         """Write losses.png and training.gif from the metrics and samples so far."""
-        steps, curves = self.metrics.read()
-        if len(steps):
-            plot_curves(self.losses, steps, curves, captions)
+        with self.drawings.attempt(self.losses.name):
+            steps, curves = self.metrics.read()
+            if len(steps):
+                plot_curves(self.losses, steps, curves, captions)
         frames = []
         for path in evenly(self.sample_paths(), MOST_FRAMES):
-            with contextlib.suppress(FileError):  # a damaged sample should not stop training
+            with self.drawings.attempt(f"a frame of {self.gif.name}"):
                 frames.append(read_png(path, MOST_PIXELS))
-        if frames:
-            save_gif(self.gif, [frame for frame in frames if frame.shape == frames[-1].shape])
+        with self.drawings.attempt(self.gif.name):
+            if frames:
+                save_gif(self.gif, [frame for frame in frames if frame.shape == frames[-1].shape])
 
 
 def evenly(items: Sequence[T], most: int) -> list[T]:

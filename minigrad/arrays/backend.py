@@ -58,10 +58,20 @@ def kernels(x: Array) -> Kernels:
 
 @functools.cache
 def kernels_named(name: str) -> Any:
-    """The kernel module of a backend, imported on first use: importing numba takes a third of a second."""
+    """The kernel module of a backend, imported on first use: importing numba takes a third of a second.
+
+    With NUMBA_DISABLE_JIT=1, for debugging, the one for NumPy is `minigrad.kernels.reference`, which is slow.
+    """
     if name not in NAMES:
         raise BackendError(_unknown(name))
+    if name == "numpy" and not compiles():
+        return importlib.import_module("minigrad.kernels.reference")
     return importlib.import_module({"numpy": "minigrad.kernels.cpu", "cupy": "minigrad.kernels.gpu"}[name])
+
+
+def compiles() -> bool:
+    """Whether numba compiles the CPU kernels: not with NUMBA_DISABLE_JIT=1."""
+    return not importlib.import_module("numba").config.DISABLE_JIT
 
 
 def from_host(read: Callable[[], Sequence[float]], count: int, dtype: Any, like: Array) -> Array:
@@ -73,8 +83,8 @@ def from_host(read: Callable[[], Sequence[float]], count: int, dtype: Any, like:
 
 
 def kernels_are_compiled() -> bool:
-    """Whether compiled CPU kernels are cached on disk; without them the first step takes some seconds longer."""
-    return importlib.import_module("minigrad.kernels.cpu.cache").is_filled()
+    """Whether no CPU kernel is left to compile; otherwise the first step takes some seconds longer."""
+    return not compiles() or importlib.import_module("minigrad.kernels.cpu.cache").is_filled()
 
 
 def as_array(x: Any) -> Array:

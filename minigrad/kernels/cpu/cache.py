@@ -1,19 +1,25 @@
 """Where numba caches the compiled kernels: in one folder for each version of all their sources.
 
 By itself, numba recompiles a function when its own file has changed, but not when the file of a
-function that it calls has: after an update, old and new kernels would be mixed.
+function that it calls has: after an update, old and new kernels would be mixed. And where it finds no
+folder that it can write to, it raises an error.
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numba
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserProvidedCacheLocator
+from numba.core.dispatcher import Dispatcher
 
+from minigrad.io.caches import private_folder, user_cache
 from minigrad.kernels.cpu.vectors import L2_BYTES  # loops are compiled for it
 
 SOURCES = Path(__file__).parent
@@ -24,23 +30,68 @@ def version_of(sources: Path) -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources.glob("*.py")))).hexdigest()[:16]
 
 
-FOLDER = Path(numba.config.CACHE_DIR or SOURCES / "__pycache__") / f"minigrad-{version_of(SOURCES)}-{L2_BYTES >> 10}k"
+def find_folder(sources: Path, chosen: str) -> Path | None:
+    """The cache of this version of the sources: in the folder that the user chose, else beside them, else in the user's cache.
+
+    The cache is refused if other users can change it: numba's files are pickles, so whoever writes one runs code here.
+    None if there is no place for a cache.
+    """
+    name = f"minigrad-{version_of(sources)}-{L2_BYTES >> 10}k"
+    usual = Path(chosen or sources / "__pycache__") / name
+    if not chosen and not usual.exists():
+        for old in set(usual.parent.glob("minigrad-*")) - {usual}:  # another process may have just created it
+            shutil.rmtree(old, ignore_errors=True)
+    return private_folder([usual, *(cache / "minigrad-kernels" / name for cache in user_cache())], name, "compiled kernels")
+
+
+FOLDER = find_folder(SOURCES, numba.config.CACHE_DIR)
+
+
+class _InFolder(CompileResultCacheImpl):
+    _locator_classes = [UserProvidedCacheLocator]  # numba.config.CACHE_DIR, and no other folder
+
+
+class KernelCache(FunctionCache):
+    """The compiled versions of a function on disk. Files that cannot be read or written cost time, nothing else."""
+
+    _impl_class = _InFolder
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # unpickling a damaged file raises many kinds of errors
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            problem = f"compiled kernels cannot be cached in {FOLDER} ({error.strerror or error})"
+            warnings.warn(problem, RuntimeWarning, stacklevel=2)
+        except Exception:  # of reading a damaged index
+            with suppress(OSError):
+                self.flush()
+
+
+def _enable_caching(function: Any) -> None:
+    if FOLDER is not None:
+        with suppress(RuntimeError):  # the folder can no longer be written
+            function._cache = KernelCache(function.py_func)
 
 
 @contextmanager
 def cached_by_version() -> Iterator[None]:
-    """Cache the functions defined in this context in FOLDER; where numba chooses, if it is read-only."""
-    before = numba.config.CACHE_DIR
-    if not before and not FOLDER.exists():
-        for old in set(FOLDER.parent.glob("minigrad-*")) - {FOLDER}:  # another process may have just created it
-            shutil.rmtree(old, ignore_errors=True)
-    numba.config.CACHE_DIR = str(FOLDER)
+    """Cache the functions that are defined in this context in FOLDER."""
+    config: Any = numba.config
+    functions: Any = Dispatcher
+    before = config.CACHE_DIR, functions.enable_caching
+    config.CACHE_DIR, functions.enable_caching = str(FOLDER), _enable_caching
     try:
         yield
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR, functions.enable_caching = before
 
 
 def is_filled() -> bool:
     """Whether compiled kernels are on disk; otherwise the first step takes some seconds longer."""
-    return any(FOLDER.rglob("gemm.*.nbi"))
+    return FOLDER is not None and any(FOLDER.rglob("gemm.*.nbi"))

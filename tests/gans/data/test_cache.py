@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from gans.data import cache as module
 from gans.data.cache import Bytes, cache_folder, cached, drawn_version
+from gans.data.errors import DataError
 from gans.data.idx import read_idx, write_idx
 
 
@@ -27,6 +29,29 @@ def test_the_cache_folder_follows_the_environment_and_the_platform(monkeypatch: 
     assert cache_folder("mnist") == tmp_path / "xdg" / "minigrad" / "mnist"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # the XDG specification says to ignore relative paths
     assert cache_folder("mnist") == tmp_path / ".cache" / "minigrad" / "mnist"
+
+
+@pytest.mark.parametrize("home", [None, "a file", "open to others"])
+def test_without_a_folder_of_this_users_alone_the_cache_is_a_temporary_one(
+    home: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    usual = tmp_path / "home" / "minigrad"
+    usual.parent.mkdir()
+    if home == "a file":
+        usual.touch()
+    if home == "open to others":
+        if sys.platform == "win32":
+            pytest.skip("Windows has no mode bits")
+        usual.mkdir()
+        usual.chmod(0o777)
+    monkeypatch.delenv("MINIGRAD_CACHE", raising=False)
+    monkeypatch.setattr(module, "user_cache", lambda: [usual.parent] if home else [])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.warns(RuntimeWarning, match="The data sets are cached in "):
+        assert cache_folder("mnist").parent.parent == tmp_path
+    monkeypatch.setattr(tempfile, "tempdir", __file__)
+    with pytest.warns(RuntimeWarning, match="The data sets are not cached"), pytest.raises(DataError):
+        write_idx(cache_folder("mnist") / "x", np.zeros(1, np.uint8))
 
 
 class Drawing:

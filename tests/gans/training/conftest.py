@@ -14,7 +14,6 @@ from gans.training.loop import Loop
 from gans.training.run_folder import RunFolder
 from tests.gans.conftest import Train
 
-POWER_CUT = "power cut"
 SETTINGS = {
     "trainer": "mnist_gan",
     "config": {"seed": 0},
@@ -43,8 +42,12 @@ def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
+class PowerCut(BaseException):
+    """The process ends without another word."""
+
+
 def cut_power() -> None:
-    raise RuntimeError(POWER_CUT)
+    raise PowerCut
 
 
 def sentence(error: BaseException) -> str:

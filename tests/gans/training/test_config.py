@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gans import command
 from gans.mnist_gan import Config
 from gans.training.config import parse
 
@@ -44,6 +45,8 @@ WRONG = {
     "a rate too large for a float": ["--lr", "1e999"],
     "an unknown backend": ["--backend", "tpu"],
     "a value for a switch": ["--dry-run=yes"],
+    "an empty folder": ["--out", ""],
+    "empty data, as from an unset variable": ["--data="],
 }
 
 
@@ -142,3 +145,10 @@ runpy.run_module("{module}", run_name="__main__")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
     assert done.returncode == 0
     assert done.stderr == "HEAVY []\n"
+
+
+def test_debug_is_a_flag_of_every_command_and_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command.current, "debug", False)
+    config, given = parsed("--debug", "--epochs", "3")
+    assert command.current.debug
+    assert given == {"epochs"} and not hasattr(config, "debug")

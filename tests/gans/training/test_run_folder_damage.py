@@ -17,6 +17,7 @@ from gans.training import run_folder
 from gans.training.config import ConfigError
 from gans.training.run_folder import RunFolder
 from minigrad import FileError
+from minigrad.io.files import write_atomically
 from tests.gans.conftest import files
 from tests.gans.training.conftest import METRICS, SETTINGS, failing, sentence
 
@@ -26,7 +27,6 @@ WRITERS = {
     "checkpoint": lambda f: f.save_checkpoint({"a": np.zeros(3)}, 2, {"b": np.zeros(3)}),
     "config": lambda f: f.start({**SETTINGS, "new": 1}),
     "samples": lambda f: f.save_samples(1, np.zeros((4, 4, 3), np.uint8)),
-    "overview": lambda f: f.save_overview({}),
     "cut": lambda f: f.metrics.cut(10),
 }
 
@@ -45,7 +45,7 @@ def full_disk(patch: pytest.MonkeyPatch, stage: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("stage", ["create", "sync", "rename"])
-@pytest.mark.parametrize("writer", ["checkpoint", "samples", "overview", "cut"])
+@pytest.mark.parametrize("writer", ["checkpoint", "samples", "cut"])
 def test_a_full_disk_keeps_the_old_files_and_leaves_no_partial_ones(
     started: RunFolder, writer: str, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,6 +61,30 @@ def test_a_full_disk_keeps_the_old_files_and_leaves_no_partial_ones(
     assert files(started.path) == before
     WRITERS[writer](started)  # and once there is room, it works
     assert files(started.path) != before
+
+
+@pytest.mark.parametrize("stage", ["create", "sync", "rename"])
+def test_a_full_disk_keeps_the_old_drawings_and_each_is_said_once(
+    started: RunFolder, stage: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        run_folder, "plot_curves", lambda path, steps, *_: write_atomically(path, bytes(steps.astype(np.uint8)))
+    )
+    started.metrics.append(10, METRICS)
+    started.save_samples(1, np.ones((4, 4, 3), np.uint8))
+    started.save_overview({})
+    started.save_samples(2, np.ones((4, 4, 3), np.uint8))
+    started.metrics.append(20, METRICS)
+    before = files(started.path)
+    with full_disk(monkeypatch, stage):
+        for _ in range(3):
+            started.save_overview({})
+    assert files(started.path) == before
+    curves, gif = capsys.readouterr().err.splitlines()
+    assert curves.startswith("losses.png cannot be drawn (") and gif.startswith("training.gif cannot be drawn (")
+    assert all(line.endswith("No space left on device); training goes on.") for line in (curves, gif))
+    started.save_overview({})
+    assert {name for name, content in files(started.path).items() if content != before[name]} == {"losses.png", "training.gif"}
 
 
 def test_a_crash_between_the_two_files_of_a_checkpoint_keeps_both_readable(

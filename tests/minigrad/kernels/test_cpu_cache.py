@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numba
+import numpy as np
 import pytest
+from numba.core.caching import IndexDataCacheFile
+from numba.core.dispatcher import Dispatcher
 
-from minigrad.kernels import cpu
+import minigrad as mg
+from minigrad.arrays import backend
+from minigrad.kernels import cpu, reference
 from minigrad.kernels.cpu import cache, elementwise, gemm, im2col, implicit_gemm, loops
-from minigrad.kernels.cpu.cache import FOLDER, version_of
+from minigrad.kernels.cpu.cache import FOLDER, find_folder, version_of
 from minigrad.kernels.cpu.vectors import L2_BYTES
 
 
@@ -18,7 +24,7 @@ def test_every_kernel_is_cached_in_the_folder_of_this_version() -> None:
     functions = [x for module in modules for x in vars(module).values() if isinstance(x, numba.core.dispatcher.Dispatcher)]
     assert len(functions) > 20
     assert {function.stats.cache_path for function in functions} == {gemm._product.stats.cache_path}
-    assert FOLDER in Path(gemm._product.stats.cache_path).parents
+    assert FOLDER is not None and FOLDER in Path(gemm._product.stats.cache_path).parents
     assert FOLDER.name == f"minigrad-{version_of(Path(cpu.__file__).parent)}-{L2_BYTES >> 10}k"
 
 
@@ -35,23 +41,95 @@ def test_a_change_of_any_file_changes_the_version(tmp_path: Path) -> None:
     assert version_of(tmp_path) != before
 
 
-def test_folders_of_older_versions_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
-    monkeypatch.setattr(cache, "FOLDER", tmp_path / "minigrad-new")
+def test_folders_of_older_versions_are_removed(tmp_path: Path) -> None:
+    cached = tmp_path / "__pycache__"
     for name in ("minigrad-old", "others"):
-        (tmp_path / name).mkdir()
-    with cache.cached_by_version():
-        assert str(tmp_path / "minigrad-new") == numba.config.CACHE_DIR
-    assert not numba.config.CACHE_DIR
-    assert [path.name for path in tmp_path.iterdir()] == ["others"]
+        (cached / name).mkdir(parents=True)
+    folder = find_folder(tmp_path, "")
+    assert folder is not None and folder.parent == cached
+    assert sorted(path.name for path in cached.iterdir()) == [folder.name, "others"]
 
 
-def test_in_a_folder_that_the_user_chose_other_versions_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_folder_that_the_user_chose_other_versions_stay(tmp_path: Path) -> None:
     """Other installations may use it as well."""
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(cache, "FOLDER", tmp_path / "minigrad-new")
     (tmp_path / "minigrad-old").mkdir()
-    with cache.cached_by_version():
-        pass
-    assert str(tmp_path) == numba.config.CACHE_DIR
+    folder = find_folder(tmp_path / "sources", str(tmp_path))
+    assert folder is not None and folder.parent == tmp_path
     assert (tmp_path / "minigrad-old").exists()
+
+
+def test_an_installation_that_cannot_be_written_uses_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "__pycache__").touch()
+    monkeypatch.setattr(cache, "user_cache", lambda: [tmp_path / "home"])
+    folder = find_folder(tmp_path, "")
+    assert folder is not None and folder.parent == tmp_path / "home" / "minigrad-kernels"
+
+
+def plus_one(x: float) -> float:
+    return x + 1
+
+
+@pytest.fixture
+def compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path | None], Dispatcher]:
+    """A new compiled function, cached in the folder given."""
+
+    def compile_in(folder: Path | None) -> Dispatcher:
+        monkeypatch.setattr(cache, "FOLDER", folder)
+        with cache.cached_by_version():
+            return numba.njit(cache=True)(plus_one)
+
+    return compile_in
+
+
+def test_without_a_place_for_a_cache_kernels_are_compiled(compiled: Callable[..., Dispatcher], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (None, tmp_path / "file"):
+        assert compiled(folder)(1.0) == 2
+    assert not cache.is_filled()
+
+
+def test_a_damaged_cache_is_written_again(compiled: Callable[..., Dispatcher], tmp_path: Path) -> None:
+    assert compiled(tmp_path)(1.0) == 2
+    for suffix in ("nbi", "nbc"):
+        (path,) = tmp_path.rglob(f"*.{suffix}")
+        good = path.read_bytes()
+        path.write_bytes(good[: len(good) // 2])
+        for _ in range(2):  # the first rewrites a damaged index, the second what it lists
+            assert compiled(tmp_path)(1.0) == 2
+        again = compiled(tmp_path)
+        assert again(1.0) == 2 and sum(again.stats.cache_hits.values()) == 1, suffix
+
+
+def test_a_full_disk_is_a_warning(compiled: Callable[..., Dispatcher], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(IndexDataCacheFile, "save", refuse)
+    with pytest.warns(RuntimeWarning, match=r"cannot be cached in .* \(No space left on device\)"):
+        assert compiled(tmp_path)(1.0) == 2
+
+
+def test_with_jit_disabled_a_step_is_computed_by_the_reference_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Moving:
+        """x becomes x - lr, for an lr that changes: what a captured step would get wrong, if it did not know of it."""
+
+        def __init__(self) -> None:
+            self.x = mg.nn.Parameter(np.zeros(3, np.float32))
+            self.optimizer = mg.optim.SGD([self.x], lr=lambda step: float(step))
+
+        def step(self, ones: mg.Tensor) -> dict[str, mg.Tensor]:
+            self.optimizer.step(mg.grad((self.x * ones).sum(), [self.x]))
+            return {"x": self.x.sum()}
+
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    backend.kernels_named.cache_clear()
+    try:
+        assert backend.kernels(np.zeros(1)) is reference and backend.kernels_are_compiled()
+        moving, plain = Moving(), Moving()
+        captured = mg.Captured(moving.step)
+        ones = mg.Tensor(np.ones(3, np.float32))
+        for _ in range(6):
+            assert captured(ones)["x"].item() == plain.step(ones)["x"].item()
+        assert captured.program is None
+    finally:
+        backend.kernels_named.cache_clear()
