@@ -275,7 +275,7 @@ def test_a_run_without_a_terminal_or_a_plotting_backend_trains_and_says_where_it
         stdout=subprocess.PIPE, text=True, cwd=tmp_path, env={**os.environ, **variables, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0
-    assert re.search(r"^Done: \\xdcbung/\\u753b\\u50cf", done.stdout, re.MULTILINE)
+    assert re.search(r"^Done.* \\xdcbung/\\u753b\\u50cf", done.stdout, re.MULTILINE)
     assert (tmp_path / folder / "losses.png").exists()
 
 

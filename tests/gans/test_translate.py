@@ -292,7 +292,7 @@ def test_ctrl_c_keeps_finished_translations_and_no_partial_file(
 ) -> None:
     def interrupt(handle: int) -> None:
         calls.append(handle)
-        if len(calls) == 3:
+        if len(calls) == 5:  # for each file and then its folder
             raise KeyboardInterrupt
         sync(handle)
 

@@ -56,7 +56,8 @@ def test_wrong_flags_are_one_line(flags, sentence, capsys):
     assert caught.value.code == 2 and sentence in capsys.readouterr().err
 
 
-def test_a_file_in_place_of_the_folder_is_one_line(tmp_path):
+def test_a_file_in_place_of_the_folder_is_one_line(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    with pytest.raises(SystemExit, match="cannot use the folder"):
+    with pytest.raises(SystemExit) as caught:
         main(["--out", str(tmp_path / "file")])
+    assert caught.value.code == 1 and "cannot use the folder" in capsys.readouterr().err

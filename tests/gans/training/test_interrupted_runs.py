@@ -206,9 +206,9 @@ def test_ctrl_c_before_the_first_step_saves_the_start(
 ) -> None:
     plain = Loop.sample
 
-    def interrupted(training: Loop, epoch: int) -> None:
+    def interrupted(training: Loop) -> None:
         interrupt()
-        plain(training, epoch)
+        plain(training)
 
     with monkeypatch.context() as patch:
         patch.setattr(Loop, "sample", interrupted)

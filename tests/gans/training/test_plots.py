@@ -65,12 +65,12 @@ def test_training_goes_on_without_matplotlib_and_with_a_damaged_sample(
     for name in ("matplotlib.figure", "matplotlib.backends.backend_agg"):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setattr(loop, "OVERVIEW_SECONDS", -1)
-    damage = lambda: (folder / "samples" / "epoch-0001.png").write_bytes(b"damaged")  # noqa: E731
+    damage = lambda: (folder / "samples" / "step-000004.png").write_bytes(b"damaged")  # noqa: E731
     monkeypatch.setattr(Loop, "guarded_step", at_step(6, damage))
     ended = train("--epochs", 3, "--out", folder)
     assert ended.code == 0 and "Done" in ended.out
     said = sorted(line for line in ended.err.replace("\r", "\n").splitlines() if "cannot be drawn" in line)
     assert len(said) == 2 and all(line.endswith("training goes on.") for line in said), ended.err
     assert said[1].startswith("losses.png cannot be drawn (ModuleNotFoundError: ")
-    assert said[0].startswith("a frame of training.gif cannot be drawn (") and "epoch-0001.png" in said[0]
+    assert said[0].startswith("a frame of training.gif cannot be drawn (") and "step-000004.png" in said[0]
     assert checkpoint_step(folder) == 12 and (folder / "training.gif").exists()
