@@ -20,10 +20,9 @@ def signatures():
     found = {}
     for module in [m for name, m in sys.modules.items() if name.startswith("minigrad.kernels.cpu.")]:
         for name, value in vars(module).items():
-            loops = (value.serial, value.parallel) if isinstance(value, Loop) else (value,)
-            for i, loop in enumerate(loops):
-                if isinstance(loop, numba.core.dispatcher.Dispatcher):
-                    found[f"{module.__name__}.{name}.{i}"] = set(loop.signatures)
+            loop = value.run if isinstance(value, Loop) else value
+            if isinstance(loop, numba.core.dispatcher.Dispatcher):
+                found[f"{module.__name__}.{name}"] = set(loop.signatures)
     return found
 
 for part in compile.PARTS:

@@ -6,11 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numba
 import numpy as np
 
 from minigrad.kernels import reference
-from minigrad.kernels.cpu.loops import REAL, Loop, flat
+from minigrad.kernels.cpu.loops import REAL, Loop, elements, flat
 
 Array = Any
 
@@ -51,24 +50,24 @@ def _elementwise(loop: Loop, inputs: Sequence[Array], numbers: Sequence[float] =
 
 
 @Loop
-def _erf(x: Array, out: Array) -> None:
-    for i in numba.prange(len(x)):
+def _erf(first: int, last: int, x: Array, out: Array) -> None:
+    for i in elements(first, last):
         out[i] = math.erf(x[i])
 
 
 @Loop
-def _leaky_relu(x: Array, out: Array, slope: Any) -> None:
-    for i in numba.prange(len(x)):
+def _leaky_relu(first: int, last: int, x: Array, out: Array, slope: Any) -> None:
+    for i in elements(first, last):
         out[i] = x[i] if not x[i] <= 0 else x[i] * slope if slope != 0 else slope
 
 
 @Loop
-def _leaky_relu_backward(y: Array, g: Array, out: Array, slope: Any) -> None:
-    for i in numba.prange(len(y)):
+def _leaky_relu_backward(first: int, last: int, y: Array, g: Array, out: Array, slope: Any) -> None:
+    for i in elements(first, last):
         out[i] = g[i] if y[i] > 0 else g[i] * slope if slope != 0 else slope
 
 
 @Loop
-def _tanh_backward(y: Array, g: Array, out: Array) -> None:
-    for i in numba.prange(len(y)):
+def _tanh_backward(first: int, last: int, y: Array, g: Array, out: Array) -> None:
+    for i in elements(first, last):
         out[i] = g[i] * (1 - y[i] * y[i])

@@ -16,6 +16,7 @@ Source: Goto and van de Geijn, "Anatomy of high-performance matrix multiplicatio
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numba
@@ -23,8 +24,9 @@ import numpy as np
 
 from minigrad.arrays.hooks import launch
 from minigrad.kernels.cpu.loops import as_input, in_c_order
-from minigrad.kernels.cpu.tile import BLOCK, multiply_tile
-from minigrad.kernels.cpu.vectors import L2_BYTES, ROWS, TILE_BYTES, VECTOR_BYTES, copy_vectors, take, transpose_square
+from minigrad.kernels.cpu.tile import BLOCK, multiples, multiply_tile
+from minigrad.kernels.cpu.units import call, compiled, share, unit
+from minigrad.kernels.cpu.vectors import L2_BYTES, ROWS, TILE_BYTES, VECTOR_BYTES, copy_vectors, transpose_square
 
 Array = Any
 
@@ -40,13 +42,12 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array:
     (m, k), n = a.shape, b.shape[1]
     c = np.empty((m, n), a.dtype, like=a)
     row = np.zeros(n, a.dtype, like=a) if bias is None else in_c_order(bias)
-    width = TILE_BYTES // a.itemsize
-    down, across = (m + ROWS - 1) // ROWS, (n + width - 1) // width  # tiles
+    threads = 1 if m * n * k < PARALLEL_FROM else numba.get_num_threads()
+    down, across = (m + ROWS - 1) // ROWS, -(-n * a.itemsize // TILE_BYTES)  # tiles
+    shares = 1 if threads == 1 else max(threads, min(SHARES_PER_THREAD * threads, m * n * k // LEAST))
+    columns = _columns_of_grid(shares, across, down)
     matrices = *_flat(a), *_flat(b), row, c.reshape(-1), m, n, k
-    if m * n * k < PARALLEL_FROM:
-        launch(_rectangle, *matrices, 0, down, 0, across)
-    else:
-        launch(_product, *matrices, down, across, numba.get_num_threads())
+    launch(_product, *matrices, down, across, columns, shares // columns, threads)
     return c
 
 
@@ -63,7 +64,7 @@ def _flat(x: Array) -> tuple[Array, bool]:
     return x.ravel(), False
 
 
-@numba.njit(cache=True)
+@lru_cache(maxsize=1024)
 def _columns_of_grid(shares: int, across: int, down: int) -> int:
     """How many columns of rectangles to cut a result of across x down tiles into, one rectangle a share.
 
@@ -81,38 +82,31 @@ def _columns_of_grid(shares: int, across: int, down: int) -> int:
     return best
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled
 def _product(
     a: Array, a_by_columns: bool, b: Array, b_by_columns: bool, bias: Array, c: Array, m: int, n: int, k: int,
-    down: int, across: int, threads: int,
+    down: int, across: int, columns: int, rows: int, threads: int,
 ) -> None:  # fmt: skip
-    """c = bias + a b on the flat memory of the matrices, in down x across tiles; `bias` is added to each row.
+    """c = bias + a b on the flat memory of the matrices; `bias` is added to each row.
 
-    Threads take shares, rectangles of tiles, until none is left.
+    Its down x across tiles are cut into rectangles, columns x rows of them, and threads share these.
     """
-    shares = max(threads, min(SHARES_PER_THREAD * threads, m * n * k // LEAST))
-    columns = _columns_of_grid(shares, across, down)
-    rows = shares // columns
-    taken = np.zeros(1, np.int64)
-    for _ in numba.prange(threads):
-        share = take(taken)
-        while share < shares:
-            column, row = share % columns, share // columns
-            left, last = across * column // columns, across * (column + 1) // columns
-            top, bottom = down * row // rows, down * (row + 1) // rows
-            _rectangle(a, a_by_columns, b, b_by_columns, bias, c, m, n, k, top, bottom, left, last)
-            share = take(taken)
+    given = a, a_by_columns, b, b_by_columns, bias, c, m, n, k, down, across, columns, rows
+    share(threads, columns * rows, columns * rows, _rectangle, given)
 
 
-@numba.njit(cache=True)
+@unit
 def _rectangle(
-    a: Array, a_by_columns: bool, b: Array, b_by_columns: bool, bias: Array, c: Array, m: int, n: int, k: int,
-    top: int, bottom: int, left: int, right: int,
+    number: int, _: int, a: Array, a_by_columns: bool, b: Array, b_by_columns: bool, bias: Array, c: Array,
+    m: int, n: int, k: int, down: int, across: int, columns: int, rows: int,
 ) -> None:  # fmt: skip
-    """Rows top .. bottom - 1 and columns left .. right - 1 of the tiles of c = bias + a b, on one thread."""
+    """Rectangle `number` of a product, on one thread."""
+    column, row = number % columns, number // columns
+    left, right = across * column // columns, across * (column + 1) // columns
+    top, bottom = down * row // rows, down * (row + 1) // rows
     width = TILE_BYTES // a.itemsize
-    a_rows, a_col = (np.arange(ROWS), ROWS) if a_by_columns else (np.arange(ROWS) * k, 1)
-    c_rows, one_run = np.arange(ROWS) * n, np.zeros(2, np.int64)
+    a_rows, a_col = (multiples(1, ROWS), ROWS) if a_by_columns else (multiples(k, ROWS), 1)
+    c_rows, one_run = multiples(n, ROWS), multiples(0, 2)
     depth = max(1, min(BLOCK, k))
     group = max(1, min(right - left, CACHE // (depth * width)))  # panels that are packed together
     panels = np.empty(group * depth * width, a.dtype)
@@ -124,13 +118,13 @@ def _rectangle(
             if b_by_columns:
                 for j in range(count):
                     start = (first + j) * width
-                    pack_columns(b, start * k + p, k, min(width, n - start), panels, j * depth * width, depth, width)
+                    call(pack_columns, (b, start * k + p, k, min(width, n - start), panels, j * depth * width, depth, width))
             else:
-                pack_rows(b, p * n, n, depth, first * width, n, width, count, panels, 0)
+                call(pack_rows, (b, p * n, n, depth, first * width, n, width, count, panels, 0))
             for upper in range(top, bottom, STRIPS):
                 lower = min(upper + STRIPS, bottom)
                 if a_by_columns:
-                    pack_rows(a, p * m, m, depth, upper * ROWS, m, ROWS, lower - upper, strips, 0)
+                    call(pack_rows, (a, p * m, m, depth, upper * ROWS, m, ROWS, lower - upper, strips, 0))
                 for j in range(count):
                     column = (first + j) * width
                     for i in range(upper, lower):
@@ -142,7 +136,7 @@ def _rectangle(
                         )  # fmt: skip
 
 
-@numba.njit(cache=True)
+@unit
 def pack_rows(
     x: Array, start: int, row: int, k: int, column: int, columns: int, width: int, count: int, panels: Array, place: int
 ) -> None:
@@ -166,7 +160,7 @@ def pack_rows(
                 panels[place + (panel * k + p) * width + i] = x[start + p * row + first + i] if first + i < columns else 0
 
 
-@numba.njit(cache=True)
+@unit
 def pack_columns(x: Array, start: int, k: int, columns: int, panels: Array, place: int, depth: int, width: int) -> None:
     """Pack columns of x, stored k apart, into one panel (depth, width); zeros beyond the last column."""
     lanes = VECTOR_BYTES // x.itemsize

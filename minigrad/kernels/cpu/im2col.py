@@ -18,13 +18,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
-from minigrad.kernels.cpu.gemm import CACHE, pack_rows
+from minigrad.kernels.cpu.gemm import CACHE, SHARES_PER_THREAD, pack_rows
 from minigrad.kernels.cpu.sizes import ConvSizes
-from minigrad.kernels.cpu.tile import BLOCK, cut, multiply_tile
-from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, VECTORS, add_vectors, copy_vectors, take
+from minigrad.kernels.cpu.tile import BLOCK, cut, multiples, multiply_tile
+from minigrad.kernels.cpu.units import call, compiled, inner, share, unit
+from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, VECTORS, add_vectors, copy_vectors
 
 Array = Any
 
@@ -33,45 +33,51 @@ LARGEST = 1 << 19  # numbers in all of them together
 SHARE = 512  # positions in one of them, at least
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled
 def conv_transpose(g: Array, w: Array, bias: Array, x: Array, n: int, out: int, sizes: ConvSizes, threads: int) -> None:
     """x = bias + col2im(g weights). Threads take groups of images until none is left."""
     width = TILE_BYTES // x.itemsize
-    positions, padded_size = sizes.rows * sizes.columns, _padded_size(sizes)
+    positions = sizes.rows * sizes.columns
     groups = min(n, max(1, n * positions // (8 * ROWS)))  # of images, so that a block has several strips of positions
     k = sizes.kernel_h * sizes.kernel_w * sizes.channels
     panels = (k + width - 1) // width
     packed = np.empty(panels * out * width, g.dtype)
-    pack_rows(w, 0, k, out, 0, k, width, panels, packed, 0)
+    call(pack_rows, (w, 0, k, out, 0, k, width, panels, packed, 0))
     block_panels = min(panels, BLOCK // width)
     block_positions = ROWS * max(1, min(16, CACHE // (block_panels * width * ROWS)))
-    taken = np.zeros(1, np.int64)
-    for _ in numba.prange(threads):
-        block = np.empty(block_positions * block_panels * width, g.dtype)
-        # one tile's width more: `add_vectors` writes beyond its last number
-        padded = np.empty(((n + groups - 1) // groups) * padded_size + width, g.dtype)
-        group = take(taken)
-        while group < groups:
-            first, last = n * group // groups, n * (group + 1) // groups
-            padded[:] = 0
-            for p in range(0, (last - first) * positions, block_positions):
-                count = min(block_positions, (last - first) * positions - p)
-                for left in range(0, panels, block_panels):
-                    wide = min(block_panels, panels - left) * width
-                    _product(g, first * positions + p, packed, left, block, wide, out, count)
-                    runs = _runs(sizes, left * width, min(left * width + wide, k), wide, block_positions, width)
-                    _col2im(block, sizes, p, count, runs, wide, padded)
-            for image in range(first, last):
-                _crop(padded[(image - first) * padded_size :], bias, x, image, sizes)
-            group = take(taken)
+    given = g, packed, bias, x, n, out, sizes, groups, panels, block_panels, block_positions
+    share(threads, groups, groups, _group, given)
 
 
-@numba.njit(cache=True)
+@unit
+def _group(
+    group: int, _: int, g: Array, packed: Array, bias: Array, x: Array, n: int, out: int, sizes: ConvSizes,
+    groups: int, panels: int, block_panels: int, block_positions: int,
+) -> None:  # fmt: skip
+    """The transposed convolution of one group of images."""
+    width, k = TILE_BYTES // x.itemsize, sizes.kernel_h * sizes.kernel_w * sizes.channels
+    positions, padded_size = sizes.rows * sizes.columns, _padded_size(sizes)
+    first, last = n * group // groups, n * (group + 1) // groups
+    block = np.empty(block_positions * block_panels * width, g.dtype)
+    # one tile's width more: `add_vectors` writes beyond its last number
+    padded = np.zeros((last - first) * padded_size + width, g.dtype)
+    for p in range(0, (last - first) * positions, block_positions):
+        count = min(block_positions, (last - first) * positions - p)
+        for left in range(0, panels, block_panels):
+            wide = min(block_panels, panels - left) * width
+            _product(g, first * positions + p, packed, left, block, wide, out, count)
+            runs = _runs(sizes, left * width, min(left * width + wide, k), wide, block_positions, width)
+            _col2im(block, sizes, p, count, runs, wide, padded)
+    for image in range(first, last):
+        _crop(padded[(image - first) * padded_size :], bias, x, image, sizes)
+
+
+@inner
 def _product(g: Array, first: int, packed: Array, left: int, block: Array, wide: int, out: int, count: int) -> None:
     """block (count, wide) = g (count, out), from row `first` on, times panels (out, width), from number `left` on."""
     width = TILE_BYTES // g.itemsize
-    zeros, one_run = np.zeros(width, g.dtype), np.zeros(2, np.int64)
-    g_rows, rows = np.arange(ROWS) * out, np.arange(ROWS) * wide
+    zeros, one_run = np.zeros(width, g.dtype), multiples(0, 2)
+    g_rows, rows = multiples(out, ROWS), multiples(wide, ROWS)
     for panel in range(wide // width):
         for i in range(0, count, ROWS):
             for o in range(0, out, BLOCK):
@@ -82,7 +88,7 @@ def _product(g: Array, first: int, packed: Array, left: int, block: Array, wide:
                 )  # fmt: skip
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled
 def conv_weight(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes, threads: int) -> None:
     """w (O, K) = g^T im2col(x). Each thread takes some of the K columns or, if K is small, shares of the positions.
 
@@ -92,47 +98,52 @@ def conv_weight(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes
     k, positions = sizes.kernel_h * sizes.kernel_w * sizes.channels, n * sizes.rows * sizes.columns
     width = TILE_BYTES // x.itemsize
     panels, strips = (k + width - 1) // width, (out + ROWS - 1) // ROWS
-    padded = pad(x, n, sizes.channels, sizes.image_h, sizes.image_w, sizes.padding_h, sizes.padding_w)
-    if panels >= SHARES:
-        for t in numba.prange(threads):
-            left, right = panels * t // threads, panels * (t + 1) // threads
-            if left < right:
-                _weight_part(padded, g, w, out, sizes, 0, positions, left, right, 0, strips)
-        return
-    shares = max(1, min(SHARES, positions // SHARE))
-    pieces = min(strips, (SHARES // 2 + shares - 1) // shares)  # of the strips
+    padded = pad(x, n, sizes.channels, sizes.image_h, sizes.image_w, sizes.padding_h, sizes.padding_w, threads)
+    wide = panels >= SHARES
+    shares = 1 if wide else max(1, min(SHARES, positions // SHARE))
+    columns = min(panels, threads) if wide else 1
+    pieces = 1 if wide else min(strips, (SHARES // 2 + shares - 1) // shares)  # of the strips
     sums = np.empty((shares, out * k), x.dtype) if shares > 1 else w.reshape(1, out * k)
-    for piece in numba.prange(shares * pieces):
-        share, part = piece // pieces, piece % pieces
-        first, last = positions * share // shares, positions * (share + 1) // shares
-        top, bottom = strips * part // pieces, strips * (part + 1) // pieces
-        _weight_part(padded, g, sums[share], out, sizes, first, last, 0, panels, top, bottom)
+    given = padded, g, sums, out, sizes, positions, panels, strips, shares, columns, pieces
+    share(threads, shares * columns * pieces, shares * columns * pieces, _weight_part, given)
     if shares > 1:
-        w[:] = sums[0]
-        for share in range(1, shares):
-            w += sums[share]
+        _add_shares(sums, w)
 
 
-@numba.njit(cache=True)
+@inner
+def _add_shares(sums: Array, total: Array) -> None:
+    """total = the sum of the rows, in their order."""
+    for i in range(len(total)):
+        total[i] = sums[0, i]
+    for number in range(1, len(sums)):
+        for i in range(len(total)):
+            total[i] += sums[number, i]
+
+
+@unit
 def _weight_part(
-    padded: Array, g: Array, w: Array, out: int, sizes: ConvSizes,
-    first: int, last: int, left_panel: int, right_panel: int, top: int, bottom: int,
+    part: int, _: int, padded: Array, g: Array, sums: Array, out: int, sizes: ConvSizes,
+    positions: int, panels: int, all_strips: int, shares: int, columns: int, pieces: int,
 ) -> None:  # fmt: skip
-    """Strips and panels of w = g^T im2col(x), summed over positions first .. last - 1."""
+    """Strips and panels of w = g^T im2col(x), summed over a share of the positions."""
+    number, piece, column = part // (columns * pieces), part // columns % pieces, part % columns
+    w, first, last = sums[number], positions * number // shares, positions * (number + 1) // shares
+    left_panel, right_panel = panels * column // columns, panels * (column + 1) // columns
+    top, bottom = all_strips * piece // pieces, all_strips * (piece + 1) // pieces
     k, width, strips = sizes.kernel_h * sizes.kernel_w * sizes.channels, TILE_BYTES // g.itemsize, bottom - top
     block_panels = min(right_panel - left_panel, max(1, BLOCK // width))
     block_positions = min(last - first, CACHE // (block_panels * width))
     block = np.zeros(block_panels * width * block_positions, g.dtype)  # zeros: no NaN or denormal slows the unused columns
     packed = np.empty(strips * block_positions * ROWS, g.dtype)
-    zeros, one_run = np.zeros(width, g.dtype), np.zeros(2, np.int64)
-    g_rows, w_rows = np.arange(ROWS), np.arange(ROWS) * k
+    zeros, one_run = np.zeros(width, g.dtype), multiples(0, 2)
+    g_rows, w_rows = multiples(1, ROWS), multiples(k, ROWS)
     for left in range(left_panel, right_panel, block_panels):
         right = min(left + block_panels, right_panel)
         runs = _runs(sizes, left * width, min(right * width, k), width, block_positions, width)
         for p in range(first, last, block_positions):
             count = min(block_positions, last - p)
             _im2col(padded, sizes, p, count, runs, width, block)
-            pack_rows(g, p * out, out, count, top * ROWS, out, ROWS, strips, packed, 0)
+            call(pack_rows, (g, p * out, out, count, top * ROWS, out, ROWS, strips, packed, 0))
             for i in range(strips):
                 for panel in range(left, right):
                     multiply_tile(
@@ -142,7 +153,7 @@ def _weight_part(
                     )  # fmt: skip
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled
 def conv_weight_by_taps(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes, threads: int) -> None:
     """w^T (K, O) = im2col(x)^T (K, P) g (P, O), without im2col, for O that fill the tiles.
 
@@ -150,11 +161,11 @@ def conv_weight_by_taps(x: Array, g: Array, w: Array, n: int, out: int, sizes: C
     `_planes` of x, its values at one row of positions are contiguous. Shares of the rows of
     positions are summed one by one, in blocks, and the sums are added in a fixed order.
     """
-    width, columns = TILE_BYTES // x.itemsize, sizes.columns
-    k, lines, panels = sizes.kernel_h * sizes.kernel_w * sizes.channels, n * sizes.rows, out // width
+    columns = sizes.columns
+    k, lines = sizes.kernel_h * sizes.kernel_w * sizes.channels, n * sizes.rows
     strips = (k + ROWS - 1) // ROWS
-    planes, line_size = _planes(x, n, sizes)
-    x_rows, w_rows = _tap_offsets(sizes, line_size, strips * ROWS), np.arange(strips * ROWS) * out
+    planes, line_size = _planes(x, n, sizes, threads)
+    x_rows, w_rows = _tap_offsets(sizes, line_size, strips * ROWS), multiples(out, strips * ROWS)
     runs = np.empty(2 * lines, np.int64)
     padded_h = sizes.image_h + 2 * sizes.padding_h
     for line in range(lines):
@@ -165,29 +176,38 @@ def conv_weight_by_taps(x: Array, g: Array, w: Array, n: int, out: int, sizes: C
     shares = max(1, min(SHARES, lines * columns // SHARE, LARGEST // (k * out)))
     pieces = min(strips, (SHARES + shares - 1) // shares)  # of the strips
     block = max(1, BLOCK // columns)  # lines
-    sums, zeros = np.empty(shares * k * out, x.dtype), np.zeros(width, x.dtype)
-    taken = np.zeros(1, np.int64)
-    for _ in numba.prange(threads):
-        piece = take(taken)
-        while piece < shares * pieces:
-            share, part = piece // pieces, piece % pieces
-            first, last = lines * share // shares, lines * (share + 1) // shares
-            for line in range(first, last, block):
-                for panel in range(panels):
-                    for strip in range(strips * part // pieces, strips * (part + 1) // pieces):
-                        multiply_tile(
-                            planes, 0, x_rows, 1, g, panel * width, out,
-                            runs, line * of_a_line, min(block, last - line) * of_a_line, k_run,
-                            zeros, 0, line == first, sums, share * k * out + panel * width, w_rows, strip * ROWS,
-                            k - strip * ROWS, width,
-                        )  # fmt: skip
-            piece = take(taken)
-    for share in range(1, shares):
-        sums[: k * out] += sums[share * k * out : (share + 1) * k * out]
-    w.reshape(out, k)[:] = sums[: k * out].reshape(k, out).T
+    sums = np.empty(shares * k * out, x.dtype)
+    given = planes, g, sums, x_rows, w_rows, runs, out, k, lines, of_a_line, k_run, shares, pieces, block
+    share(threads, shares * pieces, shares * pieces, _taps_part, given)
+    total = sums[: k * out]
+    _add_shares(sums.reshape(shares, k * out), total)
+    for i in range(out):
+        for j in range(k):
+            w[i * k + j] = total[j * out + i]
 
 
-@numba.njit(cache=True)
+@unit
+def _taps_part(
+    part: int, _: int, planes: Array, g: Array, sums: Array, x_rows: Array, w_rows: Array, runs: Array, out: int, k: int,
+    lines: int, of_a_line: int, k_run: int, shares: int, pieces: int, block: int,
+) -> None:  # fmt: skip
+    """Some strips of w^T, summed over a share of the lines of positions."""
+    width = TILE_BYTES // g.itemsize
+    panels, strips, zeros = out // width, (k + ROWS - 1) // ROWS, np.zeros(width, g.dtype)
+    number, piece = part // pieces, part % pieces
+    first, last = lines * number // shares, lines * (number + 1) // shares
+    for line in range(first, last, block):
+        for panel in range(panels):
+            for strip in range(strips * piece // pieces, strips * (piece + 1) // pieces):
+                multiply_tile(
+                    planes, 0, x_rows, 1, g, panel * width, out,
+                    runs, line * of_a_line, min(block, last - line) * of_a_line, k_run,
+                    zeros, 0, line == first, sums, number * k * out + panel * width, w_rows, strip * ROWS,
+                    k - strip * ROWS, width,
+                )  # fmt: skip
+
+
+@inner
 def _tap_offsets(sizes: ConvSizes, line_size: int, count: int) -> Array:
     """Where each of the K numbers of the window is in `_planes`, from the first number of a row of positions on."""
     offsets = np.zeros(count, np.int64)
@@ -202,54 +222,75 @@ def _tap_offsets(sizes: ConvSizes, line_size: int, count: int) -> Array:
     return offsets
 
 
-@numba.njit(parallel=True, cache=True)
-def _planes(x: Array, n: int, sizes: ConvSizes) -> tuple[Array, int]:
+@inner
+def _planes(x: Array, n: int, sizes: ConvSizes, threads: int) -> tuple[Array, int]:
     """Padded images with the numbers of a line sorted: by remainder of the column modulo the stride, then by channel.
 
     So every stride-th number of one channel is contiguous. Returns the size of a line, too.
     """
-    channels, stride, padding = sizes.channels, sizes.stride_w, sizes.padding_w
-    height, plane = sizes.image_h + 2 * sizes.padding_h, (sizes.image_w + 2 * padding + stride - 1) // stride
-    line_size = stride * channels * plane
+    height, padded_w = sizes.image_h + 2 * sizes.padding_h, sizes.image_w + 2 * sizes.padding_w
+    plane = (padded_w + sizes.stride_w - 1) // sizes.stride_w
+    line_size = sizes.stride_w * sizes.channels * plane
     planes = np.zeros(n * height * line_size + 8, x.dtype)
-    for line in numba.prange(n * height):
+    share(threads, SHARES_PER_THREAD * threads, n * height, _fill_planes, (x, sizes, plane, planes))
+    return planes, line_size
+
+
+@unit
+def _fill_planes(first_line: int, last_line: int, x: Array, sizes: ConvSizes, plane: int, planes: Array) -> None:
+    """Sort the numbers of lines first_line .. last_line - 1 of the padded images."""
+    channels, stride, padding = sizes.channels, sizes.stride_w, sizes.padding_w
+    height = sizes.image_h + 2 * sizes.padding_h
+    for line in range(first_line, last_line):
         image, y = line // height, line % height - sizes.padding_h
         if not 0 <= y < sizes.image_h:
             continue
         for first in range(stride * channels):
             column, c = first // channels, first % channels  # column of the padded line
             skipped = max(0, (padding - column + stride - 1) // stride)
-            target = line * line_size + first * plane
+            target = (line * stride * channels + first) * plane
             source = (image * sizes.image_h + y) * sizes.image_w
             for i in range(skipped, (sizes.image_w + padding - column + stride - 1) // stride):
                 planes[target + i] = x[(source + i * stride + column - padding) * channels + c]
-    return planes, line_size
 
 
-@numba.njit(parallel=True, cache=True)
-def pad(x: Array, n: int, channels: int, height: int, width: int, padding_h: int, padding_w: int) -> Array:
+@inner
+def pad(x: Array, n: int, channels: int, height: int, width: int, padding_h: int, padding_w: int, threads: int) -> Array:
     """Images with padding_h rows and padding_w columns of zeros on each side; x itself if both are 0."""
     if padding_h == 0 and padding_w == 0:
         return x
-    line, padded_line = width * channels, (width + 2 * padding_w) * channels
-    padded = np.empty(n * (height + 2 * padding_h) * padded_line, x.dtype)
-    for row in numba.prange(n * (height + 2 * padding_h)):
-        image, y = row // (height + 2 * padding_h), row % (height + 2 * padding_h) - padding_h
-        target = padded[row * padded_line : (row + 1) * padded_line]
-        target[:] = 0
-        if 0 <= y < height:
-            source = x[(image * height + y) * line : (image * height + y + 1) * line]
-            target[padding_w * channels : padding_w * channels + line] = source
+    rows = n * (height + 2 * padding_h)
+    padded = np.empty(rows * (width + 2 * padding_w) * channels, x.dtype)
+    given = x, channels, height, width, padding_h, padding_w, padded
+    share(threads, SHARES_PER_THREAD * threads, rows, _pad_rows, given)
     return padded
 
 
-@numba.njit(cache=True)
+@unit
+def _pad_rows(
+    first: int, last: int, x: Array, channels: int, height: int, width: int, padding_h: int, padding_w: int, padded: Array
+) -> None:
+    """Rows first .. last - 1 of padded images."""
+    line, padded_line = width * channels, (width + 2 * padding_w) * channels
+    for row in range(first, last):
+        image, y = row // (height + 2 * padding_h), row % (height + 2 * padding_h) - padding_h
+        inside = line if 0 <= y < height else 0
+        left, source = row * padded_line + padding_w * channels, (image * height + y) * line
+        for i in range(row * padded_line, left):
+            padded[i] = 0
+        for i in range(inside):
+            padded[left + i] = x[source + i]
+        for i in range(left + inside, (row + 1) * padded_line):
+            padded[i] = 0
+
+
+@inner
 def _padded_size(sizes: ConvSizes) -> int:
     """Numbers in one padded image."""
     return (sizes.image_h + 2 * sizes.padding_h) * (sizes.image_w + 2 * sizes.padding_w) * sizes.channels
 
 
-@numba.njit(cache=True)
+@inner
 def _crop(padded: Array, bias: Array, x: Array, image: int, sizes: ConvSizes) -> None:
     """Write the inside of one padded image, plus the bias, to an image of x."""
     for y in range(sizes.image_h):
@@ -261,7 +302,7 @@ def _crop(padded: Array, bias: Array, x: Array, image: int, sizes: ConvSizes) ->
                 x[target + c] = padded[source + c] + bias[c]
 
 
-@numba.njit(cache=True)
+@inner
 def _runs(sizes: ConvSizes, left: int, right: int, width: int, rows: int, longest: int) -> Array:
     """How to copy columns left .. right - 1 of im2col: (offset in the padded image, place in the block, count) each.
 
@@ -284,7 +325,7 @@ def _runs(sizes: ConvSizes, left: int, right: int, width: int, rows: int, longes
     return runs[:count]
 
 
-@numba.njit(cache=True)
+@inner
 def _im2col(x: Array, sizes: ConvSizes, first: int, count: int, runs: Array, width: int, block: Array) -> None:
     """Copy what the window sees at positions first .. first + count - 1 to the rows of a block.
 
@@ -299,10 +340,11 @@ def _im2col(x: Array, sizes: ConvSizes, first: int, count: int, runs: Array, wid
             if row < count - 1 and source + reach <= len(x):
                 copy_vectors(x, source, block, place, length)
             else:
-                block[place : place + length] = x[source : source + length]
+                for i in range(length):
+                    block[place + i] = x[source + i]
 
 
-@numba.njit(cache=True)
+@inner
 def _col2im(block: Array, sizes: ConvSizes, first: int, count: int, runs: Array, width: int, x: Array) -> None:
     """Add the rows of a block back to the padded images: the transpose of `_im2col`."""
     for row in range(count):
@@ -311,7 +353,7 @@ def _col2im(block: Array, sizes: ConvSizes, first: int, count: int, runs: Array,
             add_vectors(block, row * width + runs[r, 1], x, start + runs[r, 0], runs[r, 2])
 
 
-@numba.njit(cache=True)
+@inner
 def _corner(sizes: ConvSizes, position: int) -> int:
     """The offset in the padded images of the window's first number at a position."""
     image, place = position // (sizes.rows * sizes.columns), position % (sizes.rows * sizes.columns)

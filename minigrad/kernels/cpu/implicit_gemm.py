@@ -17,14 +17,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from minigrad.kernels.cpu.gemm import CACHE, SHARES_PER_THREAD, pack_columns, pack_rows
 from minigrad.kernels.cpu.im2col import pad
 from minigrad.kernels.cpu.sizes import ConvSizes, ImplicitGemmSizes
-from minigrad.kernels.cpu.tile import BLOCK, SHORT, cut, multiply_tile
-from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, take
+from minigrad.kernels.cpu.tile import BLOCK, SHORT, cut, multiples, multiply_tile
+from minigrad.kernels.cpu.units import call, compiled, inner, share, unit
+from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES
 
 Array = Any
 
@@ -33,7 +33,7 @@ SHARE = 1 << 12  # products of a tile with a column of its rows, at least, in a 
 TILES = 16  # that use a part of a panel while it is in the first-level cache
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled
 def conv(
     x: Array, w: Array, bias: Array, y: Array, sizes: ImplicitGemmSizes, classes: Array, runs: Array, transposed: bool,
     threads: int,
@@ -45,58 +45,71 @@ def conv(
     """
     n, width = sizes.n, TILE_BYTES // x.itemsize
     panels = (sizes.out + width - 1) // width
-    packed = _pack_weights(w, sizes.depth, sizes.out, sizes.taps, transposed)
-    padded = pad(x, n, sizes.depth, sizes.source_h, sizes.source_w, sizes.margin_h, sizes.margin_w)
-    tiles, costs = np.empty(len(classes), np.int64), np.empty(len(classes), np.int64)
+    packed = _pack_weights(w, sizes.depth, sizes.out, sizes.taps, transposed, threads)
+    padded = pad(x, n, sizes.depth, sizes.source_h, sizes.source_w, sizes.margin_h, sizes.margin_w, threads)
+    tiles, costs, total = np.empty(len(classes), np.int64), np.empty(len(classes), np.int64), 0
     for c in range(len(classes)):
         tiles[c] = (n * classes[c].down * classes[c].across + ROWS - 1) // ROWS
         costs[c] = classes[c].runs * classes[c].length + 1
-    total = (tiles * costs).sum()
+        total += tiles[c] * costs[c]
     shares = max(threads, min(SHARES_PER_THREAD * threads, total * sizes.depth * panels // SHARE))
     columns = min(shares, panels) if len(w) > len(x) else 1
     rows = (shares + columns - 1) // columns
-    taken = np.zeros(1, np.int64)
-    for _ in numba.prange(threads):
-        share = take(taken)
-        while share < rows * columns:
-            row, column, before = share // columns, share % columns, 0
-            left, right = panels * column // columns, panels * (column + 1) // columns
-            begin, end = total * row // rows, total * (row + 1) // rows
-            for c in range(len(classes)):
-                first = _tiles_before(begin - before, costs[c], tiles[c])
-                last = _tiles_before(end - before, costs[c], tiles[c])
-                before += tiles[c] * costs[c]
-                if first < last:
-                    _conv_class(padded, packed, bias, y, sizes, classes[c], runs, first, last, left, right)
-            share = take(taken)
+    given = padded, packed, bias, y, sizes, classes, runs, tiles, costs, total, panels, columns, rows
+    share(threads, rows * columns, rows * columns, _conv_share, given)
 
 
-@numba.njit(cache=True)
+@unit
+def _conv_share(
+    number: int, _: int, x: Array, packed: Array, bias: Array, y: Array, sizes: ImplicitGemmSizes, classes: Array, runs: Array,
+    tiles: Array, costs: Array, total: int, panels: int, columns: int, rows: int,
+) -> None:  # fmt: skip
+    """Share `number` of a convolution's tiles, class by class."""
+    row, column, before = number // columns, number % columns, 0
+    left, right = panels * column // columns, panels * (column + 1) // columns
+    begin, end = total * row // rows, total * (row + 1) // rows
+    for c in range(len(classes)):
+        first = _tiles_before(begin - before, costs[c], tiles[c])
+        last = _tiles_before(end - before, costs[c], tiles[c])
+        before += tiles[c] * costs[c]
+        if first < last:
+            _conv_class(x, packed, bias, y, sizes, classes[c], runs, first, last, left, right)
+
+
+@inner
 def _tiles_before(cost: int, of_each: int, tiles: int) -> int:
     """How many tiles begin before so much work is done."""
     return min(tiles, max(0, (cost + of_each - 1) // of_each))
 
 
-@numba.njit(parallel=True, cache=True)
-def _pack_weights(w: Array, depth: int, out: int, taps: int, transposed: bool) -> Array:
+@inner
+def _pack_weights(w: Array, depth: int, out: int, taps: int, transposed: bool, threads: int) -> Array:
     """The weights (taps depth, out) as panels.
 
     They are stored as (out, taps, depth), those of a transposed convolution as (depth, taps, out).
     """
     width = TILE_BYTES // w.itemsize
-    panels, k = (out + width - 1) // width, taps * depth
-    packed = np.empty(panels * k * width, w.dtype)
-    if not transposed:
-        for panel in numba.prange(panels):
-            pack_columns(w, panel * width * k, k, min(width, out - panel * width), packed, panel * k * width, k, width)
-        return packed
-    for piece in numba.prange(panels * taps):
-        panel, tap = piece // taps, piece % taps
-        pack_rows(w, tap * out, taps * out, depth, panel * width, out, width, 1, packed, piece * depth * width)
+    pieces = (out + width - 1) // width * taps
+    packed = np.empty(pieces * depth * width, w.dtype)
+    share(threads, SHARES_PER_THREAD * threads, pieces, _pack_pieces, (w, depth, out, taps, transposed, packed))
     return packed
 
 
-@numba.njit(cache=True)
+@unit
+def _pack_pieces(first: int, last: int, w: Array, depth: int, out: int, taps: int, transposed: bool, packed: Array) -> None:
+    """Taps of panels, from number `first` on."""
+    width = TILE_BYTES // w.itemsize
+    for piece in range(first, last):
+        panel, tap = piece // taps, piece % taps
+        place, columns = piece * depth * width, min(width, out - panel * width)
+        if transposed:
+            call(pack_rows, (w, tap * out, taps * out, depth, panel * width, out, width, 1, packed, place))
+        else:
+            start = (panel * width * taps + tap) * depth
+            call(pack_columns, (w, start, taps * depth, columns, packed, place, depth, width))
+
+
+@inner
 def _conv_class(
     x: Array, packed: Array, bias: Array, y: Array, sizes: ImplicitGemmSizes, one: Any, runs: Array,
     first: int, last: int, left: int, right: int,
@@ -105,7 +118,9 @@ def _conv_class(
     depth, out = sizes.depth, sizes.out
     width = TILE_BYTES // x.itemsize
     k, of_a_panel = one.length * depth, sizes.taps * depth * width
-    offsets = (runs[one.run : one.run + one.runs] * np.array([depth, depth * width])).reshape(-1)
+    offsets = np.empty(2 * one.runs, np.int64)
+    for i in range(one.runs):
+        offsets[2 * i], offsets[2 * i + 1] = runs[one.run + i, 0] * depth, runs[one.run + i, 1] * depth * width
     offsets, k = cut(offsets, k, 1, width)
     count = len(offsets) // 2
     piece = max(1, BLOCK // max(1, k))  # runs that one tile sums before the next tile's turn
@@ -122,7 +137,7 @@ def _conv_class(
                     )  # fmt: skip
 
 
-@numba.njit(cache=True)
+@inner
 def _row_offsets(one: Any, sizes: ImplicitGemmSizes, first: int, x_rows: Array, y_rows: Array) -> int:
     """Fill in where targets of a class, from number `first` on, begin in y, and what they see in x.
 
@@ -142,7 +157,7 @@ def _row_offsets(one: Any, sizes: ImplicitGemmSizes, first: int, x_rows: Array, 
     return count
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled
 def conv_weight(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes, threads: int) -> None:
     """(O, C) at each tap = g^T (O, P) x (P, C), of the pixels it sees.
 
@@ -151,16 +166,11 @@ def conv_weight(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes
     width = TILE_BYTES // x.itemsize
     tiles = (out + ROWS - 1) // ROWS * sizes.kernel_h * sizes.kernel_w * (sizes.channels // width)
     shares = max(1, min(SHARES_PER_THREAD * threads, tiles // TILES))
-    taken = np.zeros(1, np.int64)
-    for _ in numba.prange(threads):
-        share = take(taken)
-        while share < shares:
-            _weight_tiles(x, g, w, n, out, sizes, tiles * share // shares, tiles * (share + 1) // shares)
-            share = take(taken)
+    share(threads, shares, tiles, _weight_tiles, (x, g, w, n, out, sizes))
 
 
-@numba.njit(cache=True)
-def _weight_tiles(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes, first: int, last: int) -> None:
+@unit
+def _weight_tiles(first: int, last: int, x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes) -> None:
     """Tiles first .. last - 1 of the weights' gradient, in order of taps, strips and panels.
 
     They are summed over blocks of lines of positions, so that a block's numbers stay in the cache.
@@ -174,11 +184,11 @@ def _weight_tiles(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSiz
     lines = (n * rows + blocks - 1) // blocks
     entries = lines * columns if columns < SHORT else lines
     runs, counts, lengths = np.empty(taps * entries * 2, np.int64), np.empty(taps, np.int64), np.empty(taps, np.int64)
-    g_rows, w_rows, zeros = np.arange(ROWS), np.arange(ROWS) * (taps * channels), np.zeros(width, x.dtype)
+    g_rows, w_rows, zeros = multiples(1, ROWS), multiples(taps * channels, ROWS), np.zeros(width, x.dtype)
     packed = np.empty(strips * lines * columns * ROWS, g.dtype)
     for first_line in range(0, n * rows, lines):
         height = min(lines, n * rows - first_line)
-        pack_rows(g, first_line * columns * out, out, height * columns, 0, out, ROWS, strips, packed, 0)
+        call(pack_rows, (g, first_line * columns * out, out, height * columns, 0, out, ROWS, strips, packed, 0))
         for tap in range(first_tap, last_tap):
             counts[tap], lengths[tap] = _tap_runs(sizes, tap, first_line, height, runs, tap * entries)
         for tile in range(first, last):
@@ -190,7 +200,7 @@ def _weight_tiles(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSiz
             )  # fmt: skip
 
 
-@numba.njit(cache=True)
+@inner
 def _tap_runs(sizes: ConvSizes, tap: int, first: int, lines: int, runs: Array, place: int) -> tuple[int, int]:
     """The runs of one tap over lines of positions: the offsets in the strips of g and in x of one line each.
 

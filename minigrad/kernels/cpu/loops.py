@@ -12,27 +12,52 @@ import numpy as np
 from minigrad.arrays import hooks
 from minigrad.arrays.hooks import launch
 from minigrad.arrays.layout import by_pixel
+from minigrad.kernels.cpu.units import compiled, share, unit
 
 Array = Any
 
 REAL = (np.dtype(np.float32), np.dtype(np.float64))
 PARALLEL_FROM = 1 << 15  # elements from which threads share a loop
+SHARES_PER_THREAD = 4  # at least
+SHARE = 1 << 14  # elements in a share, at most: a body that reads an array twice finds it in the cache
 
 
 class Loop:
-    """A loop over arrays, compiled twice: for one thread and for all."""
+    """A loop that threads share. Its body gets `first`, `last`, the arrays and the numbers, and loops over that range."""
 
     def __init__(self, body: Any) -> None:
-        self.serial = numba.njit(cache=True, error_model="numpy")(body)
-        twin = types.FunctionType(body.__code__, body.__globals__, body.__name__)
-        twin.__qualname__ = body.__qualname__ + "_parallel"  # with one name, numba's cache would confuse the two
-        self.parallel = numba.njit(cache=True, error_model="numpy", parallel=True)(twin)
+        task = unit(body)
+        run = types.FunctionType(_run.__code__, {"__name__": __name__, "share": share, "task": task}, body.__name__)
+        run.__qualname__ = f"{body.__qualname__}_{body.__module__}"  # the name of its file in numba's cache
+        self.run = compiled(run)
 
-    def __call__(self, arrays: Sequence[Array], numbers: Sequence[float] = ()) -> None:
-        """Run the loop, with the numbers cast to the arrays' dtype, so that float32 stays float32."""
+    def __call__(self, arrays: Sequence[Array], numbers: Sequence[float] = (), count: int | None = None) -> None:
+        """Run the loop `count` times, by default for each element of the first array.
+
+        The numbers are cast to the arrays' dtype, so that float32 stays float32.
+        """
         real = arrays[0].dtype.type
         exact = [real(number) for number in numbers]
-        launch(self.serial if arrays[0].size < PARALLEL_FROM else self.parallel, *arrays, *exact)
+        size, count = arrays[0].size, len(arrays[0]) if count is None else count
+        threads = 1 if size < PARALLEL_FROM else numba.get_num_threads()
+        launch(self.run, threads, max(1, min(count, max(SHARES_PER_THREAD * threads, size // SHARE))), count, *arrays, *exact)
+
+    def share(self, count: int, threads: int, *args: Any) -> None:
+        """Run the loop `count` times on so many threads."""
+        launch(self.run, threads, SHARES_PER_THREAD * threads, count, *args)
+
+
+@numba.njit(cache=True, inline="always")
+def elements(first: int, last: int) -> range:
+    """range(first, last) as unsigned integers: numba then handles no negative indices, and LLVM can vectorise the loop."""
+    return range(np.uint64(first), np.uint64(last))
+
+
+task: Any  # `_run` is copied for each loop, with the loop's own unit under this name
+
+
+def _run(threads: int, shares: int, count: int, *args: Any) -> None:
+    share(threads, shares, count, task, args)  # noqa: F821
 
 
 def in_c_order(x: Array) -> Array:

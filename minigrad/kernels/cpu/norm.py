@@ -6,15 +6,16 @@ order. The cut depends on the shape alone, so results are bit-identical for any 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-import numba
 import numpy as np
 
 from minigrad.arrays.hooks import launch
 from minigrad.kernels import reference
 from minigrad.kernels.cpu.loops import REAL, Loop, in_c_order
 from minigrad.kernels.cpu.reduce import sum_axes
+from minigrad.kernels.cpu.units import compiled
 
 Array = Any
 
@@ -34,7 +35,7 @@ def normalize_sums(g: Array, x: Array, mean: Array, var: Array, eps: float) -> t
     if not _are_alike(x, g, mean):
         return reference.normalize_sums(g, x, mean, var, eps)
     parts = np.zeros((2, *_blocks(x)), x.dtype, like=x)
-    _sum_products([in_c_order(g), in_c_order(x), mean, *parts])
+    _sum_products([in_c_order(g), in_c_order(x), mean, *parts], count=math.prod(parts.shape[1:3]))
     sum_g, sum_g_deviation = sum_axes(parts, (2,))
     return sum_g, sum_g_deviation * _inverse_std(var, eps)
 
@@ -48,7 +49,7 @@ def normalize_backward(
     scale = _inverse_std(var, eps, weight)
     slope = sum_g_xhat / rows * _inverse_std(var, eps)
     dx = np.empty(x.shape, x.dtype, like=x)
-    _combine([in_c_order(g), in_c_order(x), mean, scale, sum_g / rows, slope, dx])
+    _combine([in_c_order(g), in_c_order(x), mean, scale, sum_g / rows, slope, dx], count=x.shape[0] * x.shape[1])
     return dx
 
 
@@ -85,7 +86,7 @@ def _or_zeros(bias: Array | None, x: Array) -> Array:
 def _affine(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
     """(x - mean) * scale + shift: mean and scale (groups, channels), shift (channels,)."""
     y = np.empty(x.shape, x.dtype, like=x)
-    _scale([x, mean, scale, in_c_order(shift), y])
+    _scale([x, mean, scale, in_c_order(shift), y], count=x.shape[0] * x.shape[1])
     return y
 
 
@@ -97,13 +98,13 @@ def _moments(x: Array) -> tuple[Array, Array]:
     """
     groups, _, channels = x.shape
     sums = np.zeros((2, *_blocks(x)), x.dtype, like=x)
-    _sum_distances([x, *sums])
+    _sum_distances([x, *sums], count=math.prod(sums.shape[1:3]))
     mean, var = np.zeros((2, groups, channels), like=x)
     launch(_merge, x, *sums, mean, var)
     return mean.astype(x.dtype), var.astype(x.dtype)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def _merge(x: Array, total: Array, squares: Array, mean: Array, var: Array) -> None:
     """Merge the blocks' sums from `_sum_distances` into mean and var, in float64, which begin at zero.
 
@@ -126,26 +127,26 @@ def _merge(x: Array, total: Array, squares: Array, mean: Array, var: Array) -> N
 
 
 @Loop
-def _sum_distances(x: Array, total: Array, squares: Array) -> None:
+def _sum_distances(first: int, last: int, x: Array, total: Array, squares: Array) -> None:
     """total, squares (groups, blocks, channels) += sums of d and d^2, d the distance from the block's first row."""
-    groups, rows, channels = x.shape
+    rows, channels = x.shape[1:]
     blocks = total.shape[1]
-    for i in numba.prange(groups * blocks):
+    for i in range(first, last):
         n, b = i // blocks, i % blocks
-        first = b * BLOCK
-        for r in range(first + 1, min(first + BLOCK, rows)):
+        origin = b * BLOCK
+        for r in range(origin + 1, min(origin + BLOCK, rows)):
             for c in range(channels):
-                d = x[n, r, c] - x[n, first, c]
+                d = x[n, r, c] - x[n, origin, c]
                 total[n, b, c] += d
                 squares[n, b, c] += d * d
 
 
 @Loop
-def _sum_products(g: Array, x: Array, mean: Array, total: Array, products: Array) -> None:
+def _sum_products(first: int, last: int, g: Array, x: Array, mean: Array, total: Array, products: Array) -> None:
     """total, products (groups, blocks, channels) += each block's sums of g and of g (x - mean)."""
-    groups, rows, channels = x.shape
+    rows, channels = x.shape[1:]
     blocks = total.shape[1]
-    for i in numba.prange(groups * blocks):
+    for i in range(first, last):
         n, b = i // blocks, i % blocks
         for r in range(b * BLOCK, min(b * BLOCK + BLOCK, rows)):
             for c in range(channels):
@@ -154,19 +155,21 @@ def _sum_products(g: Array, x: Array, mean: Array, total: Array, products: Array
 
 
 @Loop
-def _scale(x: Array, mean: Array, scale: Array, shift: Array, y: Array) -> None:
-    groups, rows, channels = x.shape
-    for i in numba.prange(groups * rows):
+def _scale(first: int, last: int, x: Array, mean: Array, scale: Array, shift: Array, y: Array) -> None:
+    rows, channels = x.shape[1:]
+    for i in range(first, last):
         n, r = i // rows, i % rows
         for c in range(channels):
             y[n, r, c] = (x[n, r, c] - mean[n, c]) * scale[n, c] + shift[c]
 
 
 @Loop
-def _combine(g: Array, x: Array, mean: Array, scale: Array, mean_g: Array, slope: Array, dx: Array) -> None:
+def _combine(
+    first: int, last: int, g: Array, x: Array, mean: Array, scale: Array, mean_g: Array, slope: Array, dx: Array
+) -> None:
     """dx = scale (g - mean_g - (x - mean) slope); all but g, x and dx are (groups, channels)."""
-    groups, rows, channels = x.shape
-    for i in numba.prange(groups * rows):
+    rows, channels = x.shape[1:]
+    for i in range(first, last):
         n, r = i // rows, i % rows
         for c in range(channels):
             dx[n, r, c] = scale[n, c] * (g[n, r, c] - mean_g[n, c] - (x[n, r, c] - mean[n, c]) * slope[n, c])

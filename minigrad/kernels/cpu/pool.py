@@ -12,9 +12,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from minigrad.arrays.hooks import launch
 from minigrad.kernels import reference
-from minigrad.kernels.cpu.loops import REAL, pixels
+from minigrad.kernels.cpu.loops import REAL, Loop, pixels
+from minigrad.kernels.cpu.units import inner
 from minigrad.kernels.cpu.vectors import I64, OFFSET, Vectors, addresses
 from minigrad.kernels.geometry import Geometry, Pair
 
@@ -25,7 +25,7 @@ def max_pool_pick(h: Array, x: Array, geometry: Geometry) -> Array:
     if h.dtype not in REAL or x.dtype != h.dtype:
         return reference.max_pool_pick(h, x, geometry)
     y = np.empty((len(x), *geometry.positions, x.shape[1]), h.dtype, like=h)
-    launch(_pick, pixels(h), pixels(x), y, geometry.kernel, geometry.stride, geometry.padding)
+    _pick.share(len(x), numba.get_num_threads(), pixels(h), pixels(x), y, geometry.kernel, geometry.stride, geometry.padding)
     return y.transpose(0, 3, 1, 2)
 
 
@@ -33,16 +33,16 @@ def max_pool_place(g: Array, x: Array, geometry: Geometry) -> Array:
     if g.dtype not in REAL or x.dtype != g.dtype:
         return reference.max_pool_place(g, x, geometry)
     y = np.empty((len(x), *geometry.image, x.shape[1]), g.dtype, like=g)
-    launch(_place, pixels(g), pixels(x), y, geometry.kernel, geometry.stride, geometry.padding)
+    _place.share(len(x), numba.get_num_threads(), pixels(g), pixels(x), y, geometry.kernel, geometry.stride, geometry.padding)
     return y.transpose(0, 3, 1, 2)
 
 
-@numba.njit(cache=True, error_model="numpy", parallel=True)
-def _pick(h: Array, x: Array, y: Array, kernel: Pair, stride: Pair, padding: Pair) -> None:
+@Loop
+def _pick(first: int, last: int, h: Array, x: Array, y: Array, kernel: Pair, stride: Pair, padding: Pair) -> None:
     """y = h where x is largest in each window."""
     height, width, channels = x.shape[1:]
     h_flat, x_flat, y_flat = h.reshape(-1), x.reshape(-1), y.reshape(-1)
-    for n in numba.prange(len(x)):
+    for n in range(first, last):
         for i in range(y.shape[1]):
             top, bottom = _span(i, kernel[0], stride[0], padding[0], height)
             for j in range(y.shape[2]):
@@ -52,8 +52,8 @@ def _pick(h: Array, x: Array, y: Array, kernel: Pair, stride: Pair, padding: Pai
                 _pick_window(x_flat, h_flat, corner, bottom - top, right - left, width, channels, y_flat, position)
 
 
-@numba.njit(cache=True, error_model="numpy", parallel=True)
-def _place(g: Array, x: Array, y: Array, kernel: Pair, stride: Pair, padding: Pair) -> None:
+@Loop
+def _place(first: int, last: int, g: Array, x: Array, y: Array, kernel: Pair, stride: Pair, padding: Pair) -> None:
     """y = g where x is largest in each window, summed over the windows of a pixel; 0 elsewhere.
 
     Windows that overlap are added to zeros, image by image, so that these are still in the cache.
@@ -62,7 +62,7 @@ def _place(g: Array, x: Array, y: Array, kernel: Pair, stride: Pair, padding: Pa
     g_flat, x_flat, y_flat = g.reshape(-1), x.reshape(-1), y.reshape(-1)
     overlap = stride[0] < kernel[0] or stride[1] < kernel[1]
     cover = kernel == stride and padding == (0, 0) and (g.shape[1] * stride[0], g.shape[2] * stride[1]) == (height, width)
-    for n in numba.prange(len(x)):
+    for n in range(first, last):
         if not cover:
             y[n] = 0
         for i in range(g.shape[1]):
@@ -74,7 +74,7 @@ def _place(g: Array, x: Array, y: Array, kernel: Pair, stride: Pair, padding: Pa
                 _place_window(x_flat, g_flat, corner, bottom - top, right - left, width, channels, y_flat, position, overlap)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@inner
 def _span(position: int, kernel: int, stride: int, padding: int, size: int) -> Pair:
     """The first pixel of a window along one axis, and the pixel after its last."""
     start = position * stride - padding

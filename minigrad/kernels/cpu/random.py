@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 
 from minigrad.arrays.hooks import empty, from_host, launch
+from minigrad.kernels.cpu.units import compiled
 
 Array = Any
 
@@ -19,7 +19,7 @@ def philox(read: Callable[[], tuple[int, int]], count: int) -> Array:
     return out.reshape(-1)[:count]
 
 
-@numba.njit(cache=True)
+@compiled
 def _philox(position: Array, out: Array) -> None:
     seed, counter = position
     mask, half = np.uint64(0xFFFFFFFF), np.uint64(32)

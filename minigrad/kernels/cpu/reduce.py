@@ -12,7 +12,6 @@ import itertools
 import math
 from typing import Any
 
-import numba
 import numpy as np
 
 from minigrad.arrays.layout import axes_in_memory
@@ -59,15 +58,15 @@ def _sum_rows(x: Array) -> Array:
     if rows <= ROWS:
         return x.sum(axis=1)
     sums = np.zeros((outer, -(-rows // ROWS), inner), x.dtype, like=x)
-    _sum_blocks([as_input(x), sums])
+    _sum_blocks([as_input(x), sums], count=sums.shape[0] * sums.shape[1])
     return _sum_rows(sums)
 
 
 @Loop
-def _sum_blocks(x: Array, sums: Array) -> None:
+def _sum_blocks(first: int, last: int, x: Array, sums: Array) -> None:
     """sums (outer, blocks, inner) += the sum of each block of rows of x (outer, rows, inner)."""
     blocks = sums.shape[1]
-    for i in numba.prange(len(x) * blocks):
+    for i in range(first, last):
         n, block = i // blocks, i % blocks
         for row in range(block * ROWS, min((block + 1) * ROWS, x.shape[1])):
             for column in range(x.shape[2]):

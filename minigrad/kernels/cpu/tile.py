@@ -10,6 +10,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from minigrad.kernels.cpu.units import call_unit, inner, unit
 from minigrad.kernels.cpu.vectors import I64, OFFSET, ROWS, VECTORS, Vectors, addresses
 
 Array = Any
@@ -20,7 +21,7 @@ BLOCK = 256  # terms that are summed before the next tile's turn: so much of a p
 SHORT = 16  # terms in a run that is better cut into single ones
 
 
-@numba.njit(cache=True)
+@inner
 def cut(runs: Array, k: int, a_col: int, b_row: int) -> tuple[Array, int]:
     """The same sum for `multiply_tile` in runs of a better length: short ones are cut into single terms, long ones into blocks.
 
@@ -36,6 +37,15 @@ def cut(runs: Array, k: int, a_col: int, b_row: int) -> tuple[Array, int]:
         result[2 * i] = runs[2 * run] + p * a_col
         result[2 * i + 1] = runs[2 * run + 1] + p * b_row
     return result, length
+
+
+@numba.njit(cache=True, inline="always")
+def multiples(step: int, count: int) -> Array:
+    """0, step, 2 step and so on: the offsets of rows that are stored `step` apart."""
+    result = np.empty(count, np.int64)
+    for i in range(count):
+        result[i] = i * step
+    return result
 
 
 @intrinsic
@@ -56,6 +66,8 @@ def multiply_tile(
     a_col is 1, or ROWS if a is packed in strips; then a_rows must be 0, 1, 2 and so on. `runs` holds
     pairs of offsets, which are added to those of a and b. `count` of them are summed, from number
     `run` on.
+
+    This is a call of `_multiply`, a unit: its code would be most of that of each function that calls it.
     """
     left, right = (a, OFFSET, a_rows, OFFSET), (b, OFFSET, OFFSET)
     terms, result = (runs, OFFSET, OFFSET, OFFSET), (c, OFFSET, c_rows, OFFSET)
@@ -66,13 +78,44 @@ def multiply_tile(
         a, a_start, a_rows, a_col, b, b_start, b_row, runs, run, count, k, bias, bias_start, begin, *result = args
         c, c_start, c_rows, table, rows, cols = result
         a, a_rows, b, runs, bias, c, c_rows = addresses(context, builder, kinds, (a, a_rows, b, runs, bias, c, c_rows))
-        v = Vectors(builder, kinds[0].dtype)
-        a, b, c, bias = v.element(a, a_start), v.element(b, b_start), v.element(c, c_start), v.element(bias, bias_start)
+        a, b, c, bias = (builder.gep(x, [i]) for x, i in ((a, a_start), (b, b_start), (c, c_start), (bias, bias_start)))
+        runs = builder.gep(runs, [builder.mul(run, I64(2))])
+        a_rows, c_rows = builder.gep(a_rows, [table]), builder.gep(c_rows, [table])
+        offsets, numbers = types.CPointer(OFFSET), types.CPointer(kinds[0].dtype)
+        left, right, terms = (numbers, offsets, OFFSET), (numbers, OFFSET), (offsets, OFFSET, OFFSET)
+        parameters = *left, *right, *terms, numbers, types.boolean, numbers, offsets, OFFSET, OFFSET
+        given = a, a_rows, a_col, b, b_row, runs, count, k, bias, begin, c, c_rows, rows, cols
+        call_unit(context, builder, _multiply, parameters, given)  # no status: it raises no exceptions
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@unit
+def _multiply(
+    a: Any, a_rows: Any, a_col: int, b: Any, b_row: int, runs: Any, count: int, k: int, bias: Any, begin: bool,
+    c: Any, c_rows: Any, rows: int, cols: int,
+) -> None:  # fmt: skip
+    _tile(a, a_rows, a_col, b, b_row, runs, count, k, bias, begin, c, c_rows, rows, cols)
+
+
+@intrinsic
+def _tile(
+    typingctx: Any, a: Any, a_rows: Any, a_col: Any, b: Any, b_row: Any, runs: Any, count: Any, k: Any, bias: Any, begin: Any,
+    c: Any, c_rows: Any, rows: Any, cols: Any,
+) -> Any:  # fmt: skip
+    """`multiply_tile` on addresses, where each array begins."""
+    signature = types.void(a, a_rows, a_col, b, b_row, runs, count, k, bias, begin, c, c_rows, rows, cols)
+    dtype = a.dtype
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        a, a_rows, a_col, b, b_row, runs, count, k, bias, begin, c, c_rows, rows, cols = args
+        v = Vectors(builder, dtype)
 
         def multiply(terms: Terms) -> None:
-            tile = _Tile(v, terms != "masked", table, rows, cols, bias, begin, c, c_rows)
+            tile = _Tile(v, terms != "masked", rows, cols, bias, begin, c, c_rows)
             starts = [a] * ROWS if terms == "strip" else [v.element(a, v.number(a_rows, tile.row(i))) for i in range(ROWS)]
-            _add_runs(tile, terms, starts, a_col, b, b_row, runs, run, count, k)
+            _add_runs(tile, terms, starts, a_col, b, b_row, runs, count, k)
             tile.store()
 
         width = I64(VECTORS * v.lanes)
@@ -95,7 +138,7 @@ def multiply_tile(
 
 
 def _add_runs(
-    tile: _Tile, terms: Terms, starts: list[Any], a_col: Any, b: Any, b_row: Any, runs: Any, run: Any, count: Any, k: Any
+    tile: _Tile, terms: Terms, starts: list[Any], a_col: Any, b: Any, b_row: Any, runs: Any, count: Any, k: Any
 ) -> None:
     """Add all runs to a tile, whose rows of a begin at `starts`.
 
@@ -106,7 +149,7 @@ def _add_runs(
 
     def run_of(number: Any) -> tuple[list[Any], Any]:
         """Where run number `number` begins in each row of a, and in b."""
-        pair = builder.mul(builder.add(run, number), I64(2))
+        pair = builder.mul(number, I64(2))
         a_run, b_run = v.number(runs, pair), v.number(runs, builder.add(pair, I64(1)))
         return [v.element(start, a_run) for start in starts], v.element(b, b_run)
 
@@ -151,10 +194,8 @@ class _Tile:
     processors without AVX-512; its rows beyond the last are computed as row 0, and not stored.
     """
 
-    def __init__(
-        self, v: Vectors, whole: bool, table: Any, rows: Any, cols: Any, bias: Any, begin: Any, c: Any, c_rows: Any
-    ) -> None:
-        self.v, self.whole, self.table, self.rows = v, whole, table, rows
+    def __init__(self, v: Vectors, whole: bool, rows: Any, cols: Any, bias: Any, begin: Any, c: Any, c_rows: Any) -> None:
+        self.v, self.whole, self.rows = v, whole, rows
         builder = v.builder
         widths = [builder.select(builder.icmp_signed("<", I64(i), rows), cols, I64(0)) for i in range(ROWS)]
         self.masks = [[None if whole else v.below(width, j) for j in range(VECTORS)] for width in widths]
@@ -174,8 +215,7 @@ class _Tile:
     def row(self, i: int) -> Any:
         """Where row i stands in a table of offsets."""
         builder = self.v.builder
-        inside = I64(i) if self.whole else builder.select(builder.icmp_signed("<", I64(i), self.rows), I64(i), I64(0))
-        return builder.add(self.table, inside)
+        return I64(i) if self.whole else builder.select(builder.icmp_signed("<", I64(i), self.rows), I64(i), I64(0))
 
     def add(self, a: list[Any], offsets: list[Any], b: Any) -> None:
         """Add a[i, p] b[p, j]: a are the addresses of the rows, from which a[i, p] is at these offsets, b is that of row p."""

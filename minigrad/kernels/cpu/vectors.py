@@ -171,19 +171,6 @@ def add_vectors(typingctx: Any, source: Any, start: Any, target: Any, place: Any
 
 
 @intrinsic
-def take(typingctx: Any, counter: Any) -> Any:
-    """counter[0], an int64, which grows by 1 at once: no two threads get the same number."""
-    signature = types.int64(counter)
-    kinds = (counter,)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        (address,) = addresses(context, builder, kinds, args)
-        return builder.atomic_rmw("add", address, I64(1), "monotonic")
-
-    return signature, generate
-
-
-@intrinsic
 def transpose_square(typingctx: Any, source: Any, start: Any, source_row: Any, target: Any, place: Any, target_row: Any) -> Any:
     """target[j, i] = source[i, j] for lanes x lanes elements, from `start` and `place` on, with rows so far apart.
 
