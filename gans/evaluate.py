@@ -140,7 +140,7 @@ def _about(real: RealImages, count: int) -> dict[str, str]:
     if real.test is None:
         reference, others = "training images, drawn at random", "as many other training images"
     else:
-        reference, others = f"of {len(real.test):,} test images", "as many training images"
+        reference, others = f"of the {len(real.test):,} test images", "as many training images"
     return {
         "data": f"Data: {real.source}.",
         "compared": f"Each value is the mean of {len(SEEDS)} seeds, with the standard deviation. Each seed draws the noise of "

@@ -89,7 +89,11 @@ class Comparison:
             others = order[:count]
             self.reference = real.test[np.random.default_rng(seed).permutation(len(real.test))[:count]]
         self.others = real.train[others]  # not in the reference
+        self.scale: Floats | float = 1.0  # of features: random ones count by how much they vary among real images
         self.features, _ = self._seen(self.reference)
+        if real.classifier is None:
+            self.scale = 1 / np.maximum(self.features.std(0), 1e-6)
+            self.features = self.features * self.scale
 
     def floor(self) -> Sample:
         """The measures of real images: training images that are not in the reference. For `copies`, of the reference."""
@@ -119,4 +123,6 @@ class Comparison:
 
     def _seen(self, images: Images) -> tuple[Floats, Floats | None]:
         """The features of images, and their class probabilities if the classes are known."""
-        return (random_features(images), None) if self.real.classifier is None else self.real.classifier.measure(images)
+        if self.real.classifier is None:
+            return random_features(images) * self.scale, None
+        return self.real.classifier.measure(images)
