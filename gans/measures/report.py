@@ -72,6 +72,11 @@ def _numbers(samples: Sequence[Sample]) -> dict[str, list[float] | list[list[flo
     return numbers | {"classes": [s.classes.tolist() for s in samples if s.classes is not None]}
 
 
+def _short(name: str, most: int = 30) -> str:
+    """The end of a long path."""
+    return name if len(name) <= most else "..." + name[3 - most :]
+
+
 def _picture(floor: Sequence[Sample], ranking: Results) -> bytes:
     """A PNG file: for each measure, a bar for each run, its standard deviation, and the floor as a dashed line."""
     from matplotlib.figure import Figure  # not pyplot, which may need a display
@@ -82,7 +87,12 @@ def _picture(floor: Sequence[Sample], ranking: Results) -> bytes:
     for i, measure in enumerate(measures):
         axes = figure.add_subplot(down, 2, i + 1)
         of_runs = [values(samples, measure) for samples in ranking.values()]
-        axes.barh(list(ranking), [np.mean(v) for v in of_runs], xerr=[np.std(v, ddof=1) for v in of_runs], color="tab:blue")
+        axes.barh(
+            [_short(name) for name in ranking],
+            [np.mean(v) for v in of_runs],
+            xerr=[np.std(v, ddof=1) for v in of_runs],
+            color="tab:blue",
+        )
         axes.axvline(float(np.mean(values(floor, measure))), color="black", linestyle="--", label=FLOOR)
         axes.invert_yaxis()
         axes.set_title(measure)
