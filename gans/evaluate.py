@@ -21,7 +21,7 @@ from gans.data.batches import digest_of
 from gans.data.images import MNIST_SIZE
 from gans.data.mnist import load_mnist
 from gans.measures.classifier import load_classifier
-from gans.measures.evaluation import MOST, Comparison, RealImages, Sample
+from gans.measures.evaluation import COMPARED, MOST, Comparison, RealImages, Sample
 from gans.measures.nearest import nearest
 from gans.measures.precision_recall import NEIGHBOURS
 from gans.measures.report import Results, write_report
@@ -108,13 +108,15 @@ def _real_images(trainer: LatentTrainer, path: Path) -> RealImages:
         images, source = trainer.load_images()
         digest = digest_of(images)
         _check_data(path, digest, source)
-        return RealImages(images, None, source, digest, None)
+        return RealImages(images, None, source, digest)
     train, test = (load_mnist(trainer.config.data, split, labels=True) for split in ("train", "test"))
     digest = digest_of(train.images)
     _check_data(path, digest, train.source)
     assert train.labels is not None
-    classifier = load_classifier(train.images[:, None], train.labels)
-    return RealImages(train.images[:, None], test.images[:, None], train.source, digest, classifier)
+    train_images, test_images = train.images[:, None], test.images[:, None]
+    classifier = load_classifier(train_images, train.labels)
+    accuracy = float((classifier.measure(test_images)[1].argmax(1) == test.labels).mean())
+    return RealImages(train_images, test_images, train.source, digest, classifier, accuracy)
 
 
 def _check_data(path: Path, digest: str, source: str) -> None:
@@ -141,11 +143,13 @@ def _about(real: RealImages, count: int) -> dict[str, str]:
         reference, others = "training images, drawn at random", "as many other training images"
     else:
         reference, others = f"of the {len(real.test):,} test images", "as many training images"
+    right = "" if real.accuracy is None else f" The classifier gets {100 * real.accuracy:.1f} % of the test images right."
     return {
-        "data": f"Data: {real.source}.",
+        "data": f"Data: {real.source}.{right}",
         "compared": f"Each value is the mean of {len(SEEDS)} seeds, with the standard deviation. Each seed draws the noise of "
         f"{count:,} generated images, which are compared with {count:,} {reference}. "
-        f"The floor compares {others} with these; for copies, it compares these with the other training images.",
+        f"The floor compares {others} with these; for copies, it compares these with the other training images. "
+        f"Copies and repeats are looked for among the first {min(count, COMPARED):,} images of each set.",
     }
 
 

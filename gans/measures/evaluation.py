@@ -49,7 +49,8 @@ class RealImages:
     test: Images | None
     source: str
     digest: str  # of the training images
-    classifier: Classifier | None  # of the images' classes; None if these are unknown
+    classifier: Classifier | None = None  # of the images' classes; None if these are unknown
+    accuracy: float | None = None  # the share of the held-out images that the classifier gets right
 
     @property
     def most(self) -> int:

@@ -96,7 +96,10 @@ def _picture(floor: Sequence[Sample], ranking: Results) -> bytes:
         axes.axvline(float(np.mean(values(floor, measure))), color="black", linestyle="--", label=FLOOR)
         axes.invert_yaxis()
         axes.set_title(measure)
-        axes.set_xlim(left=0)
+        if measure.endswith("FD"):  # from the floor to a bad run is a factor of a thousand
+            axes.set_xscale("log")
+        else:
+            axes.set_xlim(left=0)
         if i == 0:
             axes.legend(fontsize=8)
     buffer = io.BytesIO()

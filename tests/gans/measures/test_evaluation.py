@@ -96,7 +96,7 @@ FACES = 100
 @pytest.fixture(scope="module")
 def faces() -> Comparison:
     """Faces without held-out images: half of them are the reference."""
-    return Comparison(RealImages(synthetic_faces(2 * FACES, 0, 32)[0], None, "faces", "", None), FACES, seed=0)
+    return Comparison(RealImages(synthetic_faces(2 * FACES, 0, 32)[0], None, "faces", ""), FACES, seed=0)
 
 
 @pytest.fixture(scope="module")
