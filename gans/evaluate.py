@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from gans.data.batches import digest_of
+from gans.data.cache import Bytes
 from gans.data.images import MNIST_SIZE
 from gans.data.mnist import load_mnist
 from gans.measures.classifier import load_classifier
@@ -63,8 +64,10 @@ def _run(arguments: argparse.Namespace) -> str:
     out = arguments.out or (paths[0] if len(paths) == 1 else Path())
     if not out.is_dir():
         raise ConfigError(f"--out {out} is not a folder")
-    real = _real_images(trainers[paths[0]], paths[0])
+    real, labels = _real_images(trainers[paths[0]], paths[0])
     count = _count(arguments.count, real)
+    if labels is not None:
+        real = _with_classifier(real, *labels)
     floor: list[Sample] = []
     results: Results = {str(path): [] for path in paths}
     with tqdm(total=len(SEEDS) * (1 + len(paths)), desc="measuring", unit=" sets", delay=1, disable=None) as bar:
@@ -99,41 +102,47 @@ def _data(path: Path) -> dict[str, Any]:
 def _check_same_data(paths: list[Path]) -> None:
     for path in paths[1:]:
         if _data(path).get("hash") != _data(paths[0]).get("hash"):
-            raise ConfigError(f"{path} and {paths[0]} were trained on different images, so their measures do not compare")
+            raise ConfigError(
+                f"{path} and {paths[0]} were trained on different images or sizes of images, so their measures do not compare"
+            )
 
 
-def _real_images(trainer: LatentTrainer, path: Path) -> RealImages:
-    """The images that the run was trained on; of digits also the held-out ones, and a classifier."""
+def _real_images(trainer: LatentTrainer, path: Path) -> tuple[RealImages, tuple[Bytes, Bytes] | None]:
+    """The images that the run was trained on; of digits also the held-out ones, and the labels of both."""
     if trainer.image_shape != (1, MNIST_SIZE, MNIST_SIZE):
         images, source = trainer.load_images()
-        digest = digest_of(images)
-        _check_data(path, digest, source)
-        return RealImages(images, None, source, digest)
+        return RealImages(images, None, source, _checked_digest(path, images, source)), None
     train, test = (load_mnist(trainer.config.data, split, labels=True) for split in ("train", "test"))
-    digest = digest_of(train.images)
-    _check_data(path, digest, train.source)
-    assert train.labels is not None
-    train_images, test_images = train.images[:, None], test.images[:, None]
-    classifier = load_classifier(train_images, train.labels)
-    accuracy = float((classifier.measure(test_images)[1].argmax(1) == test.labels).mean())
-    return RealImages(train_images, test_images, train.source, digest, classifier, accuracy)
+    digest = _checked_digest(path, train.images, train.source)
+    assert train.labels is not None and test.labels is not None
+    real = RealImages(train.images[:, None], test.images[:, None], train.source, digest)
+    return real, (train.labels, test.labels)
 
 
-def _check_data(path: Path, digest: str, source: str) -> None:
-    """ConfigError unless these are the images that the run was trained on."""
+def _with_classifier(real: RealImages, train_labels: Bytes, test_labels: Bytes) -> RealImages:
+    assert real.test is not None
+    classifier = load_classifier(real.train, train_labels)
+    right = classifier.measure(real.test)[1].argmax(1) == test_labels
+    return dataclasses.replace(real, classifier=classifier, accuracy=float(right.mean()))
+
+
+def _checked_digest(path: Path, images: np.ndarray, source: str) -> str:
+    """The hash of the images. ConfigError unless the run was trained on these."""
+    digest = digest_of(images)
     if _data(path).get("hash") != digest:
         trained_on = _data(path).get("source")
         raise ConfigError(f"{path} was trained on other images, from {trained_on}, not from {source}: give theirs with --data")
+    return digest
 
 
 def _count(asked: int | None, real: RealImages) -> int:
+    what = "half of the training images" if real.test is None else "the images held out"
+    if real.most <= NEIGHBOURS:
+        raise ConfigError(f"{what} are only {real.most}: precision and recall need more than {NEIGHBOURS}")
     if asked is None:
         return min(MOST, real.most)
-    if asked > real.most:
-        half = "half of the training images" if real.test is None else "the images held out"
-        raise ConfigError(f"--count {asked} is more than {half}, which are {real.most:,}")
-    if asked <= NEIGHBOURS:
-        raise ConfigError(f"--count {asked} is too small: precision and recall need more than {NEIGHBOURS} images")
+    if not NEIGHBOURS < asked <= real.most:
+        raise ConfigError(f"--count {asked} is not from {NEIGHBOURS + 1} to {real.most:,}: {what} are {real.most:,}")
     return asked
 
 
@@ -161,7 +170,10 @@ def _show_neighbours(trainer: LatentTrainer, real: RealImages, out: Path, count:
     columns = [*range(min(SHOWN, len(images))), *suspects]
     rows = [images[columns], *(real.train[positions[columns, k]] for k in range(BESIDE))]
     path = out / "evaluation" / "neighbours.png"
-    path.parent.mkdir(exist_ok=True)
+    try:
+        path.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot use the folder {path.parent}: {error.strerror or error}") from error
     save_png(path, grid(np.concatenate(rows), across=len(columns)))
     return (
         f"![nearest training images](evaluation/{path.name}) Top row: generated images, first {SHOWN} random ones, then the "

@@ -1,4 +1,4 @@
-"""All measures of a set of generated images, and the floor: the same measures of real images, which no generator can better."""
+"""All measures of a set of generated images, and the floor: the same measures of real images instead."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ DESCRIPTIONS = {
     "classifier-FD": "Frechet distance between features of a classifier of these images; lower is better",
     "random-feature-FD": "Frechet distance between features of a network with random weights, which see colours and textures "
     "but no objects; lower is better. It does not compare with the FID",
-    "classifier score": "1 to 10: high if each image clearly shows a class and all classes occur equally often",
     "precision": "share of the generated images that lie among the real ones in feature space; low for bad images",
     "recall": "share of the real images that lie among the generated ones; low if variety is missing",
+    "classifier score": "1 to 10: high if each image clearly shows a class and all classes occur equally often",
     "rarest class": "share of the class that the classifier predicts least often; 0 if a class is missing",
     "MS-SSIM": "mean multi-scale structural similarity of random pairs; above the floor if variety is missing",
     "colour distance": "by how many of 255 levels the histograms of the colours differ; lower is better",
@@ -109,15 +109,12 @@ class Comparison:
         features, probabilities = self._seen(images)
         precision, recall = precision_recall(features, self.features)
         repeats = share_nearly_equal(images[:COMPARED], images, np.arange(min(COMPARED, len(images))))
-        measures = {self.real.distance: frechet_distance(features, self.features)}
-        if probabilities is not None:
-            measures["classifier score"] = classifier_score(probabilities)
-        measures |= {"precision": precision, "recall": recall}
+        measures = {self.real.distance: frechet_distance(features, self.features), "precision": precision, "recall": recall}
+        classes = None
         if probabilities is not None:
             classes = class_shares(probabilities)
-            measures["rarest class"] = float(classes.min())
+            measures |= {"classifier score": classifier_score(probabilities), "rarest class": float(classes.min())}
         else:
-            classes = None
             measures["MS-SSIM"] = mean_similarity(images, PAIRS, self.seed)
             measures["colour distance"] = colour_distance(images, self.reference)
         return Sample({**measures, "copies": copies, "repeats": repeats}, classes)

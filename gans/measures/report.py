@@ -69,7 +69,8 @@ def _classes(everything: Results) -> str:
 def _numbers(samples: Sequence[Sample]) -> dict[str, list[float] | list[list[float]]]:
     """For each measure its values, one for each seed."""
     numbers: dict[str, list[float] | list[list[float]]] = {m: values(samples, m) for m in samples[0].measures}
-    return numbers | {"classes": [s.classes.tolist() for s in samples if s.classes is not None]}
+    classes = [s.classes.tolist() for s in samples if s.classes is not None]
+    return numbers | ({"classes": classes} if classes else {})
 
 
 def _short(name: str, most: int = 30) -> str:

@@ -194,10 +194,10 @@ def test_a_run_on_a_folder_of_images_is_measured_without_classes(evaluate: Comma
     assert "12 generated images" in ended.out and "no objects" in ended.out
     results = json.loads((out / "evaluation.json").read_text())["results"]
     assert list(results[FLOOR]) == [
-        "random-feature-FD", "precision", "recall", "MS-SSIM", "colour distance", "copies", "repeats", "classes",
+        "random-feature-FD", "precision", "recall", "MS-SSIM", "colour distance", "copies", "repeats",
     ]  # fmt: skip
     assert (out / "evaluation" / "neighbours.png").exists()
-    assert "half of the training images, which are 12" in evaluate(out, "--count", 13).complaint
+    assert "from 4 to 12: half of the training images are 12" in evaluate(out, "--count", 13).complaint
 
 
 # --- errors
@@ -228,9 +228,20 @@ def test_a_run_of_cyclegan_has_its_own_report(evaluate: Command, tmp_path: Path)
     assert "gans.cyclegan" in complaint
 
 
-@pytest.mark.parametrize(("count", "words"), [(TEST_IMAGES + 1, "which are 40"), (3, "more than 3 images")])
-def test_a_count_that_the_data_do_not_have_is_an_error(count: int, words: str, evaluate: Command, run: Path) -> None:
-    assert words in evaluate(run, "--count", count).complaint
+@pytest.mark.parametrize("count", [TEST_IMAGES + 1, 3])
+def test_a_count_that_the_data_do_not_have_is_an_error_before_a_classifier_is_trained(
+    count: int, evaluate: Command, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("gans.evaluate.load_classifier")
+    assert f"--count {count} is not from 4 to 40: the images held out are 40" in evaluate(run, "--count", count).complaint
+
+
+def test_too_few_test_images_are_an_error(evaluate: Command, run: Path, labelled: Path, tmp_path: Path) -> None:
+    few = Path(shutil.copytree(labelled, tmp_path / "few"))
+    images, labels = synthetic_digits(3, 1)
+    write_idx(few / "t10k-images-idx3-ubyte", images)
+    write_idx(few / "t10k-labels-idx1-ubyte", labels)
+    assert "only 3" in evaluate(run, "--data", few).complaint
 
 
 def test_digits_without_test_images_or_labels_are_an_error(
@@ -264,3 +275,9 @@ def test_an_output_folder_that_does_not_exist_is_an_error(evaluate: Command, run
     assert "is not a folder" in evaluate(run, "--out", tmp_path / "missing").complaint
     (tmp_path / "file").touch()
     assert "is not a folder" in evaluate(run, "--out", tmp_path / "file").complaint
+
+
+@pytest.mark.usefixtures("chart_stubbed")
+def test_a_file_with_the_name_of_the_pictures_folder_is_an_error(evaluate: Command, run: Path) -> None:
+    (run / "evaluation").touch()
+    assert "evaluation" in evaluate(run, "--count", 4).complaint
