@@ -51,8 +51,14 @@ def table(everything: Results) -> str:
 
 
 def _shown(measure: str, values: Sequence[float]) -> str:
-    scale, unit, digits = (100, " %", 1) if measure in SHARES else (1, "", 2)
+    scale, unit = _scale(measure)
+    digits = 1 if unit else 2
     return f"{scale * np.mean(values):.{digits}f} ± {scale * np.std(values, ddof=1):.{digits}f}{unit}"
+
+
+def _scale(measure: str) -> tuple[int, str]:
+    """The factor and the unit with which a measure is shown."""
+    return (100, " %") if measure in SHARES else (1, "")
 
 
 def _classes(everything: Results) -> str:
@@ -85,24 +91,21 @@ def _picture(floor: Sequence[Sample], ranking: Results) -> bytes:
     measures = list(floor[0].measures)
     down = -(-len(measures) // 2)
     figure = Figure(figsize=(11, down * (1 + 0.35 * len(ranking))), layout="constrained")
-    for i, measure in enumerate(measures):
-        axes = figure.add_subplot(down, 2, i + 1)
-        of_runs = [values(samples, measure) for samples in ranking.values()]
-        axes.barh(
-            [_short(name) for name in ranking],
-            [np.mean(v) for v in of_runs],
-            xerr=[np.std(v, ddof=1) for v in of_runs],
-            color="tab:blue",
-        )
-        axes.axvline(float(np.mean(values(floor, measure))), color="black", linestyle="--", label=FLOOR)
+    names = [_short(name) for name in ranking]
+    for i, measure in enumerate(measures, 1):
+        scale, unit = _scale(measure)
+        axes = figure.add_subplot(down, 2, i)
+        of_runs = [scale * np.array(values(samples, measure)) for samples in ranking.values()]
+        means, deviations = [v.mean() for v in of_runs], [v.std(ddof=1) for v in of_runs]
+        axes.barh(range(len(names)), means, xerr=deviations, tick_label=names, color="tab:blue")
+        line = axes.axvline(scale * float(np.mean(values(floor, measure))), color="black", linestyle="--")
         axes.invert_yaxis()
-        axes.set_title(measure)
+        axes.set_title(f"{measure},{unit}" if unit else measure)
         if measure.endswith("FD"):  # from the floor to a bad run is a factor of a thousand
             axes.set_xscale("log")
         else:
             axes.set_xlim(left=0)
-        if i == 0:
-            axes.legend(fontsize=8)
+    figure.legend([line], [FLOOR], loc="lower right")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()
