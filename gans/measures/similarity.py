@@ -12,7 +12,7 @@ Images = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
 _PEAK = 255.0
-_WINDOW, _SIGMA = 11, 1.5  # of SSIM's Gaussian, in pixels
+WINDOW, _SIGMA = 11, 1.5  # of SSIM's Gaussian, in pixels
 _C1, _C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2  # SSIM's constants, which prevent 0 / 0
 
 
@@ -39,25 +39,29 @@ def ssim(a: Images, b: Images) -> Floats:
     is computed for each channel and averaged.
     """
     _check(a, b)
-    if min(a.shape[2:]) < _WINDOW:
-        raise ValueError(f"ssim: images of shape {a.shape} are smaller than its window of {_WINDOW} x {_WINDOW} pixels")
-    return np.array([_ssim(x.astype(np.float64), y.astype(np.float64)) for x, y in zip(a, b, strict=True)])
+    if min(a.shape[2:]) < WINDOW:
+        raise ValueError(f"ssim: images of shape {a.shape} are smaller than its window of {WINDOW} x {WINDOW} pixels")
+    pairs = ((x.astype(np.float64), y.astype(np.float64)) for x, y in zip(a, b, strict=True))
+    return np.array([np.multiply(*ssim_terms(x, y)).mean() for x, y in pairs])
 
 
-def _ssim(a: Floats, b: Floats) -> float:
+def ssim_terms(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """The luminance term, and the product of the contrast and structure terms, at every position of the window.
+
+    Images float64 (channels, h, w) give two arrays (channels, h - 10, w - 10), whose product is SSIM.
+    """
     mean_a, mean_b = _window_means(a), _window_means(b)
     variance_a, variance_b = _window_means(a * a) - mean_a**2, _window_means(b * b) - mean_b**2
     covariance = _window_means(a * b) - mean_a * mean_b
-    numerator = (2 * mean_a * mean_b + _C1) * (2 * covariance + _C2)
-    denominator = (mean_a**2 + mean_b**2 + _C1) * (variance_a + variance_b + _C2)
-    return float((numerator / denominator).mean())
+    luminance = (2 * mean_a * mean_b + _C1) / (mean_a**2 + mean_b**2 + _C1)
+    return luminance, (2 * covariance + _C2) / (variance_a + variance_b + _C2)
 
 
 def _window_means(image: Floats) -> Floats:
     """Gaussian-weighted means of every window, (channels, h - 10, w - 10), by one pass per axis."""
-    weights = np.exp(-((np.arange(_WINDOW) - _WINDOW // 2) ** 2) / (2 * _SIGMA**2))
+    weights = np.exp(-((np.arange(WINDOW) - WINDOW // 2) ** 2) / (2 * _SIGMA**2))
     weights /= weights.sum()
-    height, width = (n - _WINDOW + 1 for n in image.shape[1:])
+    height, width = (n - WINDOW + 1 for n in image.shape[1:])
     rows = sum(weight * image[:, i : i + height] for i, weight in enumerate(weights))
     return np.asarray(sum(weight * rows[:, :, i : i + width] for i, weight in enumerate(weights)))
 

@@ -1,0 +1,185 @@
+"""Measure how good generated images are: `python -m gans.evaluate runs/mnist_gan`.
+
+Images of each run are compared with real ones: how far their distribution is from that of real images, whether single
+images look real, whether the variety is there, and whether training images are copied. Beside each number is the
+floor, the same measure of real images. Several runs are ranked in one table.
+
+The first evaluation of a data set with classes trains a classifier on it, which takes a minute or two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gans.data.batches import digest_of
+from gans.data.cache import Bytes
+from gans.data.images import MNIST_SIZE
+from gans.data.mnist import load_mnist
+from gans.measures.classifier import load_classifier
+from gans.measures.evaluation import COMPARED, MOST, Comparison, RealImages, Sample
+from gans.measures.nearest import nearest
+from gans.measures.precision_recall import NEIGHBOURS
+from gans.measures.report import Results, write_report
+from gans.trainers import load_run
+from gans.training.arguments import add_backend, integer_up_to
+from gans.training.cli import one_line_errors
+from gans.training.config import ConfigError, OneLineParser
+from gans.training.images import grid, save_png
+from gans.training.latent import LatentTrainer
+from gans.training.run_folder import RunFolder
+from minigrad.arrays import backend
+
+SEEDS = (0, 1, 2)  # of the noise and of the real images
+MAX_COUNT = 100_000
+SHOWN, SUSPECTS = 8, 8  # generated images shown beside their nearest training images: the first ones, and the nearest ones
+BESIDE = 4  # nearest training images of each
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = OneLineParser("python -m gans.evaluate", description=__doc__)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folder, such as runs/mnist_gan")
+    help = f"images in each of {len(SEEDS)} sets (default: as many as the data have held out, at most {MOST:,})"
+    parser.add_argument("--count", type=integer_up_to(MAX_COUNT), metavar="N", help=help)
+    parser.add_argument("--data", metavar="DIR", help="folder of the data that the runs were trained on, if it has moved")
+    help = "folder for evaluation.md, .json and .png (default: the run folder; the current folder for several runs)"
+    parser.add_argument("--out", type=Path, metavar="DIR", help=help)
+    add_backend(parser)
+    arguments = parser.parse_args(argv)
+    with one_line_errors(parser.prog):
+        print(_run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> str:
+    from tqdm import tqdm
+
+    paths = list(dict.fromkeys(arguments.runs))
+    trainers = {path: _load(path, arguments.data, backend.resolve(arguments.backend)) for path in paths}
+    _check_same_data(paths)
+    out = arguments.out or (paths[0] if len(paths) == 1 else Path())
+    if not out.is_dir():
+        raise ConfigError(f"--out {out} is not a folder")
+    real, labels = _real_images(trainers[paths[0]], paths[0])
+    count = _count(arguments.count, real)
+    if labels is not None:
+        real = _with_classifier(real, *labels)
+    floor: list[Sample] = []
+    results: Results = {str(path): [] for path in paths}
+    with tqdm(total=len(SEEDS) * (1 + len(paths)), desc="measuring", unit=" sets", delay=1, disable=None) as bar:
+        for seed in SEEDS:
+            comparison = Comparison(real, count, seed)
+            floor.append(comparison.floor())
+            bar.update()
+            for path, trainer in trainers.items():
+                results[str(path)].append(comparison.generated(trainer.generate(trainer.fixed_noise(count, seed))))
+                bar.update()
+    pictures = _show_neighbours(trainers[paths[0]], real, out, count) if len(paths) == 1 else ""
+    return write_report(out / "evaluation", _about(real, count), floor, results, pictures)
+
+
+def _load(path: Path, data: str | None, backend_name: str) -> LatentTrainer:
+    trainer = load_run(path, backend_name)
+    if not isinstance(trainer, LatentTrainer):
+        raise ConfigError(
+            f"{path} is a run of gans.{trainer.name}, which translates images instead of generating them: "
+            "its report.md has its measures"
+        )
+    if data is not None:
+        trainer.config = dataclasses.replace(trainer.config, data=data)
+    return trainer
+
+
+def _data(path: Path) -> dict[str, Any]:
+    """What a run says about its data."""
+    return RunFolder(path).settings().get("data", {})
+
+
+def _check_same_data(paths: list[Path]) -> None:
+    for path in paths[1:]:
+        if _data(path).get("hash") != _data(paths[0]).get("hash"):
+            raise ConfigError(
+                f"{path} and {paths[0]} were trained on different images or sizes of images, so their measures do not compare"
+            )
+
+
+def _real_images(trainer: LatentTrainer, path: Path) -> tuple[RealImages, tuple[Bytes, Bytes] | None]:
+    """The images that the run was trained on; of digits also the held-out ones, and the labels of both."""
+    if trainer.image_shape != (1, MNIST_SIZE, MNIST_SIZE):
+        images, source = trainer.load_images()
+        return RealImages(images, None, source, _checked_digest(path, images, source)), None
+    train, test = (load_mnist(trainer.config.data, split, labels=True) for split in ("train", "test"))
+    digest = _checked_digest(path, train.images, train.source)
+    assert train.labels is not None and test.labels is not None
+    real = RealImages(train.images[:, None], test.images[:, None], train.source, digest)
+    return real, (train.labels, test.labels)
+
+
+def _with_classifier(real: RealImages, train_labels: Bytes, test_labels: Bytes) -> RealImages:
+    assert real.test is not None
+    classifier = load_classifier(real.train, train_labels)
+    right = classifier.measure(real.test)[1].argmax(1) == test_labels
+    return dataclasses.replace(real, classifier=classifier, accuracy=float(right.mean()))
+
+
+def _checked_digest(path: Path, images: np.ndarray, source: str) -> str:
+    """The hash of the images. ConfigError unless the run was trained on these."""
+    digest = digest_of(images)
+    if _data(path).get("hash") != digest:
+        trained_on = _data(path).get("source")
+        raise ConfigError(f"{path} was trained on other images, from {trained_on}, not from {source}: give theirs with --data")
+    return digest
+
+
+def _count(asked: int | None, real: RealImages) -> int:
+    what = "half of the training images" if real.test is None else "the images held out"
+    if real.most <= NEIGHBOURS:
+        raise ConfigError(f"{what} are only {real.most}: precision and recall need more than {NEIGHBOURS}")
+    if asked is None:
+        return min(MOST, real.most)
+    if not NEIGHBOURS < asked <= real.most:
+        raise ConfigError(f"--count {asked} is not from {NEIGHBOURS + 1} to {real.most:,}: {what} are {real.most:,}")
+    return asked
+
+
+def _about(real: RealImages, count: int) -> dict[str, str]:
+    """What was compared, in sentences."""
+    if real.test is None:
+        reference, others = "training images, drawn at random", "as many other training images"
+    else:
+        reference, others = f"of the {len(real.test):,} test images", "as many training images"
+    right = "" if real.accuracy is None else f" The classifier gets {100 * real.accuracy:.1f} % of the test images right."
+    return {
+        "data": f"Data: {real.source}.{right}",
+        "compared": f"Each value is the mean of {len(SEEDS)} seeds, with the standard deviation. Each seed draws the noise of "
+        f"{count:,} generated images, which are compared with {count:,} {reference}. "
+        f"The floor compares {others} with these; for copies, it compares these with the other training images. "
+        f"Copies and repeats are looked for among the first {min(count, COMPARED):,} images of each set.",
+    }
+
+
+def _show_neighbours(trainer: LatentTrainer, real: RealImages, out: Path, count: int) -> str:
+    """Write evaluation/neighbours.png, and return the sentence for the report."""
+    images = trainer.generate(trainer.fixed_noise(min(count, 1000), SEEDS[0]))
+    positions, distances = nearest(images, real.train, BESIDE)
+    suspects = [i for i in np.argsort(distances[:, 0], kind="stable") if i >= SHOWN][:SUSPECTS]
+    columns = [*range(min(SHOWN, len(images))), *suspects]
+    rows = [images[columns], *(real.train[positions[columns, k]] for k in range(BESIDE))]
+    path = out / "evaluation" / "neighbours.png"
+    try:
+        path.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot use the folder {path.parent}: {error.strerror or error}") from error
+    save_png(path, grid(np.concatenate(rows), across=len(columns)))
+    return (
+        f"![nearest training images](evaluation/{path.name}) Top row: generated images, first {SHOWN} random ones, then the "
+        f"{SUSPECTS} nearest to a training image. Below each: its {BESIDE} nearest training images."
+    )
+
+
+if __name__ == "__main__":
+    main()

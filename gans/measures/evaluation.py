@@ -1,0 +1,126 @@
+"""All measures of a set of generated images, and the floor: the same measures of real images instead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gans.measures.classifier import Classifier
+from gans.measures.diversity import colour_distance, mean_similarity
+from gans.measures.frechet import frechet_distance
+from gans.measures.nearest import Indices, share_nearly_equal
+from gans.measures.precision_recall import precision_recall
+from gans.measures.predictions import class_shares, classifier_score
+from gans.measures.random_features import random_features
+
+Images = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
+
+MOST = 10_000  # images in a set, if the data have as many and no other number is asked for
+COMPARED = 1000  # images of a set whose nearest neighbours are looked for
+PAIRS = 300  # pairs of images whose similarity is averaged
+MNIST_DIGEST = "000b548c0dd88b2b"  # of its training images
+
+DESCRIPTIONS = {
+    "MNIST-FD": "Frechet distance between features of a classifier of these digits; lower is better. It does not compare with "
+    "the FID, which takes another network's features",
+    "classifier-FD": "Frechet distance between features of a classifier of these images; lower is better",
+    "random-feature-FD": "Frechet distance between features of a network with random weights, which see colours and textures "
+    "but no objects; lower is better. It does not compare with the FID",
+    "precision": "share of the generated images that lie among the real ones in feature space; low for bad images",
+    "recall": "share of the real images that lie among the generated ones; low if variety is missing",
+    "classifier score": "1 to 10: high if each image clearly shows a class and all classes occur equally often",
+    "rarest class": "share of the class that the classifier predicts least often; 0 if a class is missing",
+    "MS-SSIM": "mean multi-scale structural similarity of random pairs; above the floor if variety is missing",
+    "colour distance": "by how many of 255 levels the histograms of the colours differ; lower is better",
+    "copies": "share of images that are nearly equal to a training image; above the floor if training images were memorised",
+    "repeats": "share of images that are nearly equal to another of the set; above the floor if the generator repeats itself",
+}
+SHARES = {"precision", "recall", "rarest class", "copies", "repeats"}  # shown in percent
+
+
+@dataclass(frozen=True, eq=False)
+class RealImages:
+    """The data of a run: training images and, if there are any, held-out ones, all uint8 (n, channels, height, width)."""
+
+    train: Images
+    test: Images | None
+    source: str
+    digest: str  # of the training images
+    classifier: Classifier | None = None  # of the images' classes; None if these are unknown
+    accuracy: float | None = None  # the share of the held-out images that the classifier gets right
+
+    @property
+    def most(self) -> int:
+        """The largest number of images that a set can have."""
+        return len(self.train) // 2 if self.test is None else min(len(self.train), len(self.test))
+
+    @property
+    def distance(self) -> str:
+        """The name of the Frechet distance."""
+        if self.classifier is None:
+            return "random-feature-FD"
+        return "MNIST-FD" if self.digest == MNIST_DIGEST else "classifier-FD"
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The measures of one set of images by name and, where the classes are known, the share of each class."""
+
+    measures: dict[str, float]
+    classes: Floats | None = None
+
+
+class Comparison:
+    """Compares sets of `count` images with `count` real ones, the reference, which the seed draws.
+
+    The reference is drawn from the held-out images; if there are none, from the training images.
+    """
+
+    def __init__(self, real: RealImages, count: int, seed: int) -> None:
+        self.real, self.seed = real, seed
+        order = np.random.default_rng(seed).permutation(len(real.train))
+        self.own: Indices | None = None  # positions of the reference among the training images
+        if real.test is None:
+            self.own, others = order[:count], order[count : 2 * count]
+            self.reference = real.train[self.own]
+        else:
+            others = order[:count]
+            self.reference = real.test[np.random.default_rng(seed).permutation(len(real.test))[:count]]
+        self.others = real.train[others]  # not in the reference
+        self.scale: Floats | float = 1.0  # of features: random ones count by how much they vary among real images
+        self.features, _ = self._seen(self.reference)
+        if real.classifier is None:
+            self.scale = 1 / np.maximum(self.features.std(0), 1e-6)
+            self.features = self.features * self.scale
+
+    def floor(self) -> Sample:
+        """The measures of real images: training images that are not in the reference. For `copies`, of the reference."""
+        own = None if self.own is None else self.own[:COMPARED]
+        return self._measure(self.others, share_nearly_equal(self.reference[:COMPARED], self.real.train, own))
+
+    def generated(self, images: Images) -> Sample:
+        """The measures of `count` generated images."""
+        return self._measure(images, share_nearly_equal(images[:COMPARED], self.real.train))
+
+    def _measure(self, images: Images, copies: float) -> Sample:
+        features, probabilities = self._seen(images)
+        precision, recall = precision_recall(features, self.features)
+        repeats = share_nearly_equal(images[:COMPARED], images, np.arange(min(COMPARED, len(images))))
+        measures = {self.real.distance: frechet_distance(features, self.features), "precision": precision, "recall": recall}
+        classes = None
+        if probabilities is not None:
+            classes = class_shares(probabilities)
+            measures |= {"classifier score": classifier_score(probabilities), "rarest class": float(classes.min())}
+        else:
+            measures["MS-SSIM"] = mean_similarity(images, PAIRS, self.seed)
+            measures["colour distance"] = colour_distance(images, self.reference)
+        return Sample({**measures, "copies": copies, "repeats": repeats}, classes)
+
+    def _seen(self, images: Images) -> tuple[Floats, Floats | None]:
+        """The features of images, and their class probabilities if the classes are known."""
+        if self.real.classifier is None:
+            return random_features(images) * self.scale, None
+        return self.real.classifier.measure(images)

@@ -1,0 +1,55 @@
+"""The nearest images of an image, and how many images are nearly equal to another one. Distances are computed in blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating]
+Images = npt.NDArray[np.uint8]
+Indices = npt.NDArray[np.int64]
+
+SIDE = 32  # large images are reduced to about this many pixels a side before they are compared
+NEARLY_EQUAL = 10.0  # of 255: a smaller root mean square difference makes two images nearly equal
+BLOCK = 1024  # images at once
+
+
+def squared_distances(a: Floats, b: Floats) -> Floats:
+    """Squared Euclidean distances between the rows of a (n, d) and b (m, d): (n, m)."""
+    squares = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * (a @ b.T)
+    return np.maximum(squares, 0, out=squares)  # rounding can make a distance of 0 slightly negative
+
+
+def nearest(queries: Images, images: Images, count: int = 1, own: Indices | None = None) -> tuple[Indices, Floats]:
+    """The positions of the `count` nearest images to each query, nearest first, and their root mean square differences.
+
+    Both arguments are uint8 (n, channels, height, width), both results (queries, count). `own[i]` is the position of
+    query i itself among the images, if it is one of them, where it is not looked for.
+    """
+    vectors = _vectors(queries)
+    distances: Floats = np.full((len(queries), count), np.inf, np.float32)
+    positions: Indices = np.zeros((len(queries), count), np.int64)
+    for start in range(0, len(images), BLOCK):
+        block = squared_distances(vectors, _vectors(images[start : start + BLOCK]))
+        if own is not None:
+            block[own[:, None] - start == np.arange(block.shape[1])] = np.inf
+        candidates = np.concatenate([distances, block], axis=1)
+        places = np.concatenate([positions, np.broadcast_to(np.arange(start, start + block.shape[1]), block.shape)], axis=1)
+        best = np.argpartition(candidates, count - 1, axis=1)[:, :count]
+        distances, positions = np.take_along_axis(candidates, best, 1), np.take_along_axis(places, best, 1)
+    order = np.argsort(distances, axis=1, kind="stable")
+    return np.take_along_axis(positions, order, 1), np.sqrt(np.take_along_axis(distances, order, 1) / vectors.shape[1])
+
+
+def share_nearly_equal(queries: Images, images: Images, own: Indices | None = None) -> float:
+    """The share of the queries that are nearly equal to one of the images (other than themselves, with `own`)."""
+    return float((nearest(queries, images, own=own)[1] < NEARLY_EQUAL).mean())
+
+
+def _vectors(images: Images) -> npt.NDArray[np.float32]:
+    """Each image as a row of grey levels, reduced by averaging squares of pixels."""
+    n, channels, height, width = images.shape
+    factor = max(1, min(height, width) // SIDE)
+    down, across = height // factor, width // factor
+    squares = images[:, :, : down * factor, : across * factor].reshape(n, channels, down, factor, across, factor)
+    return squares.mean((3, 5), dtype=np.float32).reshape(n, -1)
