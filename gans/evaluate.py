@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from gans.command import running
 from gans.data.batches import digest_of
 from gans.data.cache import Bytes
 from gans.data.images import MNIST_SIZE
@@ -28,7 +29,7 @@ from gans.measures.precision_recall import NEIGHBOURS
 from gans.measures.report import Results, write_report
 from gans.trainers import load_run
 from gans.training.arguments import add_backend, integer_up_to
-from gans.training.cli import one_line_errors
+from gans.training.cli import USER_ERRORS
 from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import grid, save_png
 from gans.training.latent import LatentTrainer
@@ -41,6 +42,7 @@ SHOWN, SUSPECTS = 8, 8  # generated images shown beside their nearest training i
 BESIDE = 4  # nearest training images of each
 
 
+@running("python -m gans.evaluate", USER_ERRORS)
 def main(argv: Sequence[str] | None = None) -> None:
     parser = OneLineParser("python -m gans.evaluate", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folder, such as runs/mnist_gan")
@@ -50,9 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     help = "folder for evaluation.md, .json and .png (default: the run folder; the current folder for several runs)"
     parser.add_argument("--out", type=Path, metavar="DIR", help=help)
     add_backend(parser)
-    arguments = parser.parse_args(argv)
-    with one_line_errors(parser.prog):
-        print(_run(arguments))
+    print(_run(parser.parse_args(argv)))
 
 
 def _run(arguments: argparse.Namespace) -> str:

@@ -97,10 +97,14 @@ class RunFolder:
         """The files in which `gans.command` reports a bug."""
         return files.entries(self.path, "traceback-*.txt", follow=True)
 
+    def _evaluation(self) -> list[Path]:
+        """What `gans.evaluate` says about the run."""
+        return files.entries(self.path, "evaluation.*", follow=True) + files.entries(self.path / "evaluation")
+
     def start(self, settings: Mapping[str, Any]) -> None:
         """Delete the files of an older run, and write config.json."""
         files.make_folder(self.path, follow=True)
-        others = *self.sample_paths(), *self._numbered("epoch").values(), *self._tracebacks()
+        others = *self.sample_paths(), *self._numbered("epoch").values(), *self._tracebacks(), *self._evaluation()
         for file in (self.checkpoint, self.generator, self.metrics.path, self.losses, self.gif, self.report, *others):
             files.remove(file)
         self.save_settings(settings)

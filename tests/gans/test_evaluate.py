@@ -221,7 +221,13 @@ def test_a_run_of_cyclegan_has_its_own_report(evaluate: Command, tmp_path: Path)
     from gans.cyclegan import CycleGAN
     from gans.cyclegan.config import Config
 
-    settings = {"trainer": "cyclegan", "config": {"backend": "numpy", "image_size": 32, "width": 2}}
+    settings = {
+        "trainer": "cyclegan",
+        "config": {"backend": "numpy", "image_size": 32, "width": 2},
+        "data": {"source": "drawn", "images": 2, "hash": "0123456789abcdef"},
+        "samples": "held-out images",
+        "minigrad": mg.__version__,
+    }
     (tmp_path / "config.json").write_text(json.dumps(settings))
     mg.save(tmp_path / "generator.safetensors", CycleGAN(Config(**settings["config"])).weights())
     assert "report.md" in (complaint := evaluate(tmp_path).complaint)
