@@ -37,6 +37,11 @@ def is_dense(x: Array) -> bool:
     return x.flags.c_contiguous or axes_in_memory(x) is not None
 
 
+def in_one_order(x: Array, y: Array) -> bool:
+    """Whether two dense arrays of one shape have their elements in the same order. Strides of axes of length 1 do not count."""
+    return (axes := axes_in_memory(x)) is not None and axes == axes_in_memory(y)
+
+
 def keeping_layout(convert: Callable[[Array], Array], x: Array) -> Array:
     """convert(x) with the memory layout of x, for a conversion that by itself returns C order."""
     axes = None if x.flags.c_contiguous else axes_in_memory(x)

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.arrays import hooks
 from minigrad.arrays.hooks import launch
-from minigrad.arrays.layout import by_pixel
+from minigrad.arrays.layout import by_pixel, in_one_order
 from minigrad.kernels.cpu.units import compiled, share, unit
 
 Array = Any
@@ -86,9 +86,9 @@ class _Writable:
 
 
 def flat(arrays: Sequence[Array]) -> list[Array]:
-    """Arrays of one shape as flat memory in the first one's order: views, or copies if strides differ."""
+    """Arrays of one shape as flat memory in the first one's order: views, or copies of those in another order."""
     first = arrays[0]
-    return [(a if a.strides == first.strides else _like(first, a)).ravel("K") for a in arrays]
+    return [(a if a.strides == first.strides or in_one_order(first, a) else _like(first, a)).ravel("K") for a in arrays]
 
 
 def _like(pattern: Array, values: Array) -> Array:
