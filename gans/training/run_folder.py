@@ -99,7 +99,7 @@ class RunFolder:
 
     def _evaluation(self) -> list[Path]:
         """What `gans.evaluate` says about the run."""
-        return files.entries(self.path, "evaluation.*", follow=True) + files.entries(self.path / "evaluation")
+        return [self.path / f"evaluation{name}" for name in (".md", ".json", ".png", "/neighbours.png")]
 
     def start(self, settings: Mapping[str, Any]) -> None:
         """Delete the files of an older run, and write config.json."""

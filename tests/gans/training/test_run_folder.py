@@ -212,3 +212,15 @@ def test_two_processes_never_hold_the_lock_when_a_third_one_releases_it(
     monkeypatch.setattr(io, "lock", late)
     with started.locked(), pytest.raises(ConfigError), RunFolder(started.path).locked():
         pass
+
+
+def test_a_new_run_deletes_the_evaluation_of_the_old_one_and_no_other_file(started: RunFolder) -> None:
+    (started.path / "evaluation").mkdir()
+    (started.path / "evaluation" / "mine").mkdir()
+    names = "evaluation.md", "evaluation.json", "evaluation.png", "evaluation/neighbours.png"
+    written = [started.path / name for name in names]
+    for path in (*written, started.path / "evaluation.txt"):
+        path.write_text("old")
+    started.start(SETTINGS)
+    assert not any(path.exists() for path in written)
+    assert (started.path / "evaluation.txt").exists() and (started.path / "evaluation" / "mine").exists()
