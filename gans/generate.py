@@ -15,7 +15,7 @@ import numpy as np
 
 import minigrad as mg
 from gans.command import running
-from gans.output import FORMATS, make_folder, save_image
+from gans.output import FORMATS, save_image
 from gans.trainers import load_run
 from gans.training.arguments import add_backend, add_run, integer_up_to
 from gans.training.cli import USER_ERRORS
@@ -23,6 +23,7 @@ from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import default_scale, grid, save_gif
 from gans.training.latent import LatentTrainer
 from minigrad.arrays import backend
+from minigrad.io import files
 
 MAX_COUNT = 1_000_000  # images, one file each
 MAX_SHOWN = 10_000  # images in one grid
@@ -120,7 +121,7 @@ def _save_each(out: Path, made: Iterable[np.ndarray], count: int, scale: int, ab
     """Write one file for each image. Returns the range of their names."""
     from tqdm import tqdm
 
-    make_folder(out.parent)
+    files.make_folder(out.parent, follow=True)
     names = [out.with_name(out.name.replace("{}", f"{i:06d}")) for i in range(count)]
     for i, image in enumerate(tqdm(made, "generating", count, unit="", delay=1, disable=None)):  # None: no bar in a log file
         pixels = image.repeat(scale, 1).repeat(scale, 2).transpose(1, 2, 0)

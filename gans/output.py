@@ -20,14 +20,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
 DESCRIPTION = 0x010E  # EXIF's tag ImageDescription
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder for images, if it is not there. FileError if it cannot be made."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"cannot use the folder {path}: {error.strerror or error}") from error
-
-
 def save_image(path: Path, pixels: np.ndarray, about: Mapping[str, str] | None = None) -> None:
     """Write a PNG, JPEG or WebP file, as the suffix says. FileError if it cannot be written.
 

@@ -19,12 +19,13 @@ import numpy as np
 from gans.command import running
 from gans.cyclegan import CycleGAN
 from gans.data.image_files import find_images, pillow_warnings_ignored, read_image, report_failures, why_unreadable
-from gans.output import make_folder, save_image
+from gans.output import save_image
 from gans.trainers import load_run
 from gans.training.arguments import add_backend, add_run, integer_up_to
 from gans.training.cli import USER_ERRORS
 from gans.training.config import ConfigError, OneLineParser
 from minigrad.arrays import backend
+from minigrad.io import files
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -128,7 +129,7 @@ def translate(trainer: CycleGAN, image: np.ndarray, direction: str) -> np.ndarra
 
 
 def _save(path: Path, image: np.ndarray) -> None:
-    make_folder(path.parent)
+    files.make_folder(path.parent, follow=True)
     save_image(path, np.ascontiguousarray(image.transpose(1, 2, 0)))
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from gans.command import running
-from gans.output import make_folder
 from gans.toy.data import DISTRIBUTIONS
 from gans.toy.losses import LOSSES
 from gans.toy.modes import SAMPLES, coverage
@@ -19,6 +18,7 @@ from gans.training.arguments import integer_up_to
 from gans.training.cli import USER_ERRORS
 from gans.training.config import OneLineParser
 from gans.training.images import grid, save_gif, save_png
+from minigrad.io import files
 from minigrad.io.files import write_atomically
 
 FRAMES = 60
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.serve:
         serve(arguments)
         return
-    make_folder(arguments.out)
+    files.make_folder(arguments.out, follow=True)
     run = theory if arguments.theory else table if arguments.table else compare if arguments.compare else watch
     run(arguments)
 

@@ -20,8 +20,8 @@ def integer_up_to(largest: int) -> Callable[[str], int]:
     """An argparse type: an integer from 1 to `largest`."""
 
     def parse(text: str) -> int:
-        if not text.isdecimal() or not 1 <= int(text) <= largest:
-            raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 1 to {largest:,}")
+        if not text.isdecimal() or len(text) > 20 or not 1 <= int(text) <= largest:
+            raise argparse.ArgumentTypeError(f"{text[:99]!r} is not an integer from 1 to {largest:,}")
         return int(text)
 
     return parse

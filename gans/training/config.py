@@ -147,7 +147,7 @@ def _problem(kind: type, value: Any, field: dataclasses.Field[Any]) -> str | Non
     if type(value) not in kinds.get(kind, (kind,)):
         return f"{reprlib.repr(value)} is not {_KINDS[kind]}"
     if kind in (str, Path) and not is_plain(str(value)):
-        return f"{reprlib.repr(value)} has characters that are not for names"
+        return f"{reprlib.repr(str(value))} has characters that are not for names"
     choices, at_least, at_most = field.metadata["choices"], field.metadata["at_least"], field.metadata["at_most"]
     if choices and value not in choices:
         return f"{reprlib.repr(value)} is not one of {', '.join(map(str, choices))}"

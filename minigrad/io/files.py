@@ -24,6 +24,8 @@ NO_LOCKS = {errno.ENOLCK, *NOT_SUPPORTED}
 HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK}  # another process has locked the file
 NO_SYNC = {errno.EINVAL, errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR, *NOT_SUPPORTED}  # of a folder
 
+NOT_REGULAR = "it is not a regular file"
+
 _ALWAYS = getattr(os, "O_NONBLOCK", 0)  # opening a named pipe would wait for its other end
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
@@ -51,10 +53,15 @@ def opened(path: str | Path, mode: str, follow: bool = False) -> BinaryIO:
 
     def open_regular(name: str, flags: int) -> int:
         _check_link(name, follow)
-        handle = os.open(name, flags | _ALWAYS | (0 if follow else _NO_LINK), 0o666)
+        try:
+            handle = os.open(name, flags | _ALWAYS | (0 if follow else _NO_LINK), 0o666)
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # a named pipe that no one reads, or a socket
+                raise
+            raise OSError(errno.EINVAL, NOT_REGULAR) from error
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
-            raise OSError(errno.EINVAL, "it is not a regular file")
+            raise OSError(errno.EINVAL, NOT_REGULAR)
         return handle
 
     return cast(BinaryIO, open(path, mode, opener=open_regular))

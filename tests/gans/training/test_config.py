@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import pytest
 
 from gans import command
 from gans.mnist_gan import Config
+from gans.training.arguments import integer_up_to
 from gans.training.config import parse
 
 FLAGS = (
@@ -152,3 +154,16 @@ def test_debug_is_a_flag_of_every_command_and_no_setting(monkeypatch: pytest.Mon
     config, given = parsed("--debug", "--epochs", "3")
     assert command.current.debug
     assert given == {"epochs"} and not hasattr(config, "debug")
+
+
+def test_a_path_that_cannot_be_printed_is_named_as_it_was_given(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(Config, "prog", ["--out", "a\nb"])
+    assert "'a\\nb' has characters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["0", "11", "9" * 5000])
+def test_a_wrong_integer_is_refused_in_a_short_sentence(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=r"is not an integer from 1 to 10$") as caught:
+        integer_up_to(10)(text)
+    assert len(str(caught.value)) < 150

@@ -143,3 +143,11 @@ def test_a_second_lock_in_the_same_process_is_refused(path: Path) -> None:
             files.lock(second)
         assert caught.value.errno in files.HELD
     assert path.read_bytes() == b"content"
+
+
+@posix
+@pytest.mark.parametrize("mode", ["rb", "ab"])
+def test_a_named_pipe_is_refused_with_the_same_reason_to_read_and_to_write(mode: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is not a regular file"):
+        files.opened(tmp_path / "pipe", mode)
