@@ -206,9 +206,7 @@ def stop_request() -> Iterator[StopRequest]:
     def on_signal(number: int, frame: FrameType | None) -> None:
         if not stop.signal:
             stop.signal = number
-        elif (
-            signal.Signals(number).name != "SIGHUP"
-        ):  # which comes twice when a terminal is closed: from the shell, from the system
+        elif signal.Signals(number).name != "SIGHUP":  # a terminal that closes sends two: from the shell, from the system
             raise Stopped(number)
 
     with _on_signals(on_signal):
