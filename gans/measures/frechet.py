@@ -26,13 +26,16 @@ def frechet_distance(a: Floats, b: Floats) -> float:
 def gaussian_distance(mean_a: Floats, cov_a: Floats, mean_b: Floats, cov_b: Floats) -> float:
     """d^2 between normal distributions with means (d,) and covariances (d, d), which may be singular.
 
-    tr (C D)^(1/2) is computed as tr (C^(1/2) D C^(1/2))^(1/2): these matrices are symmetric, and have the same
-    eigenvalues as C D.
+    tr (C D)^(1/2) is computed as the sum of the singular values of C^(1/2) D^(1/2): their squares are the eigenvalues of
+    C D. (Roots of computed eigenvalues would turn rounding errors of 1e-16 into 1e-8.)
     """
-    values, vectors = np.linalg.eigh(np.atleast_2d(cov_a))
-    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T  # rounding can make the eigenvalue 0 slightly negative
-    product = np.linalg.eigvalsh(root @ np.atleast_2d(cov_b) @ root)
+    root_a, root_b = _square_root(cov_a), _square_root(cov_b)
     difference = mean_a - mean_b
-    return float(
-        difference @ difference + np.trace(root @ root) + np.trace(np.atleast_2d(cov_b)) - 2 * np.sqrt(product.clip(0)).sum()
-    )
+    common = np.linalg.svd(root_a @ root_b, compute_uv=False).sum()
+    return float(difference @ difference + (root_a**2).sum() + (root_b**2).sum() - 2 * common)
+
+
+def _square_root(covariance: Floats) -> Floats:
+    """The symmetric square root of a covariance."""
+    values, vectors = np.linalg.eigh(np.atleast_2d(covariance))
+    return (vectors * np.sqrt(values.clip(0))) @ vectors.T  # rounding can make the eigenvalue 0 slightly negative
