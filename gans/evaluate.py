@@ -35,6 +35,7 @@ from gans.training.images import grid, save_png
 from gans.training.latent import LatentTrainer
 from gans.training.run_folder import RunFolder
 from minigrad.arrays import backend
+from minigrad.io import files
 
 SEEDS = (0, 1, 2)  # of the noise and of the real images
 MAX_COUNT = 100_000
@@ -170,10 +171,7 @@ def _show_neighbours(trainer: LatentTrainer, real: RealImages, out: Path, count:
     columns = [*range(min(SHOWN, len(images))), *suspects]
     rows = [images[columns], *(real.train[positions[columns, k]] for k in range(BESIDE))]
     path = out / "evaluation" / "neighbours.png"
-    try:
-        path.parent.mkdir(exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot use the folder {path.parent}: {error.strerror or error}") from error
+    files.make_folder(path.parent, follow=True)
     save_png(path, grid(np.concatenate(rows), across=len(columns)))
     return (
         f"![nearest training images](evaluation/{path.name}) Top row: generated images, first {SHOWN} random ones, then the "

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gans.measures.evaluation import DESCRIPTIONS, SHARES, Sample
+from gans.training.plots import new_figure
 from minigrad.io.files import write_atomically
 
 FLOOR = "real images (the floor)"
@@ -86,11 +87,9 @@ def _short(name: str, most: int = 30) -> str:
 
 def _picture(floor: Sequence[Sample], ranking: Results) -> bytes:
     """A PNG file: for each measure, a bar for each run, its standard deviation, and the floor as a dashed line."""
-    from matplotlib.figure import Figure  # not pyplot, which may need a display
-
     measures = list(floor[0].measures)
     down = -(-len(measures) // 2)
-    figure = Figure(figsize=(11, down * (1 + 0.35 * len(ranking))), layout="constrained")
+    figure = new_figure(11, down * (1 + 0.35 * len(ranking)))
     names = [_short(name) for name in ranking]
     for i, measure in enumerate(measures, 1):
         scale, unit = _scale(measure)

@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def watch(arguments: argparse.Namespace) -> None:
-    """Train with one loss: training.gif, final.png and coverage.json."""
+    """Train with one loss: training.gif and final.png."""
     from gans.toy.pictures import frame
 
     title = f"{arguments.loss} on {arguments.data}"
@@ -154,7 +154,7 @@ def parts(steps: int, count: int) -> list[int]:
 
 
 def report(toy: ToyGAN) -> str:
-    """Coverage of the modes in words; for data without modes, nothing."""
+    """Coverage of the modes in words."""
     if not toy.real.modes:
         return "this data has no modes to count"
     hit, good, kl = coverage(toy.real, toy.generate(SAMPLES, averaged=True))

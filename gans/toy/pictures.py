@@ -8,6 +8,7 @@ import numpy as np
 
 from gans.toy.data import Floats
 from gans.toy.trainer import ToyGAN
+from gans.training.plots import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
 
 SHOWN = 600  # points of each kind
 ARROWS = 60
+DPI = 80
 GRID = 72  # points along a side at which D is evaluated
 REAL, FAKE = "#222222", "#d62728"
 
 
 def frame(toy: ToyGAN, title: str) -> np.ndarray:
     """One image of the present state, uint8 (height, width, 3)."""
-    figure = new_figure(10, 5.4)
+    figure = new_figure(10, 5.4, DPI)
     figure.suptitle(f"{title}, step {toy.done:,}")
     left, right = figure.subplots(1, 2)
     if toy.real.dimensions == 1:
@@ -35,7 +37,7 @@ def frame(toy: ToyGAN, title: str) -> np.ndarray:
 
 def panel(toy: ToyGAN, title: str) -> np.ndarray:
     """One small image of the present state, without words but its title."""
-    figure = new_figure(3, 3.2)
+    figure = new_figure(3, 3.2, DPI)
     axes = figure.add_subplot()
     (draw_densities if toy.real.dimensions == 1 else draw_field)(axes, toy)
     axes.set(title=title, xticks=[], yticks=[])
@@ -117,15 +119,6 @@ def smoothed(points: Floats, x: Floats) -> Floats:
     return np.convolve(counts, kernel / kernel.sum(), mode="same") / (len(points) * step)
 
 
-def new_figure(width: float, height: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=80)
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def pixels(figure: Figure) -> np.ndarray:
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]
@@ -161,7 +154,7 @@ def theory_sheet() -> np.ndarray:
     """What the divergences and the gradients do as two normal distributions move apart: uint8 (height, width, 3)."""
     from gans.toy import theory
 
-    figure = new_figure(12, 4.2)
+    figure = new_figure(12, 4.2, DPI)
     left, middle, right = figure.subplots(1, 3)
     distances = np.linspace(0.1, 8, 60)
     pairs = [theory.apart(d) for d in distances]

@@ -9,10 +9,14 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minigrad.io.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Drawings:
@@ -35,8 +39,8 @@ class Drawings:
                 tqdm.write(f"{what} cannot be drawn ({reason}); training goes on.", file=sys.stderr)
 
 
-def plot_curves(path: Path, steps: np.ndarray, curves: Mapping[str, np.ndarray], captions: Mapping[str, str]) -> None:
-    """Draw one panel per metric: its values in a light colour, their running mean in a dark one, the caption below."""
+def new_figure(width: float, height: float, dpi: float = 100) -> Figure:
+    """An empty figure, in inches, that is drawn in memory whatever backend the environment asks for."""
     # Not pyplot, which may need a display; matplotlib itself refuses to be imported with a backend that it does not know.
     backend = os.environ.pop("MPLBACKEND", None)
     try:
@@ -45,11 +49,16 @@ def plot_curves(path: Path, steps: np.ndarray, curves: Mapping[str, np.ndarray],
     finally:
         if backend is not None:
             os.environ["MPLBACKEND"] = backend
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=dpi)
+    FigureCanvasAgg(figure)
+    return figure
 
+
+def plot_curves(path: Path, steps: np.ndarray, curves: Mapping[str, np.ndarray], captions: Mapping[str, str]) -> None:
+    """Draw one panel per metric: its values in a light colour, their running mean in a dark one, the caption below."""
     across = 2
     down = -(-len(curves) // across)
-    figure = Figure(figsize=(11, 3.4 * down), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11, 3.4 * down)
     for i, (name, values) in enumerate(curves.items()):
         axes = figure.add_subplot(down, across, i + 1)
         axes.plot(steps, values, color="tab:blue", alpha=0.3, linewidth=0.8)
