@@ -113,7 +113,11 @@ class Mirror(BaseHTTPRequestHandler):
         self.wfile.write(b"\0\1\2\r\n" * 100)
 
     def forever(self, content: bytes) -> None:
-        """Send `content` again and again until the client goes away."""
+        """Send `content` again and again until the client goes away or no longer reads.
+
+        A client that closes its end while the window is zero sends no reset: the server would wait for a minute.
+        """
+        self.connection.settimeout(4 * TIMEOUT)
         with contextlib.suppress(OSError):
             while not self.server.closing.is_set():
                 self.wfile.write(content)
