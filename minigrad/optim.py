@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minigrad import from_pytorch
+from minigrad import from_pytorch, parallel
 from minigrad.arrays import hooks
 from minigrad.arrays.backend import array_module, as_array, is_gpu, kernels, move, name_of, to_numpy, zeros_like
 from minigrad.arrays.layout import is_dense
@@ -117,6 +117,8 @@ class Optimizer:
                 f"the parameters' {[p.shape for p in self.params]}"
             )
         self._check_params()
+        if ranks := parallel.current():
+            arrays = ranks.sum_gradients(arrays, [p.data for p in self.params])
         used = {i for i, a in enumerate(arrays) if a is not None}
         hooks.on_host(lambda: self._count(used))
         if len(used) == len(arrays) and not any(self.skipped):
