@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -59,6 +58,7 @@ class Ranks:
 
     def __init__(self, comm: Any, local_statistics: bool = False) -> None:
         self.comm, self.local_statistics = comm, local_statistics
+        self.ending = comm.Dup()  # where ranks meet that end early, while others may still exchange arrays
         self.rank, self.size = comm.rank, comm.size
         self.share: Share | None = None  # while a network computes its share
         self.bytes = 0  # summed so far, in eager and in captured steps
@@ -188,6 +188,8 @@ def start(local_statistics: bool = False) -> Ranks | None:
     except (ImportError, RuntimeError) as error:  # RuntimeError: mpi4py is there, but no MPI library
         raise BackendError(f"training in parallel needs MPI ({error}): pip install 'minigrad[mpi]'") from error
     comm = MPI.COMM_WORLD
+    if _current is not None:
+        return _current
     _divide_machine(comm.Split_type(MPI.COMM_TYPE_SHARED))
     _current = Ranks(comm, local_statistics) if comm.size > 1 else None
     return _current

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,11 +19,14 @@ from gans.data.errors import DataError
 from gans.data.mnist import SYNTHETIC
 from gans.training.config import ConfigError, RunConfig, check_saved, parse
 from gans.training.loop import Loop, TrainingError
+from gans.training.one_voice import one_voice
 from gans.training.run_folder import RunFolder
 from gans.training.trainer import Trainer
-from minigrad import nn
+from minigrad import nn, parallel
 from minigrad.arrays import backend
 from minigrad.io import files
+
+T = TypeVar("T")
 
 USER_ERRORS = (ConfigError, DataError, TrainingError, mg.BackendError, mg.FileError)
 
@@ -31,15 +35,18 @@ ENOUGH_STEPS = 2000  # what the advice to a user with fewer leads to
 
 MAY_CHANGE = {  # when a run is resumed
     "backend", "no_capture", "tf32", "data", "epochs", "decay_epochs", "steps", "out", "resume", "sample_every", "save_every",
-    "dry_run",
+    "dry_run", "parallel", "local_norm",
 }  # fmt: skip
 
 
 def main(trainer_class: type[Trainer], argv: Sequence[str] | None = None) -> None:
     """Train. `gans.command` has the exit codes."""
     prog = f"python -m gans.{trainer_class.name}"
-    with command.running(prog, USER_ERRORS):
+    flags = sys.argv[1:] if argv is None else argv
+    with one_voice("--parallel" in flags, "--local-norm" in flags), command.running(prog, USER_ERRORS):
         config, given = parse(trainer_class.config_class, prog, argv)
+        if config.parallel:
+            parallel.start(config.local_norm)  # again, for the sentence if there is no MPI
         folder = RunFolder(config.out or Path("runs", trainer_class.name))
         if number := _train(trainer_class, config, given, folder):
             print(f"Interrupted and saved. To resume: {prog} --out {shlex.quote(str(folder.path))} --resume")
@@ -50,31 +57,47 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
     """Returns the number of the signal that interrupted the training, 0 if it was finished."""
     if config.resume and config.overwrite:
         raise ConfigError("--resume continues a run and --overwrite deletes it: give only one of them")
+    ranks = parallel.current()
+    is_first = ranks is None or ranks.rank == 0
+    on_first = ranks.from_first if ranks else _call
     if config.resume:
-        config = _resumed(config, given, folder, trainer_class)
+        config = on_first(lambda: _resumed(config, given, folder, trainer_class))
     elif not config.dry_run:
-        folder.check_free(config.overwrite)
+        on_first(lambda: folder.check_free(config.overwrite))
     config = dataclasses.replace(config, backend=backend.resolve(config.backend), data=_absolute(config.data))
     backend.allow_tf32(config.tf32)
     mg.manual_seed(config.seed)
     trainer = trainer_class(config)
     _check_batch_size(trainer)
-    batches = trainer.load_batches()
+    if ranks and trainer.config.batch_size < ranks.size:
+        raise ConfigError(f"--batch-size {trainer.config.batch_size} cannot be shared among {ranks.size} processes")
+    batches = ranks.first_then_others(trainer.load_batches) if ranks else trainer.load_batches()
+    if ranks and not ranks.agree((trainer.backend, batches.digest)):
+        raise ConfigError("the processes have different training data, or only some of them a GPU")
     settings = _settings(trainer, batches)
     _introduce(trainer, batches)
     if config.dry_run:
         _dry_run(trainer, batches)
         return 0
-    with folder.locked():
-        command.current.folder = folder.path
-        loop = Loop(trainer, batches, folder)
-        if config.resume:
-            _check_same_data(folder.settings(), settings)
-            loop.restore()
-            folder.save_settings(settings)
-        else:
-            folder.check_free(config.overwrite)  # again: another process may have started a run here meanwhile
-            folder.start(settings)
+    with contextlib.ExitStack() as stack:
+        loop = Loop(trainer, batches, folder if is_first else None)
+
+        def begin() -> None:
+            stack.enter_context(folder.locked())
+            command.current.folder = folder.path
+            if config.resume:
+                _check_same_data(folder.settings(), settings)
+                loop.restore()
+                folder.save_settings(settings)
+            else:
+                folder.check_free(config.overwrite)  # again: another process may have started a run here meanwhile
+                folder.start(settings)
+
+        on_first(begin)
+        if ranks:
+            loop.like_first(ranks)
+        if not is_first:
+            return loop.run() if loop.step < loop.last_step else 0
         if loop.step >= loop.last_step:
             loop.conclude()
             if not files.exists(folder.report):  # the run was interrupted while making it
@@ -90,6 +113,10 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
     done = "Done" if loop.step == whole else f"Done with the {loop.step:,} steps of --steps (--epochs has {whole:,})"
     print(f"{done}: {folder.samples.name}, {folder.gif.name}, {folder.losses.name} and the weights are in {folder.path}")
     return 0
+
+
+def _call(work: Callable[[], T]) -> T:
+    return work()
 
 
 def _report(trainer: Trainer, folder: RunFolder) -> None:
@@ -128,7 +155,7 @@ def _check_batch_size(trainer: Trainer) -> None:
 
 def _settings(trainer: Trainer, batches: Stream) -> dict[str, Any]:
     """The contents of config.json: enough to repeat the run and to load its generator."""
-    left_out = {"out", "resume", "overwrite", "dry_run"}
+    left_out = {"out", "resume", "overwrite", "dry_run", "parallel", "local_norm"}
     config = {name: value for name, value in dataclasses.asdict(trainer.config).items() if name not in left_out}
     return {
         "trainer": trainer.name,

@@ -55,6 +55,8 @@ class RunConfig:
     )
     save_every: str = option("1epoch,5min", "how often to save a checkpoint, in the same way", form=intervals)
     dry_run: bool = option(False, "run one step and write nothing")
+    parallel: bool = option(False, "share each step among the processes of mpiexec -n N python -m gans.NAME --parallel")
+    local_norm: bool = option(False, "with --parallel, batch normalisation uses the statistics of each process's own images")
 
 
 C = TypeVar("C", bound=RunConfig)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from gans.command import stop_request
+from gans.command import StopRequest, stop_request
 from gans.data.batches import Stream
 from gans.training.config import RunConfig
 from gans.training.metrics import ROW_EVERY
@@ -19,7 +19,7 @@ from gans.training.reading import Reading
 from gans.training.run_folder import RunFolder
 from gans.training.schedule import Schedule
 from gans.training.trainer import Metrics, Stateful, Trainer
-from minigrad import random
+from minigrad import parallel, random
 from minigrad.arrays import backend
 from minigrad.io import files
 from minigrad.io.safetensors import check_like
@@ -56,6 +56,8 @@ class Loop:
         self.row: tuple[int, Reading] | None = None  # a full row on its way from the GPU: its last step, its metrics
         self.shown: dict[str, str] = {}  # metrics in the progress bar
         self.overview_drawn = time.monotonic()
+        ranks = parallel.current()
+        self.is_silent = ranks is not None and ranks.rank > 0
 
     # --- from the first step to the last
 
@@ -67,7 +69,7 @@ class Loop:
             elif self.folder:  # a grid of the interruption goes, so that the files equal those of an uninterrupted run
                 self.folder.cut_samples(self.step if self.sampling.includes(self.step) else self.step - 1)
             with progress_bar(self) as bar, np.errstate(all="ignore"):
-                while self.step < self.last_step and not stop.signal:
+                while self.step < self.last_step and not self.agreed(stop):
                     self.pending.append(self.guarded_step())
                     self.step += 1
                     if self.step % ROW_EVERY == 0:
@@ -80,6 +82,12 @@ class Loop:
                     if self.step % self.batches.per_epoch == 0:
                         bar.set_description(self.title())
             self.conclude()
+        return stop.signal
+
+    def agreed(self, stop: StopRequest) -> int:
+        """The signal that stops this rank or another one: all of them stop after the same step."""
+        if ranks := parallel.current():
+            stop.signal = ranks.largest(stop.signal)
         return stop.signal
 
     def guarded_step(self) -> Metrics:
@@ -176,7 +184,7 @@ class Loop:
         if isinstance(symptom, BadGradient):
             cause = f"the gradient of {self.trainer.parameter_name(symptom.parameter)} is not finite"
         try:
-            with mg.detect_anomaly():
+            with mg.detect_anomaly(), parallel.alone():  # each rank finds the same op, without the others
                 self.trainer.step(*self.batches[step])
         except BadGradient:
             pass
@@ -218,12 +226,29 @@ class Loop:
         check_like(self.folder.checkpoint, arrays, like, optional)
         pending = {key.split(".", 2)[2]: arrays[key] for key in sorted(arrays) if key.startswith("pending.")}
         rows = list(zip(*pending.values(), strict=True))
+        self.load(arrays, step, [dict(zip(pending, row, strict=True)) for row in rows])
+        self.folder.metrics.cut(step)
+        self.folder.rename_samples(self.batches.per_epoch)
+
+    def load(self, arrays: dict[str, Any], step: int, pending: list[dict[str, Any]]) -> None:
+        """Continue from the state of a checkpoint."""
         self.trainer.load_state_dict(arrays)
         random.set_rng_state((self.trainer.config.seed, int(arrays["random.counter"])))
         self.step = self.saved_step = step
-        self.pending = [{name: mg.Tensor(value) for name, value in zip(pending, row, strict=True)} for row in rows]
-        self.folder.metrics.cut(step)
-        self.folder.rename_samples(self.batches.per_epoch)
+        self.pending = [{name: mg.Tensor(value) for name, value in row.items()} for row in pending]
+
+    def like_first(self, ranks: parallel.Ranks) -> None:
+        """Continue from the state of rank 0."""
+
+        def state() -> tuple[dict[str, Any], int, list[dict[str, Any]]]:
+            arrays = {name: backend.to_numpy(a) for name, a in self.trainer.state_dict().items()}
+            pending = [{name: value.numpy() for name, value in row.items()} for row in self.pending]
+            return {**arrays, "random.counter": np.array(random.get_rng_state()[1])}, self.step, pending
+
+        saved, shared = self.saved_step, ranks.from_first(state)
+        if ranks.rank:
+            self.load(*shared)
+            self.saved_step = saved
 
     def draw_overview(self) -> None:
         if self.folder:
@@ -260,5 +285,6 @@ def progress_bar(loop: Loop) -> Any:
         unit=" images",
         unit_scale=True,
         dynamic_ncols=True,
+        disable=loop.is_silent,
         mininterval=0.2 if sys.stderr.isatty() else 10,
     )
