@@ -128,8 +128,9 @@ class NormalizeShared(Normalize):
         return kernels(x).affine(x[None], scale.astype(x.dtype), shift.astype(x.dtype))[0]
 
     def fused_x(self, g: Array, x: Array, weight: Array | None) -> Array:
-        sums = array_module(x).concatenate(self._sums(g, x)) * x.dtype.type(len(x) / self.count)  # the kernel divides by len(x)
+        sums = array_module(x).concatenate(self._sums(g, x))
         self.ranks.sum_in_place(sums)
+        sums = sums * x.dtype.type(len(x) / self.count)  # the kernel divides by len(x)
         found = (self.mean, self.var, self.eps, sums[:1], sums[1:])
         return kernels(g).normalize_backward(g[None], x[None], weight, *found)[0]
 
