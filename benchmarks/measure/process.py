@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -18,10 +17,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks import isa
+from benchmarks import ENVIRONMENT, isa
 from benchmarks.settings import Settings
 
-ENVIRONMENT = dict(os.environ)  # as the user set it: importing minigrad adds settings that PyTorch must not inherit
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC")  # the last one is XLA's
 PAUSE = 0.1  # seconds between turns: the threads of the other side busy-wait at first, and would take a core from this one
 

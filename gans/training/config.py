@@ -102,7 +102,7 @@ def _add_flag(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hi
     if kind is bool:
         parser.add_argument(flag, action="store_true", **common)
         return
-    metavar = "WHEN" if field.metadata["form"] else {int: "N", float: "X", Path: "DIR", str: "NAME"}[kind]
+    metavar = "WHEN" if field.metadata["form"] else {int: "N", float: "X"}.get(kind, "DIR")
     choices = field.metadata["choices"]
     if choices:
         parser.add_argument(flag, choices=choices, type=kind, **common)

@@ -102,17 +102,17 @@ def test_beside_a_busy_process_the_medians_are_divided() -> None:
 
 
 def test_a_report_has_every_part_and_its_plots(tmp_path: Path) -> None:
-    report.write(tmp_path / "out", DATA)
-    report.write_plots(tmp_path / "out", DATA)
-    text = (tmp_path / "out" / "report.md").read_text()
+    report.write(tmp_path, DATA)
+    report.write_plots(tmp_path, DATA)
+    text = (tmp_path / "report.md").read_text()
     assert text.startswith("# minigrad compared with PyTorch\n\na machine\n\n- minigrad 7\n- PyTorch 8\n")
     for part in report.SECTIONS.values():
         assert f"## {part.title}\n" in text
         if part.plot:
             assert f"]({part.plot})" in text
-            assert (tmp_path / "out" / part.plot).stat().st_size > 5000
+            assert (tmp_path / part.plot).stat().st_size > 5000
     assert "Left out, because the time was over: start." in text
-    saved = json.loads((tmp_path / "out" / "results.json").read_text())
+    saved = json.loads((tmp_path / "results.json").read_text())
     assert saved["results"][0]["seconds"] == RESULT["seconds"]
     assert "calls" not in saved["results"][0]
 

@@ -185,11 +185,30 @@ def test_the_second_signal_interrupts_what_finishes_the_step(first: signal.Signa
     with stop_request() as stop:
         send(first)
         assert stop.signal == first
-        send(signal.SIGHUP)  # a closed terminal sends it twice
+        for repeated in STOPS:
+            send(repeated)
         for second in (signal.SIGINT, signal.SIGTERM):
+            command.current.signalled -= command.REPEATED
+            send(signal.SIGHUP)  # a closed terminal sends it twice
+            command.current.signalled -= command.REPEATED
             with pytest.raises(Stopped) as stopped:
                 send(second)
             assert stopped.value.number == second and stop.signal == first
+
+
+@POSIX
+def test_a_signal_that_is_passed_on_twice_ends_a_command_once() -> None:
+    cleaned = []
+
+    def work() -> None:
+        try:
+            send(signal.SIGINT)
+        finally:
+            send(signal.SIGINT)
+            cleaned.append(True)
+
+    assert run(work) == Ended(130, "", "prog: stopped by SIGINT\n")
+    assert cleaned
 
 
 @POSIX

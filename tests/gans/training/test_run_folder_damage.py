@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from gans.training.config import ConfigError
 from gans.training.run_folder import RunFolder
 from minigrad import FileError
 from minigrad.io.files import write_atomically
-from tests.gans.conftest import files
+from minigrad.io.safetensors import load_with_metadata
+from tests.gans.conftest import Train, files
 from tests.gans.training.conftest import METRICS, SETTINGS, failing, sentence
 
 # --- writing: all or nothing
@@ -188,6 +190,17 @@ def test_another_programs_safetensors_is_not_a_checkpoint(started: RunFolder, me
     with pytest.raises(FileError, match="damaged or another program's") as caught:
         started.load_checkpoint({})
     sentence(caught.value)
+
+
+@pytest.mark.parametrize("step", [5, 2**31, 2**62])
+def test_a_step_that_the_weights_have_not_been_trained_for_is_refused(step: int, train: Train, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "run" / "checkpoint.safetensors"
+    train("--steps", 2, "--out", tmp_path / "run")
+    arrays, _ = load_with_metadata(checkpoint)
+    mg.save(checkpoint, arrays, {"step": str(step)})
+    before = files(tmp_path / "run")
+    assert f"is of step {step}, after only 4 updates of weights" in train("--resume", "--out", tmp_path / "run").complaint
+    assert files(tmp_path / "run") == before
 
 
 def test_a_folder_in_place_of_the_checkpoint_is_refused(started: RunFolder) -> None:
