@@ -29,6 +29,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
+from gans.data.errors import printable
+
 EXIT_CODES = (
     "Exit codes: 0 done; 1 an error that a sentence on stderr explains; 2 a wrong flag; 70 a bug, its traceback is in a file; "
     "74 done, but stdout could not be written; 128 + n stopped by signal n (130 Ctrl-C, 143 SIGTERM, 129 SIGHUP)."
@@ -104,7 +106,7 @@ def _explain(prog: str, error: BaseException, errors: tuple[type[Exception], ...
         print(f"{prog}: there is not enough memory for these settings{details}", file=sys.stderr)
         return ERROR
     if isinstance(error, errors):
-        print(f"{prog}: {error}", file=sys.stderr)
+        print(f"{prog}: {printable(str(error))}", file=sys.stderr)
         return ERROR
     what = " ".join("".join(traceback.format_exception_only(error)).split())
     where = "above" if current.debug else f"in {_write_traceback(error)}"

@@ -63,8 +63,7 @@ def _run(arguments: argparse.Namespace) -> str:
     trainers = {path: _load(path, arguments.data, backend.resolve(arguments.backend)) for path in paths}
     _check_same_data(paths)
     out = arguments.out or (paths[0] if len(paths) == 1 else Path())
-    if not out.is_dir():
-        raise ConfigError(f"--out {out} is not a folder")
+    files.make_folder(out, follow=True)
     real, labels = _real_images(trainers[paths[0]], paths[0])
     count = _count(arguments.count, real)
     if labels is not None:

@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--count", type=integer_up_to(MAX_COUNT), default=64, metavar="N", help="number of images (default: 64)"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the latent vectors (default: 0)")
+    help = "seed of the latent vectors (default: 0)"
+    parser.add_argument("--seed", type=integer_up_to(2**64 - 1, 0), default=0, metavar="N", help=help)
     parser.add_argument(
         "--out",
         metavar="PATH",
@@ -71,8 +72,6 @@ def _run(arguments: argparse.Namespace) -> str:
             f"{arguments.run} is a run of gans.{trainer.name}, which translates images instead of generating them: "
             "use gans.translate"
         )
-    if not 0 <= seed < 2**64:
-        raise ConfigError(f"--seed must be from 0 to 2^64 - 1, not {seed}")
     suffix = ".gif" if arguments.interpolate else ".png"
     out = _output(arguments.out or str(arguments.run / f"generated{suffix}"), arguments.interpolate, seed)
     one_each = "{}" in out.name and not arguments.interpolate

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", choices=DISTRIBUTIONS, default="ring", help="distribution to learn (default: ring)")
     parser.add_argument("--loss", choices=LOSSES, default="gan", help="adversarial loss (default: gan)")
     parser.add_argument("--steps", type=integer_up_to(10**6), default=6_000, metavar="N", help="steps of G (default: 6000)")
-    parser.add_argument("--seed", type=integer_up_to(2**32), default=1, metavar="N", help="random seed (default: 1)")
+    parser.add_argument("--seed", type=integer_up_to(2**32, 0), default=1, metavar="N", help="random seed (default: 1)")
     parser.add_argument(
         "--out", type=Path, default=Path("runs/toy"), metavar="DIR", help="folder for the results (default: runs/toy)"
     )
@@ -44,9 +44,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     what.add_argument("--theory", action="store_true", help="check what each loss measures against the exact value")
     what.add_argument("--serve", action="store_true", help="a page in the browser to play with")
-    parser.add_argument(
-        "--port", type=int, default=8000, choices=range(65536), metavar="N", help="of --serve (default: 8000; 0: a free one)"
-    )
+    help = "of --serve (default: 8000; 0: a free one)"
+    parser.add_argument("--port", type=integer_up_to(65_535, 0), default=8000, metavar="N", help=help)
     arguments = parser.parse_args(argv)
     if arguments.serve:
         serve(arguments)

@@ -154,7 +154,7 @@ def _introduce(trainer: Trainer, batches: Stream) -> None:
     print(f"{trainer.name} on {trainer.backend}: {batches.count:,} images ({batches.source}); parameters: {sizes}")
     steps, per_epoch = total_steps(trainer.config, batches.per_epoch), batches.per_epoch
     if steps < FEW_STEPS:
-        few = f"{batches.count:,} images are {per_epoch} steps an epoch, {steps} steps in all"
+        few = f"{batches.count:,} images are {per_epoch:,} steps an epoch, {steps:,} in all"
         without = "" if trainer.config.steps is None else " without --steps"
         print(f"{few}: expect little more than noise; try --epochs {-(-ENOUGH_STEPS // per_epoch)}{without}")
     if trainer.backend == "numpy" and not backend.kernels_are_compiled():

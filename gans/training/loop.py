@@ -219,7 +219,9 @@ class Loop:
         check_like(self.folder.checkpoint, arrays, like, optional)
         updates = sum(int(arrays[f"{name}.steps"]) for name in self.trainer.optimizers())
         if step > updates:
-            raise FileError(f"{self.folder.checkpoint} is damaged: it is of step {step}, after only {updates} updates of weights")
+            raise FileError(
+                f"{self.folder.checkpoint} is damaged: it is of step {step}, after only {updates} updates of weights"
+            )
         pending = {key.split(".", 2)[2]: arrays[key] for key in sorted(arrays) if key.startswith("pending.")}
         rows = list(zip(*pending.values(), strict=True))
         self.trainer.load_state_dict(arrays)

@@ -45,7 +45,9 @@ def test_an_unknown_case_is_named_in_one_line(capsys: pytest.CaptureFixture[str]
     assert f"there is no case nonsense; choose from {', '.join(CASES)}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("flag", ["--threads=0", "--seconds=nan", "--patience=-1", "--stop-after=soon", "--out=", "--out={file}"])
+@pytest.mark.parametrize(
+    "flag", ["--threads=0", "--seconds=nan", "--patience=-1", "--stop-after=soon", "--out=", "--out={file}"]
+)
 def test_a_flag_that_cannot_be_used_is_one_sentence(
     flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,13 +66,14 @@ def test_results_that_cannot_be_printed_are_kept(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "--stop-after", "0", "--out", str(tmp_path)]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-    assert (done.returncode, done.stderr) == (74, "python -m benchmarks: stdout could not be written (No space left on device)\n")
+    assert (done.returncode, done.stderr) == (
+        74,
+        "python -m benchmarks: stdout could not be written (No space left on device)\n",
+    )
     assert (tmp_path / "results.json").exists()
 
 
-def test_without_pytorch_it_says_how_to_install_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_pytorch_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SystemExit, match="1"):
         program.main([])

@@ -277,10 +277,9 @@ def test_runs_on_different_data_do_not_compare(evaluate: Command, run: Path) -> 
     assert "different images" in evaluate(run, copy).complaint
 
 
-def test_an_output_folder_that_does_not_exist_is_an_error(evaluate: Command, run: Path, tmp_path: Path) -> None:
-    assert "is not a folder" in evaluate(run, "--out", tmp_path / "missing").complaint
+def test_an_output_folder_that_cannot_be_made_is_an_error(evaluate: Command, run: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert "is not a folder" in evaluate(run, "--out", tmp_path / "file").complaint
+    assert "cannot use the folder" in evaluate(run, "--out", tmp_path / "file").complaint
 
 
 @pytest.mark.usefixtures("chart_stubbed")

@@ -267,10 +267,8 @@ def test_a_wrong_command_line_gives_one_line_and_exit_code_2(argv: list[str], ge
 @pytest.mark.parametrize("seed", [-1, 2**64])
 def test_a_seed_out_of_range_is_an_error_in_one_line(seed: int, generate: Command, run: Path, tmp_path: Path) -> None:
     ended = generate(run, "--seed", seed, "--out", tmp_path / "a.png")
-    assert ended.code in (1, 2)
-    assert ended.err.count("\n") == 1
-    assert "--seed" in ended.err
-    assert "2^64 - 1" in ended.err or seed < 0, "the error says what the limit is"
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert f"argument --seed: '{seed}' is not an integer from 0 to 18,446,744,073,709,551,615" in ended.err
 
 
 def test_a_folder_without_a_run_is_an_error(generate: Command, tmp_path: Path) -> None:

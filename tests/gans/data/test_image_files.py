@@ -259,7 +259,14 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
 
 
 SHRUNK = 64  # pixels; min_side of `read_image`
-HELD_WHOLE = [("1 2 3", False), ("12 3", False), ("1 23", False), ("123", True), ("1234", False), ("1 234", False)]  # see `jpeg`
+HELD_WHOLE = [
+    ("1 2 3", False),
+    ("12 3", False),
+    ("1 23", False),
+    ("123", True),
+    ("1234", False),
+    ("1 234", False),
+]  # see `jpeg`
 
 
 def jpeg(side: int, scans: str, progressive: bool = False) -> bytes:

@@ -192,7 +192,7 @@ def test_another_programs_safetensors_is_not_a_checkpoint(started: RunFolder, me
     sentence(caught.value)
 
 
-@pytest.mark.parametrize("step", [5, 2**31, 2**62])
+@pytest.mark.parametrize("step", [12, 2**31 + 4, 2**62 - 2])  # as many metrics wait as after 2 steps
 def test_a_step_that_the_weights_have_not_been_trained_for_is_refused(step: int, train: Train, tmp_path: Path) -> None:
     checkpoint = tmp_path / "run" / "checkpoint.safetensors"
     train("--steps", 2, "--out", tmp_path / "run")
