@@ -82,9 +82,8 @@ def argument_parser() -> argparse.ArgumentParser:
         "--isa", choices=list(isa.NEEDS), default="native", help="restrict all sides to this instruction set (default: native)"
     )
     parser.add_argument("--tf32", action="store_true", help="on a GPU: both sides multiply in TF32")
-    parser.add_argument(
-        "--threads", type=integer_up_to(MOST_THREADS), default=2, metavar="N", help="threads of each side (default: 2)"
-    )
+    help = "threads of each side (default: 2)"
+    parser.add_argument("--threads", type=integer_up_to(MOST_THREADS), default=2, metavar="N", help=help)
     parser.add_argument(
         "--seconds", type=seconds, default=Settings.seconds, metavar="S",
         help=f"for the timing of a case (default: {Settings.seconds:.0f})",

@@ -15,6 +15,7 @@ import numpy as np
 
 import minigrad as mg
 from gans.command import running
+from gans.data.errors import printable
 from gans.output import FORMATS, save_image
 from gans.trainers import load_run
 from gans.training.arguments import add_backend, add_run, integer_up_to
@@ -80,7 +81,7 @@ def _run(arguments: argparse.Namespace) -> str:
     about = {
         "seed": str(seed),
         "trainer": trainer.name,
-        "run": arguments.run.absolute().name,
+        "run": printable(arguments.run.absolute().name),
         "Software": f"minigrad {mg.__version__}",
     }
     if one_each:

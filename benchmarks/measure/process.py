@@ -36,6 +36,8 @@ class Worker:
     """An object in another process: `worker.ask("method", name=value)` returns what its method
     returns, through JSON.
 
+    The process starts at once, so that several can start at the same time; `with` waits for it, and ends it.
+
     Parameters
     ----------
     path : "module:Class"; its constructor takes the settings and `arguments`
@@ -49,11 +51,6 @@ class Worker:
         command = [sys.executable, "-m", "benchmarks.measure.worker", path, json.dumps(asdict(settings)), json.dumps(arguments)]
         self.patience = settings.patience
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables)
-        try:
-            self.about: str = self._answer()
-        except BaseException:
-            self.__exit__()
-            raise
 
     def ask(self, method: str, **arguments: Any) -> Any:
         assert self.process.stdin
@@ -82,6 +79,12 @@ class Worker:
         return answer["result"]
 
     def __enter__(self) -> Worker:
+        """Wait until the object is made."""
+        try:
+            self.about: str = self._answer()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exception: object) -> None:

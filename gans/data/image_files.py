@@ -147,7 +147,7 @@ def _decode(file: Path | BinaryIO, prepare: Callable[[Image], Image], min_side: 
 
 
 def _bytes_to_decode(image: ImageFile, min_side: int | None) -> int:
-    """The memory that an image needs at most, as measured. A JPEG will be decoded at 1/2, 1/4 or 1/8 of its size, if it may be."""
+    """The memory that an image needs at most, as measured. With `min_side` a JPEG is set to 1/2, 1/4 or 1/8 of its size."""
     whole = _coefficients(image)
     if min_side is not None:
         image.draft(None, (min_side, min_side))

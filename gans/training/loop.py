@@ -219,9 +219,7 @@ class Loop:
         check_like(self.folder.checkpoint, arrays, like, optional)
         updates = sum(int(arrays[f"{name}.steps"]) for name in self.trainer.optimizers())
         if step > updates:
-            raise FileError(
-                f"{self.folder.checkpoint} is damaged: it is of step {step}, after only {updates} updates of weights"
-            )
+            raise FileError(f"{self.folder.checkpoint} is damaged: its step is {step}, after only {updates} updates of weights")
         pending = {key.split(".", 2)[2]: arrays[key] for key in sorted(arrays) if key.startswith("pending.")}
         rows = list(zip(*pending.values(), strict=True))
         self.trainer.load_state_dict(arrays)
@@ -229,7 +227,6 @@ class Loop:
         self.step = self.saved_step = step
         self.pending = [{name: mg.Tensor(value) for name, value in zip(pending, row, strict=True)} for row in rows]
         self.folder.metrics.cut(step)
-        self.folder.rename_samples(self.batches.per_epoch)
 
     def draw_overview(self) -> None:
         if self.folder:

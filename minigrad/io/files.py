@@ -136,12 +136,6 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def rename(path: Path, new: Path) -> None:
-    """Give a file another name in its folder, in place of the file that has it. FileError if that fails."""
-    with explained(f"cannot rename {path}"):
-        os.replace(path, new)
-
-
 def exists(path: Path) -> bool:
     """Whether there is anything at this path. FileError if the system does not tell."""
     with explained(f"cannot read {path}"):

@@ -46,7 +46,7 @@ def test_an_unknown_case_is_named_in_one_line(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    "flag", ["--threads=0", "--seconds=nan", "--patience=-1", "--stop-after=soon", "--out=", "--out={file}"]
+    "flag", ["--threads=0", "--seconds=nan", "--patience=-1", "--stop-after=soon", "--out=", "--out={file}", "--x=\x1b[2J"]
 )
 def test_a_flag_that_cannot_be_used_is_one_sentence(
     flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -57,7 +57,8 @@ def test_a_flag_that_cannot_be_used_is_one_sentence(
         program.main([flag.format(file=tmp_path / "file")])
     assert ended.value.code in (1, 2)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("python -m benchmarks: ") and flag.partition("=")[0] in line or "cannot use the folder" in line
+    assert line.startswith("python -m benchmarks: ") and line.isprintable()
+    assert flag.partition("=")[0] in line or "cannot use the folder" in line
     assert not called
 
 
@@ -66,10 +67,8 @@ def test_results_that_cannot_be_printed_are_kept(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "--stop-after", "0", "--out", str(tmp_path)]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-    assert (done.returncode, done.stderr) == (
-        74,
-        "python -m benchmarks: stdout could not be written (No space left on device)\n",
-    )
+    lost = "python -m benchmarks: stdout could not be written (No space left on device)\n"
+    assert (done.returncode, done.stderr) == (74, lost)
     assert (tmp_path / "results.json").exists()
 
 

@@ -183,8 +183,15 @@ def test_the_chart_of_two_machines_has_a_group_of_bars_for_each_and_for_jax() ->
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["minigrad, AVX2", "JAX, AVX2", "minigrad, AVX-512"]
 
 
-def test_without_tuned_steps_there_is_no_chart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "results.json").write_text(json.dumps({"machine": "a machine", "results": [RESULT]}))
+OTHER_FILES = [
+    json.dumps({"machine": "a machine", "results": [RESULT]}), json.dumps({"results": [tuned("lsgan", 2.0)]}), "", "[]", "{",
+    '{"results": 3}', '{"results": [{}]}', "[" * 100_000, "\udcff",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", OTHER_FILES, ids=lambda content: repr(content[:20]))
+def test_without_tuned_steps_there_is_no_chart(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "results.json").write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(SystemExit, match="2"):
         chart.main([str(tmp_path / "results.json"), str(tmp_path / "chart.png")])
     assert "no training steps" in capsys.readouterr().err

@@ -26,7 +26,7 @@ def test_a_worker_answers_and_survives_an_error() -> None:
 
 def test_a_worker_that_cannot_start_says_why() -> None:
     with pytest.raises(WorkerError, match="has no attribute 'Missing'"):
-        Worker("benchmarks.measure.floor:Missing", Settings())
+        Worker("benchmarks.measure.floor:Missing", Settings()).__enter__()
 
 
 def test_a_worker_that_dies_is_noticed() -> None:

@@ -61,6 +61,7 @@ def send(number: int) -> None:
         (SystemExit(2), 2, ""),
         (SystemExit("no PyTorch"), 1, "no PyTorch\n"),
         (Mistake("too many"), 1, "prog: too many\n"),
+        (Mistake("\x1b[2J\na\udcff"), 1, "prog: \\x1b[2J\\na\\udcff\n"),
         (MemoryError(), 1, "prog: there is not enough memory for these settings\n"),
         (MemoryError("64 GB"), 1, "prog: there is not enough memory for these settings (64 GB)\n"),
         (KeyboardInterrupt(), 130, "prog: interrupted\n"),

@@ -16,7 +16,7 @@ import minigrad as mg
 from gans.data.drawn.digits import synthetic_digits
 from gans.data.idx import write_idx
 from gans.measures.evaluation import Sample
-from gans.measures.report import FLOOR, ranked, table
+from gans.measures.report import FLOOR, ranked, table, write_report
 from gans.training.images import read_png
 from tests.gans.conftest import Ended, files, run_here
 
@@ -155,6 +155,16 @@ def test_runs_are_sorted_by_their_mean_distance_and_shares_are_shown_in_percent(
     results = ranked({"b": samples(3, 5), "c": samples(9, 1), "a": samples(1, 2)})
     assert list(results) == ["a", "b", "c"]
     assert table({"b": results["b"]}).splitlines()[-1] == "| b | 4.00 ± 1.41 | 50.0 ± 0.0 % |"
+
+
+def test_runs_of_any_name_are_reported_and_drawn(tmp_path: Path) -> None:
+    names = ["$\\frac$", "a|b", "a\nb", "\udcff", "\x1b[2J", "_^", "画像" * 20]
+    samples = [Sample({"MNIST-FD": d, "recall": 0.5}) for d in (1.0, 2.0)]
+    text = write_report(tmp_path / "evaluation", {"data": "from \udcff"}, samples, dict.fromkeys(names, samples))
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(rows) == len(names) + 3 and all(row.isprintable() for row in rows)
+    assert (tmp_path / "evaluation.md").read_text("utf-8") == text.replace("\udcff", r"\udcff")
+    assert (tmp_path / "evaluation.png").exists()
 
 
 @pytest.mark.usefixtures("chart_stubbed")

@@ -172,10 +172,12 @@ def test_a_run_with_any_name_can_be_named_in_the_metadata(name: str, generate: C
         run.rename(tmp_path / name)
     except OSError:
         pytest.skip("this file system refuses the name")
-    for out in ("a.png", "a.jpg"):
-        assert generate(tmp_path / name, "--count", 1, "--out", tmp_path / out).code == 0
-    with Image.open(tmp_path / "a.png") as image:
-        assert image.info["run"] == name.encode(errors="replace").decode()
+    shown = name if name.isprintable() else r"\udcff\udcfe"
+    for out in ("a.png", "a.jpg", "a.gif"):
+        more = ["--interpolate"] if out == "a.gif" else []
+        assert generate(tmp_path / name, "--count", 1, "--out", tmp_path / out, *more).code == 0
+    with Image.open(tmp_path / "a.png") as png, Image.open(tmp_path / "a.gif") as gif:
+        assert png.info["run"] == shown and f"run {shown}," in gif.info["comment"].decode()
 
 
 @pytest.mark.parametrize(

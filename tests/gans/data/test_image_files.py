@@ -259,6 +259,7 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
 
 
 SHRUNK = 64  # pixels; min_side of `read_image`
+# Scans of a JPEG, and whether it is progressive.
 HELD_WHOLE = [
     ("1 2 3", False),
     ("12 3", False),
@@ -266,7 +267,7 @@ HELD_WHOLE = [
     ("123", True),
     ("1234", False),
     ("1 234", False),
-]  # see `jpeg`
+]
 
 
 def jpeg(side: int, scans: str, progressive: bool = False) -> bytes:

@@ -20,7 +20,7 @@ from gans.data.errors import DataError
 from gans.data.idx import write_idx
 from gans.output import save_image
 from gans.training.config import ConfigError
-from gans.training.images import save_gif, save_png
+from gans.training.images import save_gif
 from gans.training.run_folder import RunFolder
 from minigrad import FileError
 from minigrad.io import files as io
@@ -127,7 +127,7 @@ def bind(path: Path) -> None:
 PIXELS = np.zeros((4, 4, 3), np.uint8)
 WRITERS: dict[str, Callable[[Path], Any]] = {
     "a.safetensors": lambda path: mg.save(path, {"a": np.zeros(2)}),
-    "a.png": lambda path: save_png(path, PIXELS),
+    "a.png": lambda path: save_image(path, PIXELS),
     "a.gif": lambda path: save_gif(path, [PIXELS]),
     "a.jpg": lambda path: save_image(path, PIXELS),
     "a.idx": lambda path: write_idx(path, PIXELS),
