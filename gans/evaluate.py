@@ -27,11 +27,12 @@ from gans.measures.evaluation import COMPARED, MOST, Comparison, RealImages, Sam
 from gans.measures.nearest import nearest
 from gans.measures.precision_recall import NEIGHBOURS
 from gans.measures.report import Results, write_report
+from gans.output import save_image
 from gans.trainers import load_run
 from gans.training.arguments import add_backend, integer_up_to
 from gans.training.cli import USER_ERRORS
 from gans.training.config import ConfigError, OneLineParser
-from gans.training.images import grid, save_png
+from gans.training.images import grid
 from gans.training.latent import LatentTrainer
 from gans.training.run_folder import RunFolder
 from minigrad.arrays import backend
@@ -63,8 +64,7 @@ def _run(arguments: argparse.Namespace) -> str:
     trainers = {path: _load(path, arguments.data, backend.resolve(arguments.backend)) for path in paths}
     _check_same_data(paths)
     out = arguments.out or (paths[0] if len(paths) == 1 else Path())
-    if not out.is_dir():
-        raise ConfigError(f"--out {out} is not a folder")
+    files.make_folder(out, follow=True)
     real, labels = _real_images(trainers[paths[0]], paths[0])
     count = _count(arguments.count, real)
     if labels is not None:
@@ -172,7 +172,7 @@ def _show_neighbours(trainer: LatentTrainer, real: RealImages, out: Path, count:
     rows = [images[columns], *(real.train[positions[columns, k]] for k in range(BESIDE))]
     path = out / "evaluation" / "neighbours.png"
     files.make_folder(path.parent, follow=True)
-    save_png(path, grid(np.concatenate(rows), across=len(columns)))
+    save_image(path, grid(np.concatenate(rows), across=len(columns)))
     return (
         f"![nearest training images](evaluation/{path.name}) Top row: generated images, first {SHOWN} random ones, then the "
         f"{SUSPECTS} nearest to a training image. Below each: its {BESIDE} nearest training images."

@@ -15,6 +15,7 @@ import numpy as np
 
 import minigrad as mg
 from gans.command import running
+from gans.data.errors import printable
 from gans.output import FORMATS, save_image
 from gans.trainers import load_run
 from gans.training.arguments import add_backend, add_run, integer_up_to
@@ -41,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--count", type=integer_up_to(MAX_COUNT), default=64, metavar="N", help="number of images (default: 64)"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the latent vectors (default: 0)")
+    help = "seed of the latent vectors (default: 0)"
+    parser.add_argument("--seed", type=integer_up_to(2**64 - 1, 0), default=0, metavar="N", help=help)
     parser.add_argument(
         "--out",
         metavar="PATH",
@@ -71,8 +73,6 @@ def _run(arguments: argparse.Namespace) -> str:
             f"{arguments.run} is a run of gans.{trainer.name}, which translates images instead of generating them: "
             "use gans.translate"
         )
-    if not 0 <= seed < 2**64:
-        raise ConfigError(f"--seed must be from 0 to 2^64 - 1, not {seed}")
     suffix = ".gif" if arguments.interpolate else ".png"
     out = _output(arguments.out or str(arguments.run / f"generated{suffix}"), arguments.interpolate, seed)
     one_each = "{}" in out.name and not arguments.interpolate
@@ -81,7 +81,7 @@ def _run(arguments: argparse.Namespace) -> str:
     about = {
         "seed": str(seed),
         "trainer": trainer.name,
-        "run": arguments.run.absolute().name,
+        "run": printable(arguments.run.absolute().name),
         "Software": f"minigrad {mg.__version__}",
     }
     if one_each:

@@ -1,9 +1,9 @@
 """Download a file from one of several mirrors, with time-outs, a known size and a checksum."""
 
 import hashlib
+import os
 import queue
 import socket
-import stat
 import sys
 import threading
 import time
@@ -20,7 +20,7 @@ from urllib.error import HTTPError, URLError
 
 from gans.data.errors import DataError, printable, write_error
 from gans.data.file_types import guess_file_type
-from minigrad.io.files import replacing
+from minigrad.io.files import opened, replacing
 
 _CHUNK = 1 << 16
 _MAX_REASON = 120  # characters
@@ -79,11 +79,9 @@ def download(urls: Sequence[str], path: Path, published: Published, timeout: flo
 def is_intact(path: Path, published: Published) -> bool:
     """Whether `path` is a readable file with the published size and checksum."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size != published.size:
-            return False
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, _new_md5).hexdigest() == published.md5
+        with opened(path, "rb", follow=True) as file:
+            right_size = os.fstat(file.fileno()).st_size == published.size
+            return right_size and hashlib.file_digest(file, _new_md5).hexdigest() == published.md5
     except OSError:
         return False
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from gans.data.errors import printable
 from gans.measures.evaluation import DESCRIPTIONS, SHARES, Sample
-from gans.training.plots import new_figure
+from gans.output import new_figure
 from minigrad.io.files import write_atomically
 
 FLOOR = "real images (the floor)"
@@ -35,7 +36,7 @@ def write_report(stem: Path, about: Mapping[str, str], floor: list[Sample], resu
     used = [f"- **{name}**: {text}." for name, text in DESCRIPTIONS.items() if name in measures]
     parts = [table(everything), "\n".join(about.values()), "\n".join(used), _classes(everything), pictures]
     text = "\n\n".join(part for part in parts if part) + "\n"
-    write_atomically(stem.with_suffix(".md"), text.encode())
+    write_atomically(stem.with_suffix(".md"), text.encode(errors="backslashreplace"))
     numbers = {name: _numbers(samples) for name, samples in everything.items()}
     write_atomically(stem.with_suffix(".json"), (json.dumps({**about, "results": numbers}, indent=2) + "\n").encode())
     write_atomically(stem.with_suffix(".png"), _picture(floor, ranking))
@@ -47,8 +48,13 @@ def table(everything: Results) -> str:
     measures = list(next(iter(everything.values()))[0].measures)
     lines = [f"| | {' | '.join(measures)} |", f"| --- {'| --: ' * len(measures)}|"]
     for name, samples in everything.items():
-        lines.append(f"| {name} | {' | '.join(_shown(measure, values(samples, measure)) for measure in measures)} |")
+        lines.append(f"| {_cell(name)} | {' | '.join(_shown(measure, values(samples, measure)) for measure in measures)} |")
     return "\n".join(lines)
+
+
+def _cell(name: str) -> str:
+    """A run's name, in which everything is allowed, in a table."""
+    return printable(name).replace("|", r"\|")
 
 
 def _shown(measure: str, values: Sequence[float]) -> str:
@@ -69,7 +75,7 @@ def _classes(everything: Results) -> str:
         return ""
     count = len(shares[FLOOR][0])
     lines = [f"| share of class, % | {' | '.join(map(str, range(count)))} |", f"| --- {'| --: ' * count}|"]
-    lines += [f"| {name} | {' | '.join(f'{100 * x:.1f}' for x in np.mean(each, 0))} |" for name, each in shares.items()]
+    lines += [f"| {_cell(name)} | {' | '.join(f'{100 * x:.1f}' for x in np.mean(each, 0))} |" for name, each in shares.items()]
     return "\n".join(lines)
 
 
@@ -82,6 +88,7 @@ def _numbers(samples: Sequence[Sample]) -> dict[str, list[float] | list[list[flo
 
 def _short(name: str, most: int = 30) -> str:
     """The end of a long path."""
+    name = printable(name)
     return name if len(name) <= most else "..." + name[3 - most :]
 
 
@@ -98,6 +105,8 @@ def _picture(floor: Sequence[Sample], ranking: Results) -> bytes:
         means, deviations = [v.mean() for v in of_runs], [v.std(ddof=1) for v in of_runs]
         axes.barh(range(len(names)), means, xerr=deviations, tick_label=names, color="tab:blue")
         line = axes.axvline(scale * float(np.mean(values(floor, measure))), color="black", linestyle="--")
+        for label in axes.get_yticklabels():
+            label.set_parse_math(False)
         axes.invert_yaxis()
         axes.set_title(f"{measure},{unit}" if unit else measure)
         if measure.endswith("FD"):  # from the floor to a bad run is a factor of a thousand

@@ -17,7 +17,7 @@ from gans.data.batches import Stream
 from gans.data.errors import DataError
 from gans.data.mnist import SYNTHETIC
 from gans.training.config import ConfigError, RunConfig, check_saved, parse
-from gans.training.loop import Loop, TrainingError
+from gans.training.loop import Loop, TrainingError, total_steps
 from gans.training.run_folder import RunFolder
 from gans.training.trainer import Trainer
 from minigrad import nn
@@ -152,10 +152,11 @@ def _check_same_data(before: dict[str, Any], now: dict[str, Any]) -> None:
 def _introduce(trainer: Trainer, batches: Stream) -> None:
     sizes = ", ".join(f"{name} {sum(p.size for p in net.parameters()):,}" for name, net in trainer.networks().items())
     print(f"{trainer.name} on {trainer.backend}: {batches.count:,} images ({batches.source}); parameters: {sizes}")
-    steps, per_epoch = trainer.config.epochs * batches.per_epoch, batches.per_epoch
-    if steps < FEW_STEPS and trainer.config.steps is None:
-        few = f"{batches.count:,} images are {per_epoch} steps an epoch, {steps} steps in all"
-        print(f"{few}: expect little more than noise; try --epochs {-(-ENOUGH_STEPS // per_epoch)}")
+    steps, per_epoch = total_steps(trainer.config, batches.per_epoch), batches.per_epoch
+    if steps < FEW_STEPS:
+        few = f"{batches.count:,} images are {per_epoch:,} steps an epoch, {steps:,} in all"
+        without = "" if trainer.config.steps is None else " without --steps"
+        print(f"{few}: expect little more than noise; try --epochs {-(-ENOUGH_STEPS // per_epoch)}{without}")
     if trainer.backend == "numpy" and not backend.kernels_are_compiled():
         print("The first run compiles its kernels, which takes some seconds; later runs reuse them.", file=sys.stderr)
 

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar
 
 from gans import command
 from gans.command import EXIT_CODES
+from gans.data.errors import printable
 from gans.training.schedule import intervals
 
 
@@ -73,15 +74,16 @@ def _not_empty(text: str) -> str:
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """The parser of every command: its error messages are one line, and it has --debug. A path may not be empty."""
+    """The parser of every command: its error messages are one line, and it has --debug. No text may be empty."""
 
     def __init__(self, prog: str, **settings: Any) -> None:
         super().__init__(prog, epilog=EXIT_CODES, **settings)
         self.register("type", Path, lambda text: Path(_not_empty(text)))
+        self.register("type", None, _not_empty)
         self.add_argument("--debug", action=_Debug, nargs=0, dest=argparse.SUPPRESS, help="show the traceback of an error")
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
+        self.exit(2, f"{self.prog}: {printable(message)} (--help lists the flags)\n")
 
 
 def parse(config_class: type[C], prog: str, argv: Sequence[str] | None = None) -> tuple[C, set[str]]:
@@ -102,7 +104,7 @@ def _add_flag(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hi
     if kind is bool:
         parser.add_argument(flag, action="store_true", **common)
         return
-    metavar = "WHEN" if field.metadata["form"] else {int: "N", float: "X", Path: "DIR", str: "NAME"}[kind]
+    metavar = "WHEN" if field.metadata["form"] else {int: "N", float: "X"}.get(kind, "DIR")
     choices = field.metadata["choices"]
     if choices:
         parser.add_argument(flag, choices=choices, type=kind, **common)

@@ -22,6 +22,7 @@ from gans.training.trainer import Metrics, Stateful, Trainer
 from minigrad import random
 from minigrad.arrays import backend
 from minigrad.io import files
+from minigrad.io.files import FileError
 from minigrad.io.safetensors import check_like
 from minigrad.optim import CHECK_EVERY, BadGradient
 
@@ -216,6 +217,9 @@ class Loop:
         optional = {f"pending.{i:02}.{name}": waiting for i in range(len(metrics)) for name in metrics}
         optional |= {f"{name}.skipped": np.array(part.skipped) for name, part in self.trainer.optimizers().items()}
         check_like(self.folder.checkpoint, arrays, like, optional)
+        updates = sum(int(arrays[f"{name}.steps"]) for name in self.trainer.optimizers())
+        if step > updates:
+            raise FileError(f"{self.folder.checkpoint} is damaged: its step is {step}, after only {updates} updates of weights")
         pending = {key.split(".", 2)[2]: arrays[key] for key in sorted(arrays) if key.startswith("pending.")}
         rows = list(zip(*pending.values(), strict=True))
         self.trainer.load_state_dict(arrays)
@@ -223,7 +227,6 @@ class Loop:
         self.step = self.saved_step = step
         self.pending = [{name: mg.Tensor(value) for name, value in zip(pending, row, strict=True)} for row in rows]
         self.folder.metrics.cut(step)
-        self.folder.rename_samples(self.batches.per_epoch)
 
     def draw_overview(self) -> None:
         if self.folder:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gans.output import new_figure
 from minigrad.io.files import write_atomically
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 class Drawings:
@@ -37,21 +33,6 @@ class Drawings:
                 self.failed.add(what)
                 reason = " ".join(f"{type(error).__name__}: {error}".split())
                 tqdm.write(f"{what} cannot be drawn ({reason}); training goes on.", file=sys.stderr)
-
-
-def new_figure(width: float, height: float, dpi: float = 100) -> Figure:
-    """An empty figure, in inches, that is drawn in memory whatever backend the environment asks for."""
-    # Not pyplot, which may need a display; matplotlib itself refuses to be imported with a backend that it does not know.
-    backend = os.environ.pop("MPLBACKEND", None)
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    finally:
-        if backend is not None:
-            os.environ["MPLBACKEND"] = backend
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=dpi)
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def plot_curves(path: Path, steps: np.ndarray, curves: Mapping[str, np.ndarray], captions: Mapping[str, str]) -> None:

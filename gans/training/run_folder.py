@@ -22,8 +22,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 import minigrad as mg
+from gans.output import save_image
 from gans.training.config import ConfigError, is_plain
-from gans.training.images import read_png, save_gif, save_png
+from gans.training.images import read_png, save_gif
 from gans.training.metrics import MetricsFile
 from gans.training.plots import Drawings, plot_curves
 from minigrad.io import files
@@ -104,7 +105,7 @@ class RunFolder:
     def start(self, settings: Mapping[str, Any]) -> None:
         """Delete the files of an older run, and write config.json."""
         files.make_folder(self.path, follow=True)
-        others = *self.sample_paths(), *self._numbered("epoch").values(), *self._tracebacks(), *self._evaluation()
+        others = *self.sample_paths(), *self._tracebacks(), *self._evaluation()
         for file in (self.checkpoint, self.generator, self.metrics.path, self.losses, self.gif, self.report, *others):
             files.remove(file)
         self.save_settings(settings)
@@ -118,7 +119,7 @@ class RunFolder:
         if not self.holds_run():
             raise ConfigError(f"{self.path} holds no run (there is no {self.config.name})")
         try:
-            settings = json.loads(files.read(self.config, MOST_SETTINGS), object_pairs_hook=_distinct)
+            settings = json.loads(files.read(self.config, MOST_SETTINGS))
             _check(settings, {"trainer": str, "config": dict, "data": dict, "samples": str, "minigrad": str})
             _check(settings["data"], {"source": str, "images": int, "hash": str})
         except (ValueError, TypeError, RecursionError) as error:
@@ -156,24 +157,19 @@ class RunFolder:
 
     def sample_paths(self) -> list[Path]:
         """The sample grids, from the first to the last."""
-        return [path for _, path in sorted(self._numbered("step").items())]
+        return [path for _, path in sorted(self._numbered().items())]
 
     def save_samples(self, step: int, sheet: np.ndarray) -> None:
-        save_png(self.sample_path(step), sheet)
+        save_image(self.sample_path(step), sheet)
 
     def cut_samples(self, step: int) -> None:
         """Delete the sample grids after a step, which a resumed run will write again."""
-        for number, path in self._numbered("step").items():
+        for number, path in self._numbered().items():
             if number > step:
                 files.remove(path)
 
-    def rename_samples(self, per_epoch: int) -> None:
-        """Name the sample grids of an older version, which are named after their epochs, after their steps."""
-        for number, path in self._numbered("epoch").items():
-            files.rename(path, self.sample_path(number * per_epoch))
-
-    def _numbered(self, word: str) -> dict[int, Path]:
-        paths = {path.stem.removeprefix(f"{word}-"): path for path in files.entries(self.samples, f"{word}-*.png")}
+    def _numbered(self) -> dict[int, Path]:
+        paths = {path.stem.removeprefix("step-"): path for path in files.entries(self.samples, "step-*.png")}
         return {int(number): path for number, path in paths.items() if number.isdecimal() and len(number) < 20}
 
     def save_overview(self, captions: Mapping[str, str]) -> None:
@@ -196,13 +192,6 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
     if len(items) <= most:
         return list(items)
     return [items[i * (len(items) - 1) // (most - 1)] for i in range(most)]
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object. ValueError if a name appears twice."""
-    if len(found := dict(pairs)) < len(pairs):
-        raise ValueError("a name appears twice")
-    return found
 
 
 def _check(found: Any, schema: Mapping[str, type]) -> None:

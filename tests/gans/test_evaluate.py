@@ -16,7 +16,7 @@ import minigrad as mg
 from gans.data.drawn.digits import synthetic_digits
 from gans.data.idx import write_idx
 from gans.measures.evaluation import Sample
-from gans.measures.report import FLOOR, ranked, table
+from gans.measures.report import FLOOR, ranked, table, write_report
 from gans.training.images import read_png
 from tests.gans.conftest import Ended, files, run_here
 
@@ -157,6 +157,16 @@ def test_runs_are_sorted_by_their_mean_distance_and_shares_are_shown_in_percent(
     assert table({"b": results["b"]}).splitlines()[-1] == "| b | 4.00 ± 1.41 | 50.0 ± 0.0 % |"
 
 
+def test_runs_of_any_name_are_reported_and_drawn(tmp_path: Path) -> None:
+    names = ["$\\frac$", "a|b", "a\nb", "\udcff", "\x1b[2J", "_^", "画像" * 20]
+    samples = [Sample({"MNIST-FD": d, "recall": 0.5}) for d in (1.0, 2.0)]
+    text = write_report(tmp_path / "evaluation", {"data": "from \udcff"}, samples, dict.fromkeys(names, samples))
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(rows) == len(names) + 3 and all(row.isprintable() for row in rows)
+    assert (tmp_path / "evaluation.md").read_text("utf-8") == text.replace("\udcff", r"\udcff")
+    assert (tmp_path / "evaluation.png").exists()
+
+
 @pytest.mark.usefixtures("chart_stubbed")
 def test_out_chooses_the_folder(evaluate: Command, run: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
@@ -277,10 +287,9 @@ def test_runs_on_different_data_do_not_compare(evaluate: Command, run: Path) -> 
     assert "different images" in evaluate(run, copy).complaint
 
 
-def test_an_output_folder_that_does_not_exist_is_an_error(evaluate: Command, run: Path, tmp_path: Path) -> None:
-    assert "is not a folder" in evaluate(run, "--out", tmp_path / "missing").complaint
+def test_an_output_folder_that_cannot_be_made_is_an_error(evaluate: Command, run: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert "is not a folder" in evaluate(run, "--out", tmp_path / "file").complaint
+    assert "cannot use the folder" in evaluate(run, "--out", tmp_path / "file").complaint
 
 
 @pytest.mark.usefixtures("chart_stubbed")

@@ -72,7 +72,10 @@ def fine(ended: Ended) -> bool:
     return ended.code == 0 or not ended.complaint
 
 
-@pytest.mark.parametrize("seeds", [range(40), pytest.param(range(40, 10_000), marks=pytest.mark.long)], ids=["some", "many"])
+SLICES = [range(40), *(pytest.param(range(n, n + 500), marks=pytest.mark.long) for n in range(0, 10_000, 500))]
+
+
+@pytest.mark.parametrize("seeds", SLICES, ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
 def test_a_changed_file_gives_a_result_or_one_sentence(seeds: range, run: Path, train: Train, generate: Any) -> None:
     folder = run.with_name("changed")
     outcomes = set()
