@@ -77,7 +77,7 @@ def _run(arguments: argparse.Namespace) -> str:
             floor.append(comparison.floor())
             bar.update()
             for path, trainer in trainers.items():
-                results[str(path)].append(comparison.generated(trainer.generate(trainer.fixed_noise(count, seed))))
+                results[str(path)].append(comparison.generated(trainer.generate(*trainer.fixed_inputs(count, seed))))
                 bar.update()
     pictures = _show_neighbours(trainers[paths[0]], real, out, count) if len(paths) == 1 else ""
     return write_report(out / "evaluation", _about(real, count), floor, results, pictures)
@@ -165,7 +165,7 @@ def _about(real: RealImages, count: int) -> dict[str, str]:
 
 def _show_neighbours(trainer: LatentTrainer, real: RealImages, out: Path, count: int) -> str:
     """Write evaluation/neighbours.png, and return the sentence for the report."""
-    images = trainer.generate(trainer.fixed_noise(min(count, 1000), SEEDS[0]))
+    images = trainer.generate(*trainer.fixed_inputs(min(count, 1000), SEEDS[0]))
     positions, distances = nearest(images, real.train, BESIDE)
     suspects = [i for i in np.argsort(distances[:, 0], kind="stable") if i >= SHOWN][:SUSPECTS]
     columns = [*range(min(SHOWN, len(images))), *suspects]

@@ -65,6 +65,8 @@ class UnpairedBatches:
     must also be tested on the same images.
     """
 
+    label_digest = ""
+
     def __init__(self, a: Batches, b: Batches, held_out: Sequence[np.ndarray], source: str) -> None:
         self.a, self.b = a, b
         self.source = source

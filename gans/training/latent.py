@@ -87,13 +87,18 @@ class LatentTrainer(Trainer):
         """Latent vectors that depend only on the seed: (count, latent_size)."""
         return mg.Generator(seed, FIXED_NOISE_COUNTER).randn((count, self.latent_size), self.backend, self.dtype)
 
-    def generate(self, latent: mg.Tensor) -> np.ndarray:
-        """Images uint8 (n, channels, height, width) from latent vectors, with the network in evaluation mode."""
-        parts = [in_evaluation(self.sampler, latent[i : i + AT_ONCE]) for i in range(0, len(latent), AT_ONCE)]
+    def fixed_inputs(self, count: int, seed: int) -> tuple[mg.Tensor, ...]:
+        """Inputs of the generator that depend only on the seed: latent vectors."""
+        return (self.fixed_noise(count, seed),)
+
+    def generate(self, *inputs: mg.Tensor) -> np.ndarray:
+        """Images uint8 (n, channels, height, width) from the generator's inputs, with the network in evaluation mode."""
+        starts = range(0, len(inputs[0]), AT_ONCE)
+        parts = [in_evaluation(self.sampler, *(x[i : i + AT_ONCE] for x in inputs)) for i in starts]
         return as_pixels(np.concatenate(parts))
 
     def sample_sheet(self) -> np.ndarray:
-        return grid(self.generate(self.fixed_noise(SAMPLES, self.config.seed)))
+        return grid(self.generate(*self.fixed_inputs(SAMPLES, self.config.seed)))
 
     def weights(self) -> dict[str, Any]:
         return self.sampler.state_dict()
