@@ -70,7 +70,9 @@ def class_folders(folder: Path) -> list[str]:
         names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     except OSError as error:
         reason = error.strerror or error
-        raise DataError(f"{folder} cannot be opened ({reason}); it must be a folder with a subfolder for each class.") from error
+        raise DataError(
+            f"{folder} cannot be opened ({reason}); it must be a folder with a subfolder for each class."
+        ) from error
     if len(names) < 2:
         count = "one subfolder" if names else "no subfolders"
         raise DataError(f"{folder} has {count}, so its images have no classes; move those of each class into a subfolder.")

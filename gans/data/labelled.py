@@ -38,7 +38,9 @@ def class_names(data: str | None, image_size: int) -> tuple[str, ...]:
     if image_size == MNIST_SIZE:
         return DIGITS
     if data is None:
-        raise DataError("the drawn faces have no classes; give a folder whose subfolders are classes with --data, or --arch 28.")
+        raise DataError(
+            "the drawn faces have no classes; give a folder whose subfolders are classes with --data, or --arch 28."
+        )
     return tuple(class_folders(Path(data)))
 
 
