@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from gans.data.batches import Batches
+from gans.data.batches import Batches, Stream
 from gans.data.images import load_training_images
 from gans.training.average import follow
 from gans.training.config import RunConfig
@@ -75,7 +75,7 @@ class LatentTrainer(Trainer):
         """The training images, uint8 (n, channels, height, width), and a description of their source."""
         return load_training_images(self.config.data, self.image_shape[-1])
 
-    def load_batches(self) -> Batches:
+    def load_batches(self) -> Stream:
         images, source = self.load_images()
         return Batches(images, self.images_per_step, self.config.seed, self.backend, self.dtype, source)
 
