@@ -15,6 +15,7 @@ import gans.hinge_gan
 import gans.lsgan
 import gans.mnist_gan
 import gans.softmax_gan
+import gans.ssgan
 import gans.wgan
 import gans.wgan_gp
 import minigrad as mg
@@ -81,6 +82,21 @@ def make_cgan(name: str, condition: str) -> Trainer:
         return gans.cgan.CGAN(gans.cgan.Config(backend=name, batch_size=3, condition=condition))
 
 
+def tiny_classifier(trainer: Any) -> nn.Module:
+    classifier = gans.ssgan.Classifier(len(trainer.classes))
+    classifier.features = nn.Sequential(nn.Conv2d(1, 2, 5, 4, 2), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(98, 6), nn.Tanh())
+    classifier.logits = nn.Linear(6, len(trainer.classes))
+    return classifier
+
+
+def make_ssgan(name: str) -> Trainer:
+    with (
+        mock.patch.object(gans.ssgan.SSGAN, "make_generator", dense_generator),
+        mock.patch.object(gans.ssgan.SSGAN, "make_discriminator", tiny_classifier),
+    ):
+        return gans.ssgan.SSGAN(gans.ssgan.Config(backend=name, batch_size=3))
+
+
 def make_wgan(trainer_class: type[gans.wgan.CriticTrainer], config: Any) -> Trainer:
     with (
         mock.patch.object(gans.wgan.CriticTrainer, "make_generator", dense_generator),
@@ -128,6 +144,7 @@ MAKERS: dict[str, Callable[[str], Trainer]] = {
     ),
     "cgan": lambda name: make_cgan(name, "concat"),
     "cgan_projection": lambda name: make_cgan(name, "projection"),
+    "ssgan": make_ssgan,
     "cyclegan": make_cyclegan,
     "cyclegan_wgan_gp": lambda name: make_cyclegan(name, gan_loss="wgan-gp", batch_size=1),
 }
