@@ -78,8 +78,8 @@ def _run(arguments: argparse.Namespace) -> str:
             floor.append(comparison.floor())
             bar.update()
             for path, trainer in trainers.items():
-                labels = trainer.in_turn(count) if isinstance(trainer, LabelledTrainer) else None
-                results[str(path)].append(comparison.generated(trainer.generate(*trainer.fixed_inputs(count, seed)), labels))
+                asked = trainer.in_turn(count) if isinstance(trainer, LabelledTrainer) else None
+                results[str(path)].append(comparison.generated(trainer.generate(*trainer.fixed_inputs(count, seed)), asked))
                 bar.update()
     pictures = _show_neighbours(trainers[paths[0]], real, out, count) if len(paths) == 1 else ""
     return write_report(out / "evaluation", _about(real, count), floor, results, pictures)

@@ -124,7 +124,8 @@ class Comparison:
         precision, recall = precision_recall(features, self.features)
         repeats = share_nearly_equal(images[:COMPARED], images, np.arange(min(COMPARED, len(images))))
         measures = {self.real.distance: frechet_distance(features, self.features), "precision": precision, "recall": recall}
-        classes, within = None, {}
+        classes: Floats | None = None
+        within: dict[str, Floats] = {}
         if probabilities is not None:
             classes = class_shares(probabilities)
             measures |= {"classifier score": classifier_score(probabilities), "rarest class": float(classes.min())}

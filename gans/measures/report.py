@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -100,11 +101,11 @@ def _percent(x: float) -> str:
     return "-" if np.isnan(x) else f"{x:.1f}"
 
 
-def _numbers(samples: Sequence[Sample]) -> dict[str, list[float] | list[list[float]]]:
+def _numbers(samples: Sequence[Sample]) -> dict[str, Any]:
     """For each measure its values, one for each seed."""
-    numbers: dict[str, list[float] | list[list[float]]] = {m: values(samples, m) for m in samples[0].measures}
+    numbers: dict[str, Any] = {m: values(samples, m) for m in samples[0].measures}
     classes = [s.classes.tolist() for s in samples if s.classes is not None]
-    within = {m: [np.where(np.isnan(s.within[m]), None, s.within[m]).tolist() for s in samples] for m in samples[0].within}
+    within = {m: [[None if np.isnan(x) else float(x) for x in s.within[m]] for s in samples] for m in samples[0].within}
     return {**numbers, **({"classes": classes} if classes else {}), **within}
 
 
