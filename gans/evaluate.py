@@ -33,6 +33,7 @@ from gans.training.arguments import add_backend, integer_up_to
 from gans.training.cli import USER_ERRORS
 from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import grid
+from gans.training.labelled import LabelledTrainer
 from gans.training.latent import LatentTrainer
 from gans.training.run_folder import RunFolder
 from minigrad.arrays import backend
@@ -77,7 +78,8 @@ def _run(arguments: argparse.Namespace) -> str:
             floor.append(comparison.floor())
             bar.update()
             for path, trainer in trainers.items():
-                results[str(path)].append(comparison.generated(trainer.generate(trainer.fixed_noise(count, seed))))
+                asked = trainer.in_turn(count) if isinstance(trainer, LabelledTrainer) else None
+                results[str(path)].append(comparison.generated(trainer.generate(*trainer.fixed_inputs(count, seed)), asked))
                 bar.update()
     pictures = _show_neighbours(trainers[paths[0]], real, out, count) if len(paths) == 1 else ""
     return write_report(out / "evaluation", _about(real, count), floor, results, pictures)
@@ -124,7 +126,7 @@ def _with_classifier(real: RealImages, train_labels: Bytes, test_labels: Bytes) 
     assert real.test is not None
     classifier = load_classifier(real.train, train_labels)
     right = classifier.measure(real.test)[1].argmax(1) == test_labels
-    return dataclasses.replace(real, classifier=classifier, accuracy=float(right.mean()))
+    return dataclasses.replace(real, classifier=classifier, accuracy=float(right.mean()), labels=(train_labels, test_labels))
 
 
 def _checked_digest(path: Path, images: np.ndarray, source: str) -> str:
@@ -165,7 +167,7 @@ def _about(real: RealImages, count: int) -> dict[str, str]:
 
 def _show_neighbours(trainer: LatentTrainer, real: RealImages, out: Path, count: int) -> str:
     """Write evaluation/neighbours.png, and return the sentence for the report."""
-    images = trainer.generate(trainer.fixed_noise(min(count, 1000), SEEDS[0]))
+    images = trainer.generate(*trainer.fixed_inputs(min(count, 1000), SEEDS[0]))
     positions, distances = nearest(images, real.train, BESIDE)
     suspects = [i for i in np.argsort(distances[:, 0], kind="stable") if i >= SHOWN][:SUSPECTS]
     columns = [*range(min(SHOWN, len(images))), *suspects]

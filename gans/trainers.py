@@ -9,7 +9,9 @@ from gans.training.config import ConfigError, check_saved
 from gans.training.run_folder import RunFolder
 from gans.training.trainer import Trainer
 
-TRAINERS = ("mnist_gan", "dcgan", "lsgan", "softmax_gan", "hinge_gan", "wgan", "wgan_gp", "cyclegan")  # modules of gans
+TRAINERS = (  # modules of gans
+    "mnist_gan", "dcgan", "lsgan", "softmax_gan", "hinge_gan", "wgan", "wgan_gp", "cgan", "ssgan", "cyclegan",
+)  # fmt: skip
 
 
 def trainer_named(name: str) -> type[Trainer]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases import Case, learning_rate, network_state
+from benchmarks.cases import Case, learning_rate, network_state, random_batch
 from benchmarks.measure import libraries
 from benchmarks.measure.libraries import Library, Minigrad, PyTorch
 from benchmarks.measure.process import PAUSE, Worker, WorkerError
@@ -103,7 +103,9 @@ class Ours(Side):
         self.captured = Captured(self.trainer.step) if captured else None
         self.make_step: Any = self.trainer.step
         # channels-last, as gans.data gives them
-        self.batches = batches_of(mg.load(setup), settings.compared, lambda x: self.tensor(channels_last(x)))
+        self.batches = batches_of(
+            mg.load(setup), settings.compared, lambda x: self.tensor(channels_last(x) if x.ndim == 4 else x)
+        )
 
     def tensor(self, a: np.ndarray) -> Any:
         import minigrad as mg
@@ -173,9 +175,8 @@ def write_setup(case: Case, path: Path, batches: int) -> None:
 
     trainer = case.trainer()
     rng = np.random.default_rng(0)
-    arrays = {
-        f"batch.{i}": rng.uniform(-1, 1, (batches, *shape)).astype(np.float32) for i, shape in enumerate(trainer.batch_shapes)
-    }
+    parts = zip(*(random_batch(trainer, rng) for _ in range(batches)), strict=True)
+    arrays = {f"batch.{i}": np.stack(part) for i, part in enumerate(parts)}
     mg.save(path, {**network_state(trainer), **arrays, "lr": np.array(learning_rate(trainer))})
 
 

@@ -6,10 +6,12 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gans.data.errors import printable
+from gans.measures import within_classes
 from gans.measures.evaluation import DESCRIPTIONS, SHARES, Sample
 from gans.output import new_figure
 from minigrad.io.files import write_atomically
@@ -34,7 +36,14 @@ def write_report(stem: Path, about: Mapping[str, str], floor: list[Sample], resu
     everything = {FLOOR: floor, **ranking}
     measures = list(floor[0].measures)
     used = [f"- **{name}**: {text}." for name, text in DESCRIPTIONS.items() if name in measures]
-    parts = [table(everything), "\n".join(about.values()), "\n".join(used), _classes(everything), pictures]
+    parts = [
+        table(everything),
+        "\n".join(about.values()),
+        "\n".join(used),
+        _classes(everything),
+        *_within(everything),
+        pictures,
+    ]
     text = "\n\n".join(part for part in parts if part) + "\n"
     write_atomically(stem.with_suffix(".md"), text.encode(errors="backslashreplace"))
     numbers = {name: _numbers(samples) for name, samples in everything.items()}
@@ -79,11 +88,31 @@ def _classes(everything: Results) -> str:
     return "\n".join(lines)
 
 
-def _numbers(samples: Sequence[Sample]) -> dict[str, list[float] | list[list[float]]]:
+def _within(everything: Results) -> list[str]:
+    """For each measure within classes a Markdown table, in percent, and its description; none if no run has labels."""
+    rows = {name: [sample.within for sample in samples] for name, samples in everything.items() if samples[0].within}
+    if not rows.keys() - {FLOOR}:
+        return []
+    parts = []
+    for measure, description in within_classes.DESCRIPTIONS.items():
+        means = {name: 100 * np.mean([within[measure] for within in each], 0) for name, each in rows.items()}
+        lines = [f"| {measure}, % | mean | {' | '.join(map(str, range(len(means[FLOOR]))))} |"]
+        lines.append(f"| --- | --: {'| --: ' * len(means[FLOOR])}|")
+        lines += [f"| {name} | {' | '.join(map(_percent, (row.mean(), *row)))} |" for name, row in means.items()]
+        parts += ["\n".join(lines), f"- **{measure}**: {description}."]
+    return parts
+
+
+def _percent(x: float) -> str:
+    return "-" if np.isnan(x) else f"{x:.1f}"
+
+
+def _numbers(samples: Sequence[Sample]) -> dict[str, Any]:
     """For each measure its values, one for each seed."""
-    numbers: dict[str, list[float] | list[list[float]]] = {m: values(samples, m) for m in samples[0].measures}
+    numbers: dict[str, Any] = {m: values(samples, m) for m in samples[0].measures}
     classes = [s.classes.tolist() for s in samples if s.classes is not None]
-    return numbers | ({"classes": classes} if classes else {})
+    within = {m: [[None if np.isnan(x) else float(x) for x in s.within[m]] for s in samples] for m in samples[0].within}
+    return {**numbers, **({"classes": classes} if classes else {}), **within}
 
 
 def _short(name: str, most: int = 30) -> str:

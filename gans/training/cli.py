@@ -129,24 +129,27 @@ def _check_batch_size(trainer: Trainer) -> None:
 def _settings(trainer: Trainer, batches: Stream) -> dict[str, Any]:
     """The contents of config.json: enough to repeat the run and to load its generator."""
     left_out = {"out", "resume", "overwrite", "dry_run"}
+    labels = {"labels": batches.label_digest} if batches.label_digest else {}
     config = {name: value for name, value in dataclasses.asdict(trainer.config).items() if name not in left_out}
     return {
         "trainer": trainer.name,
         "config": config,
-        "data": {"source": batches.source, "images": batches.count, "hash": batches.digest},
+        "data": {"source": batches.source, "images": batches.count, "hash": batches.digest, **labels},
         "samples": trainer.samples_are,
         "minigrad": mg.__version__,
     }
 
 
 def _check_same_data(before: dict[str, Any], now: dict[str, Any]) -> None:
-    """ConfigError unless a resumed run has the images it was started with. They may have moved."""
+    """ConfigError unless a resumed run has the images and labels it was started with. They may have moved."""
     then = before["data"]
     if then["hash"] != now["data"]["hash"]:
         raise ConfigError(
             f"the run was started with {then['images']} other images, from {then['source']}, "
             f"not with these {now['data']['images']} from {now['data']['source']}; give their folder with --data"
         )
+    if then.get("labels") != now["data"].get("labels"):
+        raise ConfigError(f"the run was started with other labels of the same images, from {then['source']}")
 
 
 def _introduce(trainer: Trainer, batches: Stream) -> None:

@@ -34,6 +34,11 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def kept() -> Any:
+    """A field without a flag: the trainer sets it, and config.json keeps it. Until then it is None."""
+    return option(None, "")
+
+
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
     """The settings of every trainer."""
@@ -91,7 +96,8 @@ def parse(config_class: type[C], prog: str, argv: Sequence[str] | None = None) -
     parser = OneLineParser(prog, description=config_class.__doc__, allow_abbrev=False)
     hints = typing.get_type_hints(config_class)
     for field in dataclasses.fields(config_class):
-        _add_flag(parser, field, hints[field.name])
+        if field.metadata["help"]:
+            _add_flag(parser, field, hints[field.name])
     given = vars(parser.parse_args(sys.argv[1:] if argv is None else argv))
     return config_class(**given), set(given)
 

@@ -52,7 +52,7 @@ class Trainer:
 
     @property
     def batch_shapes(self) -> tuple[Shape, ...]:
-        """Shapes of the arguments of `step`."""
+        """Shapes of the arguments of `step`: (n, channels, height, width) of images; (n,) of labels, which are int64."""
         raise NotImplementedError
 
     @property
@@ -110,11 +110,11 @@ class Trainer:
         return {name: value for name, value in vars(self).items() if hasattr(value, "state_dict")}
 
 
-def in_evaluation(network: nn.Module, x: mg.Tensor) -> np.ndarray:
+def in_evaluation(network: nn.Module, *inputs: mg.Tensor) -> np.ndarray:
     """The network's output in evaluation mode, without a graph. The network is then set to training mode."""
     network.eval()
     with mg.no_grad():
-        y = network(x).numpy()
+        y = network(*inputs).numpy()
     network.train()
     return y
 
