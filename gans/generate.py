@@ -17,7 +17,7 @@ import minigrad as mg
 from gans.command import running
 from gans.output import FORMATS, save_image
 from gans.trainers import load_run
-from gans.training.arguments import add_backend, add_run, integer_up_to
+from gans.training.arguments import add_backend, add_best, add_run, integer_up_to
 from gans.training.cli import USER_ERRORS
 from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import default_scale, grid, save_gif
@@ -59,13 +59,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         action="store_true",
         help="write an animated GIF: a looping walk of each image through the latent space",
     )
+    add_best(parser)
     add_backend(parser)
     print(_run(parser.parse_args(argv)))
 
 
 def _run(arguments: argparse.Namespace) -> str:
     count, seed = arguments.count, arguments.seed
-    trainer = load_run(arguments.run, backend.resolve(arguments.backend))
+    trainer = load_run(arguments.run, backend.resolve(arguments.backend), arguments.best)
     if not isinstance(trainer, LatentTrainer):
         raise ConfigError(
             f"{arguments.run} is a run of gans.{trainer.name}, which translates images instead of generating them: "

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from gans.data.batches import Batches
+from gans.data.batches import Batches, Stream
 from gans.data.images import load_training_images
 from gans.training.average import follow
 from gans.training.config import RunConfig
+from gans.training.evaluations import Evaluator
 from gans.training.images import grid
 from gans.training.trainer import Shape, Trainer, as_pixels, in_evaluation
 from minigrad import nn, optim
@@ -94,6 +95,12 @@ class LatentTrainer(Trainer):
 
     def sample_sheet(self) -> np.ndarray:
         return grid(self.generate(self.fixed_noise(SAMPLES, self.config.seed)))
+
+    def evaluator(self, batches: Stream) -> Evaluator:
+        from gans.measures.real import evaluator_of  # it needs a captured step, to train a classifier
+
+        assert isinstance(batches, Batches)
+        return evaluator_of(self, batches)
 
     def weights(self) -> dict[str, Any]:
         return self.sampler.state_dict()
