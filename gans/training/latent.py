@@ -93,8 +93,11 @@ class LatentTrainer(Trainer):
         parts = [in_evaluation(self.sampler, latent[i : i + AT_ONCE]) for i in range(0, len(latent), AT_ONCE)]
         return as_pixels(np.concatenate(parts))
 
+    def samples(self) -> np.ndarray:
+        return self.generate(self.fixed_noise(SAMPLES, self.config.seed))
+
     def sample_sheet(self) -> np.ndarray:
-        return grid(self.generate(self.fixed_noise(SAMPLES, self.config.seed)))
+        return grid(self.samples())
 
     def evaluator(self, batches: Stream) -> Evaluator:
         from gans.measures.real import evaluator_of  # it needs a captured step, to train a classifier

@@ -13,13 +13,14 @@ import numpy as np
 import minigrad as mg
 from gans.command import stop_request
 from gans.data.batches import Stream
+from gans.training.collapse import CollapseAlarm
 from gans.training.config import RunConfig
 from gans.training.evaluations import Evaluations
 from gans.training.metrics import ROW_EVERY
 from gans.training.reading import Reading
 from gans.training.run_folder import RunFolder
 from gans.training.schedule import Schedule
-from gans.training.trainer import Metrics, Stateful, Trainer
+from gans.training.trainer import Metrics, Stateful, Trainer, as_pixels
 from minigrad import random
 from minigrad.arrays import backend
 from minigrad.io import files
@@ -50,6 +51,7 @@ class Loop:
         self, trainer: Trainer, batches: Stream, folder: RunFolder | None, evaluations: Evaluations | None = None
     ) -> None:
         self.trainer, self.batches, self.folder, self.evaluations = trainer, batches, folder, evaluations
+        self.alarm: CollapseAlarm | None = None
         self.plateau = ""  # why the run ends before its last step
         self.make_step = trainer.step if trainer.config.no_capture else captured(trainer.step)
         self.step = 0
@@ -203,9 +205,12 @@ class Loop:
     # --- files
 
     def sample(self) -> None:
-        """Write the sample grid of this step."""
+        """Write the sample grid of this step, and look whether its images have become alike."""
         if self.folder:
             self.folder.save_samples(self.step, self.trainer.sample_sheet())
+            if (images := self.trainer.samples()) is not None:
+                self.alarm = self.alarm or CollapseAlarm(as_pixels(self.batches[0][0].numpy()))
+                self.alarm.see(self.step, images)
         self.sampling.restart()
 
     def evaluate(self) -> None:

@@ -65,6 +65,10 @@ class Trainer:
         """The training data."""
         raise NotImplementedError
 
+    def samples(self) -> np.ndarray | None:
+        """The images of the fixed noise, uint8 (n, channels, height, width); None for a trainer without noise."""
+        return None
+
     def sample_sheet(self) -> np.ndarray:
         """An image of the current results, uint8 (height, width, 3), from the same inputs throughout a run."""
         raise NotImplementedError
