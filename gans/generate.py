@@ -18,7 +18,7 @@ from gans.command import running
 from gans.data.errors import printable
 from gans.output import FORMATS, save_image
 from gans.trainers import load_run
-from gans.training.arguments import add_backend, add_run, integer_up_to
+from gans.training.arguments import add_backend, add_best, add_run, integer_up_to
 from gans.training.cli import USER_ERRORS
 from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import default_scale, grid, save_gif
@@ -63,13 +63,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="write an animated GIF: a looping walk of each image through the latent space",
     )
     parser.add_argument("--label", metavar="NAME", help="class of all images, such as 7 (default: each class in turn)")
+    add_best(parser)
     add_backend(parser)
     print(_run(parser.parse_args(argv)))
 
 
 def _run(arguments: argparse.Namespace) -> str:
     count, seed = arguments.count, arguments.seed
-    trainer = load_run(arguments.run, backend.resolve(arguments.backend))
+    trainer = load_run(arguments.run, backend.resolve(arguments.backend), arguments.best)
     if not isinstance(trainer, LatentTrainer):
         raise ConfigError(
             f"{arguments.run} is a run of gans.{trainer.name}, which translates images instead of generating them: "

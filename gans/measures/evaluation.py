@@ -119,11 +119,18 @@ class Comparison:
         """The measures of `count` generated images, and of the labels that the generator got."""
         return self._measure(images, share_nearly_equal(images[:COMPARED], self.real.train), labels)
 
+    def fidelity(self, images: Images) -> dict[str, float]:
+        """The Frechet distance, precision and recall of `count` images: what is quick to compute."""
+        return self._fidelity(self._seen(images)[0])
+
+    def _fidelity(self, features: Floats) -> dict[str, float]:
+        precision, recall = precision_recall(features, self.features)
+        return {self.real.distance: frechet_distance(features, self.features), "precision": precision, "recall": recall}
+
     def _measure(self, images: Images, copies: float, labels: Labels | None) -> Sample:
         features, probabilities = self._seen(images)
-        precision, recall = precision_recall(features, self.features)
         repeats = share_nearly_equal(images[:COMPARED], images, np.arange(min(COMPARED, len(images))))
-        measures = {self.real.distance: frechet_distance(features, self.features), "precision": precision, "recall": recall}
+        measures = self._fidelity(features)
         classes: Floats | None = None
         within: dict[str, Floats] = {}
         if probabilities is not None:

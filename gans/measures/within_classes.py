@@ -19,7 +19,7 @@ DESCRIPTIONS = {
 
 def within_classes(
     features: Floats, read: Labels, asked: Labels, real_features: Floats, real_labels: Labels, classes: int
-) -> dict[str, Floats]:
+) -> dict[str, npt.NDArray[np.float64]]:
     """The measures of DESCRIPTIONS for each class, (classes,) each. NaN for a class with too few images.
 
     Parameters

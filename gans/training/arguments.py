@@ -16,6 +16,11 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", choices=("auto", "numpy", "cupy"), default="numpy", help=help)
 
 
+def add_best(parser: argparse.ArgumentParser) -> None:
+    help = "use the weights of the best evaluation (of a run with --evaluate-every), instead of the last ones"
+    parser.add_argument("--best", action="store_true", help=help)
+
+
 def integer_up_to(largest: int, least: int = 1) -> Callable[[str], int]:
     """An argparse type: an integer from `least`, which is not negative, to `largest`."""
 

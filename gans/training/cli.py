@@ -17,6 +17,7 @@ from gans.data.batches import Stream
 from gans.data.errors import DataError
 from gans.data.mnist import SYNTHETIC
 from gans.training.config import ConfigError, RunConfig, check_saved, parse
+from gans.training.evaluations import Evaluations
 from gans.training.loop import Loop, TrainingError, total_steps
 from gans.training.run_folder import RunFolder
 from gans.training.trainer import Trainer
@@ -31,7 +32,7 @@ ENOUGH_STEPS = 2000  # what the advice to a user with fewer leads to
 
 MAY_CHANGE = {  # when a run is resumed
     "backend", "no_capture", "tf32", "data", "epochs", "decay_epochs", "steps", "out", "resume", "sample_every", "save_every",
-    "dry_run",
+    "evaluate_every", "stop_when", "dry_run",
 }  # fmt: skip
 
 
@@ -54,6 +55,8 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
         config = _resumed(config, given, folder, trainer_class)
     elif not config.dry_run:
         folder.check_free(config.overwrite)
+    if config.stop_when and not config.evaluate_every:
+        raise ConfigError("--stop-when needs --evaluate-every, which says how often to measure what should improve")
     config = dataclasses.replace(config, backend=backend.resolve(config.backend), data=_absolute(config.data))
     backend.allow_tf32(config.tf32)
     mg.manual_seed(config.seed)
@@ -65,9 +68,10 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
     if config.dry_run:
         _dry_run(trainer, batches)
         return 0
+    evaluations = Evaluations(trainer.evaluator(batches), folder, config.stop_when) if config.evaluate_every else None
     with folder.locked():
         command.current.folder = folder.path
-        loop = Loop(trainer, batches, folder)
+        loop = Loop(trainer, batches, folder, evaluations)
         if config.resume:
             _check_same_data(folder.settings(), settings)
             loop.restore()
@@ -75,12 +79,11 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
         else:
             folder.check_free(config.overwrite)  # again: another process may have started a run here meanwhile
             folder.start(settings)
-        if loop.step >= loop.last_step:
+        if loop.finished:
             loop.conclude()
             if not files.exists(folder.report):  # the run was interrupted while making it
                 _report(trainer, folder)
-            limit = "--epochs" if config.steps is None or config.steps > loop.step else f"--steps than {config.steps}"
-            print(f"{folder.path} is finished, at step {loop.step}; to continue, give more {limit}")
+            print(f"{folder.path} is finished, at step {loop.step}; to continue, give more {_limit(loop)}")
             return 0
         files.remove(folder.report)  # it describes an earlier end
         if number := loop.run():
@@ -88,8 +91,20 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
         _report(trainer, folder)
     whole = trainer.config.epochs * batches.per_epoch
     done = "Done" if loop.step == whole else f"Done with the {loop.step:,} steps of --steps (--epochs has {whole:,})"
+    if loop.plateau:
+        done = f"Done at step {loop.step:,}: {loop.plateau}"
+    if evaluations:
+        print(f"{folder.best} has the weights of the best evaluation, at step {evaluations.best()[0]:,}")
     print(f"{done}: {folder.samples.name}, {folder.gif.name}, {folder.losses.name} and the weights are in {folder.path}")
     return 0
+
+
+def _limit(loop: Loop) -> str:
+    """The flag that ended a finished run."""
+    config = loop.trainer.config
+    if loop.plateau:
+        return f"--stop-when than {config.stop_when}"
+    return "--epochs" if config.steps is None or config.steps > loop.step else f"--steps than {config.steps}"
 
 
 def _report(trainer: Trainer, folder: RunFolder) -> None:

@@ -60,6 +60,12 @@ class RunConfig:
         form=intervals,
     )
     save_every: str = option("1epoch,5min", "how often to save a checkpoint, in the same way", form=intervals)
+    evaluate_every: str | None = option(
+        None, "how often to measure the images, in the same way, and keep the best weights; by default never", form=intervals
+    )
+    stop_when: int | None = option(
+        None, "stop when N evaluations in a row are not better than the best one before them", at_least=1
+    )
     dry_run: bool = option(False, "run one step and write nothing")
 
 
@@ -182,4 +188,7 @@ def check_saved(config_class: type[RunConfig], saved: dict[str, Any], path: Path
         problem = None if value is None and may_be_none else _problem(_plain_type(hints[name]), value, field)
         if problem:
             raise ConfigError(f"{path} has a wrong {name}: {problem}")
-    return {name: str(saved[name]) if field.metadata["form"] else saved[name] for name, field in fields.items()}
+    return {
+        name: str(saved[name]) if field.metadata["form"] and saved[name] is not None else saved[name]
+        for name, field in fields.items()
+    }

@@ -13,6 +13,7 @@ from gans.data.batches import Batches, Stream
 from gans.data.images import load_training_images
 from gans.training.average import follow
 from gans.training.config import RunConfig
+from gans.training.evaluations import Evaluator
 from gans.training.images import grid
 from gans.training.trainer import Shape, Trainer, as_pixels, in_evaluation
 from minigrad import nn, optim
@@ -97,8 +98,16 @@ class LatentTrainer(Trainer):
         parts = [in_evaluation(self.sampler, *(x[i : i + AT_ONCE] for x in inputs)) for i in starts]
         return as_pixels(np.concatenate(parts))
 
+    def samples(self) -> np.ndarray:
+        return self.generate(*self.fixed_inputs(SAMPLES, self.config.seed))
+
     def sample_sheet(self) -> np.ndarray:
-        return grid(self.generate(*self.fixed_inputs(SAMPLES, self.config.seed)))
+        return grid(self.samples())
+
+    def evaluator(self, batches: Stream) -> Evaluator:
+        from gans.measures.real import evaluator_of  # it needs a captured step, to train a classifier
+
+        return evaluator_of(self, batches if isinstance(batches, Batches) else None)
 
     def weights(self) -> dict[str, Any]:
         return self.sampler.state_dict()

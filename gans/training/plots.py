@@ -14,6 +14,8 @@ import numpy as np
 from gans.output import new_figure
 from minigrad.io.files import write_atomically
 
+FEW = 50  # fewer values are marked by points: a single one would not show as a line
+
 
 class Drawings:
     """Draws, but ends no run: of each kind of drawing, the first failure is said."""
@@ -36,14 +38,19 @@ class Drawings:
 
 
 def plot_curves(path: Path, steps: np.ndarray, curves: Mapping[str, np.ndarray], captions: Mapping[str, str]) -> None:
-    """Draw one panel per metric: its values in a light colour, their running mean in a dark one, the caption below."""
+    """Draw one panel per metric: its values in a light colour, their running mean in a dark one, the caption below.
+
+    A value is NaN where the metric was not measured.
+    """
+    curves = {name: values for name, values in curves.items() if not np.isnan(values).all()}
     across = 2
     down = -(-len(curves) // across)
     figure = new_figure(11, 3.4 * down)
     for i, (name, values) in enumerate(curves.items()):
         axes = figure.add_subplot(down, across, i + 1)
-        axes.plot(steps, values, color="tab:blue", alpha=0.3, linewidth=0.8)
-        axes.plot(steps, running_mean(values), color="tab:blue")
+        at, values = steps[~np.isnan(values)], values[~np.isnan(values)]
+        axes.plot(at, values, color="tab:blue", alpha=0.3, linewidth=0.8)
+        axes.plot(at, running_mean(values), color="tab:blue", marker="." if len(at) < FEW else None)
         axes.set_title(name, parse_math=False)
         axes.set_xlabel("step\n" + textwrap.fill(captions.get(name, ""), 80), fontsize=8, parse_math=False)
         axes.grid(alpha=0.3)

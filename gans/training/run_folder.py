@@ -8,6 +8,7 @@ training.gif              the samples as an animation
 report.md                 measured quality of the result at the end of training, if it can be measured
 checkpoint.safetensors    everything that the next step depends on
 generator.safetensors     the generator's weights only (CycleGAN: of both generators), under PyTorch's names
+best.safetensors          the same weights after the best evaluation so far, with --evaluate-every
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class RunFolder:
         self.report = path / "report.md"
         self.checkpoint = path / "checkpoint.safetensors"
         self.generator = path / "generator.safetensors"
+        self.best = path / "best.safetensors"
         self.lock = path / ".lock"
         self.drawings = Drawings()
 
@@ -106,7 +108,8 @@ class RunFolder:
         """Delete the files of an older run, and write config.json."""
         files.make_folder(self.path, follow=True)
         others = *self.sample_paths(), *self._tracebacks(), *self._evaluation()
-        for file in (self.checkpoint, self.generator, self.metrics.path, self.losses, self.gif, self.report, *others):
+        weights = self.checkpoint, self.generator, self.best
+        for file in (*weights, self.metrics.path, self.losses, self.gif, self.report, *others):
             files.remove(file)
         self.save_settings(settings)
 
@@ -141,12 +144,16 @@ class RunFolder:
             raise FileError(f"{self.checkpoint} is damaged or another program's: its step is missing or out of range")
         return arrays, int(step)
 
-    def load_weights(self, like: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """The generator's weights. ConfigError if there are none yet, FileError unless they have the form of `like`."""
-        if not files.exists(self.generator):
-            raise ConfigError(f"{self.path} has no {self.generator.name} yet; it is written with the first checkpoint")
-        weights, _ = load_with_metadata(self.generator, _most_bytes(like))
-        check_like(self.generator, weights, like)
+    def save_best(self, weights: Mapping[str, Any], step: int) -> None:
+        mg.save(self.best, weights, {"step": str(step)})
+
+    def load_weights(self, like: Mapping[str, Any], best: bool = False) -> dict[str, np.ndarray]:
+        """The generator's last weights, or its best. ConfigError without any, FileError unless they have the form of `like`."""
+        path, when = (self.best, "evaluation (--evaluate-every)") if best else (self.generator, "checkpoint")
+        if not files.exists(path):
+            raise ConfigError(f"{self.path} has no {path.name} yet; it is written with the first {when}")
+        weights, _ = load_with_metadata(path, _most_bytes(like))
+        check_like(path, weights, like)
         return weights
 
     def save_report(self, text: str) -> None:

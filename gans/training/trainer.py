@@ -9,7 +9,8 @@ import numpy as np
 
 import minigrad as mg
 from gans.data.batches import Stream
-from gans.training.config import RunConfig
+from gans.training.config import ConfigError, RunConfig
+from gans.training.evaluations import Evaluator
 from minigrad import nn, optim
 from minigrad.arrays import backend
 
@@ -64,6 +65,10 @@ class Trainer:
         """The training data."""
         raise NotImplementedError
 
+    def samples(self) -> np.ndarray | None:
+        """The images of the fixed noise, uint8 (n, channels, height, width); None for a trainer without noise."""
+        return None
+
     def sample_sheet(self) -> np.ndarray:
         """An image of the current results, uint8 (height, width, 3), from the same inputs throughout a run."""
         raise NotImplementedError
@@ -75,6 +80,10 @@ class Trainer:
     def load_weights(self, saved: Mapping[str, Any]) -> None:
         """Load the arrays that `weights` returned. ValueError if names or shapes differ."""
         raise NotImplementedError
+
+    def evaluator(self, batches: Stream) -> Evaluator:
+        """What --evaluate-every measures, given the training data. ConfigError where nothing can be measured."""
+        raise ConfigError(f"gans.{self.name} has no measure for --evaluate-every")
 
     def report(self) -> str:
         """Measured quality of the result as Markdown; empty where it cannot be measured."""

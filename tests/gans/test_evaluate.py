@@ -248,7 +248,7 @@ def test_a_run_of_cyclegan_has_its_own_report(evaluate: Command, tmp_path: Path)
 def test_a_count_that_the_data_do_not_have_is_an_error_before_a_classifier_is_trained(
     count: int, evaluate: Command, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr("gans.evaluate.load_classifier")
+    monkeypatch.delattr("gans.measures.real.load_classifier")
     assert f"--count {count} is not from 4 to 40: the images held out are 40" in evaluate(run, "--count", count).complaint
 
 

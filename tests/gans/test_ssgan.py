@@ -121,7 +121,8 @@ def test_a_run_resumes_bit_for_bit_and_reports_the_same_errors(train: Command, t
     assert state(tmp_path / "run") == state(tmp_path / "straight")
     reports = [(tmp_path / name / "report.md").read_text() for name in ("run", "straight")]
     assert reports[0] == reports[1]
-    assert re.search(r"40 images, with 20 labels.*\(this run\) \| \d+\.\d\d % \|.*alone, 7 steps \| \d+\.\d\d % \|", reports[0], re.S)
+    percent = r"\d+\.\d\d % \|"
+    assert re.search(rf"40 images, with 20 labels.*\(this run\) \| {percent}.*alone, 7 steps \| {percent}", reports[0], re.S)
     assert len(json.loads((tmp_path / "run" / "config.json").read_text())["data"]["labels"]) == 16
 
 
