@@ -70,6 +70,8 @@ def _run(arguments: argparse.Namespace) -> str:
     count = _count(arguments.count, real)
     if labels is not None:
         real = _with_classifier(real, *labels)
+        if any(isinstance(trainer, LabelledTrainer) for trainer in trainers.values()):
+            real = dataclasses.replace(real, labels=labels)
     floor: list[Sample] = []
     results: Results = {str(path): [] for path in paths}
     with tqdm(total=len(SEEDS) * (1 + len(paths)), desc="measuring", unit=" sets", delay=1, disable=None) as bar:
@@ -126,7 +128,7 @@ def _with_classifier(real: RealImages, train_labels: Bytes, test_labels: Bytes) 
     assert real.test is not None
     classifier = load_classifier(real.train, train_labels)
     right = classifier.measure(real.test)[1].argmax(1) == test_labels
-    return dataclasses.replace(real, classifier=classifier, accuracy=float(right.mean()), labels=(train_labels, test_labels))
+    return dataclasses.replace(real, classifier=classifier, accuracy=float(right.mean()))
 
 
 def _checked_digest(path: Path, images: np.ndarray, source: str) -> str:
