@@ -69,6 +69,8 @@ def _run(arguments: argparse.Namespace) -> str:
     count = _count(arguments.count, real)
     if labels is not None:
         real = with_classifier(real, labels)
+        if any(isinstance(trainer, LabelledTrainer) for trainer in trainers.values()):
+            real = dataclasses.replace(real, labels=labels)
     floor: list[Sample] = []
     results: Results = {str(path): [] for path in paths}
     with tqdm(total=len(SEEDS) * (1 + len(paths)), desc="measuring", unit=" sets", delay=1, disable=None) as bar:

@@ -17,7 +17,8 @@ the classes, and D learns to draw its borders there. A generator that is too goo
 
 Details: log Z is a log-sum-exp, so log D = log Z - softplus(log Z) and log(1 - D) = -softplus(log Z). The
 labelled images are shifted at random by up to 2 pixels. The paper's D has dense layers and Gaussian
-noise; here it is a small convolutional network.
+noise; here it is a small convolutional network with dropout. Without noise or dropout D wins, and
+learns nothing more from G.
 
 At the end the run writes the test errors of D, and of the same network trained with the same labelled
 batches alone, to report.md.
@@ -58,7 +59,9 @@ class Config(RunConfig):
     data: str | None = option(None, "folder with the IDX files of MNIST or Fashion-MNIST; or the word synthetic")
     labels: int = option(100, "training images whose labels are used, as many of each class; --seed draws them", at_least=10)
     batch_size: int = option(64, "images per step; of labelled ones as many, or all of them", at_least=1)
-    lr: float = option(1e-3, "learning rate of both optimizers")
+    lr: float = option(1e-3, "learning rate of the discriminator")
+    g_lr: float = option(3e-3, "learning rate of the generator")
+    dropout: float = option(0.5, "probability of each of D's activations to become 0 in a step", at_most=0.99)
 
 
 class SSGAN(GAN):
@@ -82,7 +85,11 @@ class SSGAN(GAN):
         return dense_generator(self.latent_size)
 
     def make_discriminator(self) -> Classifier:
-        return Classifier(len(self.classes))
+        return Classifier(len(self.classes), self.config.dropout)
+
+    def __init__(self, config: Config, dtype: Any = np.float32) -> None:
+        super().__init__(config, dtype)
+        self.g_optimizer.lr = config.g_lr
 
     def make_optimizer(self, parameters: list[nn.Parameter]) -> optim.Optimizer:
         return optim.Adam(parameters, self.config.lr, betas=(0.5, 0.999))

@@ -12,11 +12,12 @@ from benchmarks.pytorch import twin
 
 
 class Classifier(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, dropout: float) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(1, 16, 5, 2, 2), nn.LeakyReLU(0.2), nn.Conv2d(16, 32, 5, 2, 2), nn.LeakyReLU(0.2),
-            nn.Flatten(), nn.Linear(32 * 7 * 7, 128), nn.LeakyReLU(0.2),
+            nn.Conv2d(1, 16, 5, 2, 2), nn.LeakyReLU(0.2), nn.Dropout(dropout),
+            nn.Conv2d(16, 32, 5, 2, 2), nn.LeakyReLU(0.2), nn.Dropout(dropout),
+            nn.Flatten(), nn.Linear(32 * 7 * 7, 128), nn.LeakyReLU(0.2), nn.Dropout(dropout),
         )  # fmt: skip
         self.logits = nn.Linear(128, 10)
 
@@ -35,8 +36,8 @@ def dense_generator() -> nn.Sequential:
 class Twin(twin.Twin):
     latent_size = 100
 
-    def __init__(self, state: Mapping[str, np.ndarray], lr: float, variant: str) -> None:
-        self.generator, self.discriminator = dense_generator(), Classifier()
+    def __init__(self, state: Mapping[str, np.ndarray], lr: float, variant: str, dropout: float = 0.5) -> None:
+        self.generator, self.discriminator = dense_generator(), Classifier(dropout)
         super().__init__(state, variant, generator=self.generator, discriminator=self.discriminator)
         self.g_optimizer, self.d_optimizer = (
             self.adam(network, lr, (0.5, 0.999)) for network in (self.generator, self.discriminator)

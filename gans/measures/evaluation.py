@@ -52,7 +52,9 @@ class RealImages:
     digest: str  # of the training images
     classifier: Classifier | None = None  # of the images' classes; None if these are unknown
     accuracy: float | None = None  # the share of the held-out images that the classifier gets right
-    labels: tuple[Labels, Labels] | None = None  # of training and held-out images; None if there are none
+    labels: tuple[Labels, Labels] | None = (
+        None  # of training and held-out images, to measure within classes; None if no run needs them
+    )
 
     @property
     def most(self) -> int:
@@ -71,7 +73,7 @@ class RealImages:
 class Sample:
     """The measures of one set of images by name and, where the classes are known, the share of each class.
 
-    For a generator with labels, and for real images with labels, also the measures within each class.
+    For images with labels also the measures within each class.
     """
 
     measures: dict[str, float]

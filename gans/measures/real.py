@@ -42,7 +42,7 @@ def with_classifier(real: RealImages, labels: Labels) -> RealImages:
     assert real.test is not None
     classifier = load_classifier(real.train, labels[0])
     right = classifier.measure(real.test)[1].argmax(1) == labels[1]
-    return dataclasses.replace(real, classifier=classifier, accuracy=float(right.mean()), labels=labels)
+    return dataclasses.replace(real, classifier=classifier, accuracy=float(right.mean()))
 
 
 def check_enough(real: RealImages) -> None:

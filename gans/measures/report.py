@@ -91,10 +91,8 @@ def _classes(everything: Results) -> str:
 def _within(everything: Results) -> list[str]:
     """For each measure within classes a Markdown table, in percent, and its description; none if no run has labels."""
     rows = {name: [sample.within for sample in samples] for name, samples in everything.items() if samples[0].within}
-    if not rows.keys() - {FLOOR}:
-        return []
     parts = []
-    for measure, description in within_classes.DESCRIPTIONS.items():
+    for measure, description in within_classes.DESCRIPTIONS.items() if rows else ():
         means = {name: 100 * np.mean([within[measure] for within in each], 0) for name, each in rows.items()}
         lines = [f"| {measure}, % | mean | {' | '.join(map(str, range(len(means[FLOOR]))))} |"]
         lines.append(f"| --- | --: {'| --: ' * len(means[FLOOR])}|")

@@ -10,12 +10,18 @@ class Classifier(nn.Module):
     """Images (n, 1, 28, 28) to features (n, 128) by `features`, and to logits (n, classes) by `logits` of them.
 
     Without batch normalisation: labelled, other and generated images pass through it together.
+
+    Parameters
+    ----------
+    classes : number of classes
+    dropout : probability of each activation to become 0 in training
     """
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, dropout: float) -> None:
         self.features = nn.Sequential(
-            nn.Conv2d(1, 16, 5, 2, 2), nn.LeakyReLU(0.2), nn.Conv2d(16, 32, 5, 2, 2), nn.LeakyReLU(0.2),
-            nn.Flatten(), nn.Linear(32 * 7 * 7, 128), nn.LeakyReLU(0.2),
+            nn.Conv2d(1, 16, 5, 2, 2), nn.LeakyReLU(0.2), nn.Dropout(dropout),
+            nn.Conv2d(16, 32, 5, 2, 2), nn.LeakyReLU(0.2), nn.Dropout(dropout),
+            nn.Flatten(), nn.Linear(32 * 7 * 7, 128), nn.LeakyReLU(0.2), nn.Dropout(dropout),
         )  # fmt: skip
         self.logits = nn.Linear(128, classes)
 

@@ -83,8 +83,10 @@ def make_cgan(name: str, condition: str) -> Trainer:
 
 
 def tiny_classifier(trainer: Any) -> nn.Module:
-    classifier = gans.ssgan.Classifier(len(trainer.classes))
-    classifier.features = nn.Sequential(nn.Conv2d(1, 2, 5, 4, 2), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(98, 6), nn.Tanh())
+    classifier = gans.ssgan.Classifier(len(trainer.classes), 0.3)
+    classifier.features = nn.Sequential(
+        nn.Conv2d(1, 2, 5, 4, 2), nn.LeakyReLU(0.2), nn.Dropout(0.3), nn.Flatten(), nn.Linear(98, 6), nn.Tanh()
+    )
     classifier.logits = nn.Linear(6, len(trainer.classes))
     return classifier
 

@@ -110,6 +110,27 @@ def test_a_run_is_measured_beside_the_floor_and_gets_a_report_and_pictures(evalu
 
 
 @pytest.mark.usefixtures("chart_stubbed")
+def test_a_run_with_labels_is_also_measured_within_each_class(
+    evaluate: Command, run: Path, labelled: Path, tmp_path: Path
+) -> None:
+    from gans.cgan import CGAN
+    from gans.measures.within_classes import DESCRIPTIONS
+    from gans.training.cli import main
+
+    given = ("--data", labelled, "--batch-size", 16, "--steps", 1, "--out", tmp_path / "cgan")
+    assert run_here(lambda argv: main(CGAN, argv), given).code == 0
+    ended = evaluate(tmp_path / "cgan", run, "--out", tmp_path)
+    assert (ended.code, ended.err) == (0, "")
+    results = json.loads((tmp_path / "evaluation.json").read_text())["results"]
+    assert not results[str(run)].keys() & DESCRIPTIONS.keys()
+    for name in DESCRIPTIONS:
+        assert np.shape(results[FLOOR][name]) == np.shape(results[str(tmp_path / "cgan")][name]) == (3, 10)
+        row = results[FLOOR][name][0]
+        assert f"| {name}, % | mean | 0 | 1 |" in ended.out
+        assert all(x is None or 0 <= x <= 1 for x in row)
+
+
+@pytest.mark.usefixtures("chart_stubbed")
 def test_the_neighbours_are_shown_below_generated_images(evaluate: Command, run: Path, labelled: Path) -> None:
     from gans.data.mnist import load_mnist
 
