@@ -33,4 +33,4 @@ def within_classes(
         count = min(len(mine), len(real))  # precision and recall compare as many images with as many
         if count > NEIGHBOURS:
             rows[c] = (read[mine] == c).mean(), *precision_recall(features[mine[:count]], real_features[real[:count]])
-    return {name: rows[:, i] for i, name in enumerate(DESCRIPTIONS)}
+    return dict(zip(DESCRIPTIONS, rows.T, strict=True))

@@ -20,6 +20,7 @@ from gans.training.config import ConfigError, RunConfig, check_saved, parse
 from gans.training.evaluations import Evaluations
 from gans.training.loop import Loop, TrainingError, total_steps
 from gans.training.run_folder import RunFolder
+from gans.training.tensorboard import EventFile
 from gans.training.trainer import Trainer
 from minigrad import nn
 from minigrad.arrays import backend
@@ -32,7 +33,7 @@ ENOUGH_STEPS = 2000  # what the advice to a user with fewer leads to
 
 MAY_CHANGE = {  # when a run is resumed
     "backend", "no_capture", "tf32", "data", "epochs", "decay_epochs", "steps", "out", "resume", "sample_every", "save_every",
-    "evaluate_every", "stop_when", "dry_run",
+    "evaluate_every", "stop_when", "tensorboard", "dry_run",
 }  # fmt: skip
 
 
@@ -69,6 +70,7 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
         _dry_run(trainer, batches)
         return 0
     evaluations = Evaluations(trainer.evaluator(batches), folder, config.stop_when) if config.evaluate_every else None
+    folder.metrics.events = EventFile(folder.events) if config.tensorboard else None
     with folder.locked():
         command.current.folder = folder.path
         loop = Loop(trainer, batches, folder, evaluations)
@@ -85,6 +87,8 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
                 _report(trainer, folder)
             print(f"{folder.path} is finished, at step {loop.step}; to continue, give more {_limit(loop)}")
             return 0
+        if folder.metrics.events:
+            folder.metrics.events.begin(loop.step)
         files.remove(folder.report)  # it describes an earlier end
         if number := loop.run():
             return number

@@ -66,6 +66,7 @@ class RunConfig:
     stop_when: int | None = option(
         None, "stop when N evaluations in a row are not better than the best one before them", at_least=1
     )
+    tensorboard: bool = option(False, "also write event files for TensorBoard (needs tensorboardX)")
     dry_run: bool = option(False, "run one step and write nothing")
 
 

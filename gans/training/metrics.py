@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gans.training.config import is_plain
+from gans.training.tensorboard import EventFile
 from minigrad.io import files
 from minigrad.io.files import FileError
 
@@ -30,6 +31,7 @@ class MetricsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.columns: list[str] | None = None  # of the file, once they are known; without "step"
+        self.events: EventFile | None = None  # which gets the rows too
 
     def append(self, step: int, values: Mapping[str, float]) -> None:
         """Append a row. A new metric gets a new column at the end."""
@@ -41,6 +43,8 @@ class MetricsFile:
             if metrics:
                 self._write(steps, metrics)
         files.append(self.path, _lines([_row(step, values, self.columns)]), heading=_lines([["step", *self.columns]]))
+        if self.events:
+            self.events.append(step, values)
 
     def read(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """The steps, and the values of each metric at these steps, NaN where the cell is empty.

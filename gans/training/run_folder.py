@@ -8,6 +8,7 @@ training.gif              the samples as an animation
 report.md                 measured quality of the result at the end of training, if it can be measured
 checkpoint.safetensors    everything that the next step depends on
 generator.safetensors     the generator's weights only (CycleGAN: of both generators), under PyTorch's names
+tensorboard/              event files for TensorBoard, with --tensorboard
 best.safetensors          the same weights after the best evaluation so far, with --evaluate-every
 """
 
@@ -28,6 +29,7 @@ from gans.training.config import ConfigError, is_plain
 from gans.training.images import read_png, save_gif
 from gans.training.metrics import MetricsFile
 from gans.training.plots import Drawings, plot_curves
+from gans.training.tensorboard import NAME as EVENTS
 from minigrad.io import files
 from minigrad.io.files import FileError, write_atomically
 from minigrad.io.safetensors import LARGEST_COUNT, check_like, load_with_metadata
@@ -52,6 +54,7 @@ class RunFolder:
         self.checkpoint = path / "checkpoint.safetensors"
         self.generator = path / "generator.safetensors"
         self.best = path / "best.safetensors"
+        self.events = path / "tensorboard"
         self.lock = path / ".lock"
         self.drawings = Drawings()
 
@@ -107,7 +110,7 @@ class RunFolder:
     def start(self, settings: Mapping[str, Any]) -> None:
         """Delete the files of an older run, and write config.json."""
         files.make_folder(self.path, follow=True)
-        others = *self.sample_paths(), *self._tracebacks(), *self._evaluation()
+        others = *self.sample_paths(), *self._tracebacks(), *self._evaluation(), *files.entries(self.events, f"{EVENTS}*")
         weights = self.checkpoint, self.generator, self.best
         for file in (*weights, self.metrics.path, self.losses, self.gif, self.report, *others):
             files.remove(file)
