@@ -80,8 +80,11 @@ def is_intact(path: Path, published: Published) -> bool:
     """Whether `path` is a readable file with the published size and checksum."""
     try:
         with opened(path, "rb", follow=True) as file:
-            right_size = os.fstat(file.fileno()).st_size == published.size
-            return right_size and hashlib.file_digest(file, _new_md5).hexdigest() == published.md5
+            if os.fstat(file.fileno()).st_size != published.size:
+                return False
+            digest = _new_md5()
+            digest.update(file.read())
+            return digest.hexdigest() == published.md5
     except OSError:
         return False
 
