@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -142,5 +143,7 @@ def _picture(floor: Sequence[Sample], ranking: Results) -> bytes:
             axes.set_xlim(left=0)
     figure.legend([line], [FLOOR], loc="lower right")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a letter of a run's name that the font lacks
+        figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()

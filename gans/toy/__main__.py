@@ -26,7 +26,7 @@ FRAMES = 60
 SEEDS = 5  # of --table
 
 
-@running("python -m gans.toy", USER_ERRORS)
+@running("python -m gans.toy", (*USER_ERRORS, FloatingPointError))  # it diverges
 def main(argv: Sequence[str] | None = None) -> None:
     parser = OneLineParser(
         "python -m gans.toy", description="Watch GANs learn distributions in one and two dimensions.", allow_abbrev=False
@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     files.make_folder(arguments.out, follow=True)
     run = theory if arguments.theory else table if arguments.table else compare if arguments.compare else watch
-    run(arguments)
+    with np.errstate(all="ignore"):
+        run(arguments)
 
 
 def watch(arguments: argparse.Namespace) -> None:
