@@ -208,6 +208,13 @@ class Loop:
         self.saving.restart()
 
     def restore(self) -> None:
+        """Continue from the folder's checkpoint: load it, and delete what was written after it."""
+        assert self.folder
+        self.read_checkpoint()
+        self.folder.metrics.cut(self.step)
+        self.folder.rename_samples(self.batches.per_epoch)
+
+    def read_checkpoint(self) -> None:
         """Load the folder's checkpoint: weights, optimizers, random stream, step and pending metrics."""
         assert self.folder
         like = {**self.trainer.state_dict(), "random.counter": np.array(0)}
@@ -222,8 +229,6 @@ class Loop:
         random.set_rng_state((self.trainer.config.seed, int(arrays["random.counter"])))
         self.step = self.saved_step = step
         self.pending = [{name: mg.Tensor(value) for name, value in zip(pending, row, strict=True)} for row in rows]
-        self.folder.metrics.cut(step)
-        self.folder.rename_samples(self.batches.per_epoch)
 
     def draw_overview(self) -> None:
         if self.folder:
