@@ -30,7 +30,9 @@ SMALL = {"batch_size": 8, "critic_steps": 1}  # at most, unless they are given: 
 @running(PROG, USER_ERRORS)
 def main(argv: Sequence[str] | None = None) -> None:
     parser = OneLineParser(
-        PROG, allow_abbrev=False, description="Write a page that shows one training step: its graph, values, and backward passes."
+        PROG,
+        allow_abbrev=False,
+        description="Write a page that shows one training step: its graph, values, and backward passes.",
     )
     parser.add_argument("name", choices=TRAINERS, metavar="NAME", help=f"a trainer: {', '.join(TRAINERS)}")
     parser.add_argument("--run", type=Path, metavar="DIR", help="take the step from this run's last checkpoint")
@@ -87,7 +89,9 @@ def page(trainer: Trainer, batch: tuple[mg.Tensor, ...], step: int) -> str:
         "calls": calls,
         "refusal": refusal,
     }  # fmt: skip
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")  # so that no </script> ends the script
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace(
+        "<", "\\u003c"
+    )  # so that no </script> ends the script
     template = Path(__file__).with_name("page.html").read_text("utf-8")
     return template.replace("NAME_OF_TRAINER", trainer.name).replace("{/*DATA*/}", text)
 

@@ -85,7 +85,9 @@ class Recorder(Observer):
         for i, (x, rule) in enumerate(zip(inputs, rules, strict=True)):
             name = f"{op.input_names[0]}[{i}]" if op.variadic else op.input_names[i]
             found.append({"name": name, **(self._source(x, op, i, rule) if isinstance(x, Tensor) else {"number": repr(x)})})
-        plain = {name: v for name, v in vars(op).items() if name not in Op.__annotations__ and isinstance(v, int | float | tuple)}
+        plain = {
+            name: v for name, v in vars(op).items() if name not in Op.__annotations__ and isinstance(v, int | float | tuple)
+        }
         node = self._add(out, "op", op=op.name, inputs=found, settings=", ".join(f"{k} = {v}" for k, v in plain.items()))
         node |= {"order": op.order if op.parents else 0, "graph": bool(op.parents), "path": list(self.path)}
         self.numbers[op] = node["id"]
@@ -138,7 +140,9 @@ class Recorder(Observer):
         wanted, state = set(targets), {}
         for net, network in self.networks.items():
             for name, p in network.named_parameters():
-                state[f"{net}.{name}"] = ("asked" if p in wanted else "skipped") if p in used else "zero" if p in wanted else "never"
+                state[f"{net}.{name}"] = (
+                    ("asked" if p in wanted else "skipped") if p in used else "zero" if p in wanted else "never"
+                )
         nets = dict.fromkeys(name.partition(".")[0] for name, how in state.items() if how in ("asked", "zero"))
         self.walk = {
             "output": self._number(output), "create_graph": create_graph, "nets": list(nets), "parameters": state, "turns": [],
@@ -192,7 +196,9 @@ def record(trainer: Trainer, batch: Sequence[Tensor]) -> tuple[Recorder, Metrics
 def sources(kind: type[Op]) -> Json:
     """The docstring of an op, where it is defined, and the source of its methods."""
     root = Path(minigrad.__file__).parents[1]
-    methods = [f"{what}_{name}" for name in kind.input_names for what in ("backward", "fused") if hasattr(kind, f"{what}_{name}")]
+    methods = [
+        f"{what}_{name}" for name in kind.input_names for what in ("backward", "fused") if hasattr(kind, f"{what}_{name}")
+    ]
     return {
         "formula": inspect.getdoc(kind) or "",
         "file": f"{Path(inspect.getfile(kind)).relative_to(root).as_posix()}:{inspect.getsourcelines(kind)[1]}",

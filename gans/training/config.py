@@ -54,6 +54,7 @@ class RunConfig:
         form=intervals,
     )
     save_every: str = option("1epoch,5min", "how often to save a checkpoint, in the same way", form=intervals)
+    watch_gradients: bool = option(False, "note the norm of each layer's gradient in metrics.csv, and draw them over time")
     dry_run: bool = option(False, "run one step and write nothing")
 
 

@@ -19,6 +19,7 @@ from gans.training.reading import Reading
 from gans.training.run_folder import RunFolder
 from gans.training.schedule import Schedule
 from gans.training.trainer import Metrics, Stateful, Trainer
+from gans.training.watch import GradientNorms
 from minigrad import random
 from minigrad.arrays import backend
 from minigrad.io import files
@@ -46,7 +47,10 @@ class Loop:
 
     def __init__(self, trainer: Trainer, batches: Stream, folder: RunFolder | None) -> None:
         self.trainer, self.batches, self.folder = trainer, batches, folder
-        self.make_step = trainer.step if trainer.config.no_capture else captured(trainer.step)
+        watch = GradientNorms(trainer) if trainer.config.watch_gradients else None
+        step = watch.watched(trainer.step) if watch else trainer.step
+        self.make_step = step if trainer.config.no_capture else captured(step)
+        self.metric_names = [*trainer.captions, *(watch.names if watch else [])]
         self.step = 0
         self.saved_step = -1
         self.last_step = total_steps(trainer.config, batches.per_epoch)
@@ -135,7 +139,7 @@ class Loop:
         means = {name: float(values.mean()) for name, values in metrics.items()}
         if self.folder:
             self.folder.metrics.append(step, means)
-        self.shown = {name: f"{value:.3f}" for name, value in means.items()}
+        self.shown = {name: f"{value:.3f}" for name, value in means.items() if name in self.trainer.captions}
 
     def read(self, reading: Reading, end: int) -> dict[str, np.ndarray]:
         """The metrics of the steps before step `end`, one array each. TrainingError if a value is not finite."""
@@ -219,11 +223,12 @@ class Loop:
         assert self.folder
         like = {**self.trainer.state_dict(), "random.counter": np.array(0)}
         arrays, step = self.folder.load_checkpoint(like)
-        metrics, waiting = self.trainer.captions, np.zeros(step % ROW_EVERY)
-        optional = {f"pending.{i:02}.{name}": waiting for i in range(len(metrics)) for name in metrics}
+        names, waiting = self.metric_names, np.zeros(step % ROW_EVERY)
+        optional = {f"pending.{i:02}.{name}": waiting for i in range(len(names)) for name in names}
         optional |= {f"{name}.skipped": np.array(part.skipped) for name, part in self.trainer.optimizers().items()}
         check_like(self.folder.checkpoint, arrays, like, optional)
-        pending = {key.split(".", 2)[2]: arrays[key] for key in sorted(arrays) if key.startswith("pending.")}
+        numbered = sorted((int(key.split(".", 2)[1]), key) for key in arrays if key.startswith("pending."))
+        pending = {key.split(".", 2)[2]: arrays[key] for _, key in numbered}
         rows = list(zip(*pending.values(), strict=True))
         self.trainer.load_state_dict(arrays)
         random.set_rng_state((self.trainer.config.seed, int(arrays["random.counter"])))
