@@ -67,6 +67,7 @@ class RunConfig:
         None, "stop when N evaluations in a row are not better than the best one before them", at_least=1
     )
     tensorboard: bool = option(False, "also write event files for TensorBoard (needs tensorboardX)")
+    watch_gradients: bool = option(False, "note the norm of each layer's gradient in metrics.csv, and draw them over time")
     dry_run: bool = option(False, "run one step and write nothing")
 
 

@@ -21,6 +21,7 @@ from gans.training.reading import Reading
 from gans.training.run_folder import RunFolder
 from gans.training.schedule import Schedule
 from gans.training.trainer import Metrics, Stateful, Trainer, as_pixels
+from gans.training.watch import GradientNorms
 from minigrad import random
 from minigrad.arrays import backend
 from minigrad.io import files
@@ -54,7 +55,10 @@ class Loop:
         self.trainer, self.batches, self.folder, self.evaluations = trainer, batches, folder, evaluations
         self.alarm: CollapseAlarm | None = None
         self.plateau = ""  # why the run ends before its last step
-        self.make_step = trainer.step if trainer.config.no_capture else captured(trainer.step)
+        watch = GradientNorms(trainer) if trainer.config.watch_gradients else None
+        step = watch.watched(trainer.step) if watch else trainer.step
+        self.make_step = step if trainer.config.no_capture else captured(step)
+        self.metric_names = [*trainer.captions, *(watch.names if watch else [])]
         self.step = 0
         self.saved_step = -1
         self.last_step = total_steps(trainer.config, batches.per_epoch)
@@ -150,7 +154,7 @@ class Loop:
         means = {name: float(values.mean()) for name, values in metrics.items()}
         if self.folder:
             self.folder.metrics.append(step, means)
-        self.shown = {name: f"{value:.3f}" for name, value in means.items()}
+        self.shown = {name: f"{value:.3f}" for name, value in means.items() if name in self.trainer.captions}
 
     def read(self, reading: Reading, end: int) -> dict[str, np.ndarray]:
         """The metrics of the steps before step `end`, one array each. TrainingError if a value is not finite."""
@@ -233,25 +237,31 @@ class Loop:
         self.saving.restart()
 
     def restore(self) -> None:
+        """Continue from the folder's checkpoint: load it, and delete what was written after it."""
+        assert self.folder
+        self.read_checkpoint()
+        self.folder.metrics.cut(self.step, self.metric_names)
+        self.plateau = self.evaluations.plateau() if self.evaluations else ""
+
+    def read_checkpoint(self) -> None:
         """Load the folder's checkpoint: weights, optimizers, random stream, step and pending metrics."""
         assert self.folder
         like = {**self.trainer.state_dict(), "random.counter": np.array(0)}
         arrays, step = self.folder.load_checkpoint(like)
-        metrics, waiting = self.trainer.captions, np.zeros(step % ROW_EVERY)
-        optional = {f"pending.{i:02}.{name}": waiting for i in range(len(metrics)) for name in metrics}
+        names, waiting = self.metric_names, np.zeros(step % ROW_EVERY)
+        optional = {f"pending.{i:02}.{name}": waiting for i in range(len(names)) for name in names}
         optional |= {f"{name}.skipped": np.array(part.skipped) for name, part in self.trainer.optimizers().items()}
         check_like(self.folder.checkpoint, arrays, like, optional)
         updates = sum(int(arrays[f"{name}.steps"]) for name in self.trainer.optimizers())
         if step > updates:
             raise FileError(f"{self.folder.checkpoint} is damaged: its step is {step}, after only {updates} updates of weights")
-        pending = {key.split(".", 2)[2]: arrays[key] for key in sorted(arrays) if key.startswith("pending.")}
+        numbered = sorted((int(key.split(".", 2)[1]), key) for key in arrays if key.startswith("pending."))
+        pending = {key.split(".", 2)[2]: arrays[key] for _, key in numbered}
         rows = list(zip(*pending.values(), strict=True))
         self.trainer.load_state_dict(arrays)
         random.set_rng_state((self.trainer.config.seed, int(arrays["random.counter"])))
         self.step = self.saved_step = step
         self.pending = [{name: mg.Tensor(value) for name, value in zip(pending, row, strict=True)} for row in rows]
-        self.folder.metrics.cut(step, self.trainer.captions)
-        self.plateau = self.evaluations.plateau() if self.evaluations else ""
 
     def draw_overview(self) -> None:
         if self.folder:

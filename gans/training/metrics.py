@@ -18,7 +18,7 @@ from minigrad.io.files import FileError
 
 ROW_EVERY = 10  # steps per row; a row contains the means over its steps
 MOST_BYTES = 2**26  # of the file, which are rows of some ten million steps
-MOST_METRICS = 50
+MOST_METRICS = 1000
 LARGEST = 3.5e38  # float32 has no larger numbers
 
 

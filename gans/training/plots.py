@@ -1,4 +1,4 @@
-"""What is drawn beside training: losses.png, the metrics of a run as curves, each with an explanation."""
+"""What is drawn beside training: losses.png, the metrics as curves with explanations; gradients.png, norms by layer."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gans.output import new_figure
 from minigrad.io.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FEW = 50  # fewer values are marked by points: a single one would not show as a line
 
@@ -54,6 +58,29 @@ def plot_curves(path: Path, steps: np.ndarray, curves: Mapping[str, np.ndarray],
         axes.set_title(name, parse_math=False)
         axes.set_xlabel("step\n" + textwrap.fill(captions.get(name, ""), 80), fontsize=8, parse_math=False)
         axes.grid(alpha=0.3)
+    _save(path, figure)
+
+
+def plot_norms(path: Path, steps: np.ndarray, norms: Mapping[str, np.ndarray]) -> None:
+    """Draw one panel per network: the norm of each layer's gradient on a log scale, from dark for the first layer to bright."""
+    networks = list(dict.fromkeys(name.partition(".")[0] for name in norms))
+    figure = new_figure(11, 3.6 * len(networks))
+    for i, network in enumerate(networks):
+        axes = figure.add_subplot(len(networks), 1, i + 1)
+        layers = {name: values for name, values in norms.items() if name.partition(".")[0] == network}
+        for k, (name, values) in enumerate(layers.items()):
+            shade = 0.9 * k / max(1, len(layers) - 1)
+            positive = np.where(values > 0, values, np.nan)  # a gradient of zero has no place on a log scale
+            axes.plot(steps, positive, color=(shade, 0.3 + 0.4 * shade, 0.8 - 0.7 * shade), label=name, linewidth=1)
+        axes.set_yscale("log")
+        axes.set_title(f"{network}: norm of the gradient, by layer", parse_math=False)
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), ncols=1 + len(layers) // 20)
+    _save(path, figure)
+
+
+def _save(path: Path, figure: Figure) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     write_atomically(path, buffer.getvalue())

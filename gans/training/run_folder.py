@@ -3,6 +3,7 @@
 config.json               settings, data source and minigrad's version
 metrics.csv               one row every few steps: the means over these steps
 losses.png                the metrics as curves, with explanations
+gradients.png             with --watch-gradients, the norm of each layer's gradient over time
 samples/step-000469.png   outputs for the same noise, or the same images, after so many steps
 training.gif              the samples as an animation
 report.md                 measured quality of the result at the end of training, if it can be measured
@@ -28,8 +29,9 @@ from gans.output import save_image
 from gans.training.config import ConfigError, is_plain
 from gans.training.images import read_png, save_gif
 from gans.training.metrics import MetricsFile
-from gans.training.plots import Drawings, plot_curves
+from gans.training.plots import Drawings, plot_curves, plot_norms
 from gans.training.tensorboard import NAME as EVENTS
+from gans.training.watch import PREFIX
 from minigrad.io import files
 from minigrad.io.files import FileError, write_atomically
 from minigrad.io.safetensors import LARGEST_COUNT, check_like, load_with_metadata
@@ -48,6 +50,7 @@ class RunFolder:
         self.config = path / "config.json"
         self.metrics = MetricsFile(path / "metrics.csv")
         self.losses = path / "losses.png"
+        self.gradients = path / "gradients.png"
         self.samples = path / "samples"
         self.gif = path / "training.gif"
         self.report = path / "report.md"
@@ -112,7 +115,7 @@ class RunFolder:
         files.make_folder(self.path, follow=True)
         others = *self.sample_paths(), *self._tracebacks(), *self._evaluation(), *files.entries(self.events, f"{EVENTS}*")
         weights = self.checkpoint, self.generator, self.best
-        for file in (*weights, self.metrics.path, self.losses, self.gif, self.report, *others):
+        for file in (*weights, self.metrics.path, self.losses, self.gradients, self.gif, self.report, *others):
             files.remove(file)
         self.save_settings(settings)
 
@@ -186,8 +189,11 @@ class RunFolder:
         """Write losses.png and training.gif from the metrics and samples so far."""
         with self.drawings.attempt(self.losses.name):
             steps, curves = self.metrics.read()
+            norms = {name: curves.pop(name) for name in list(curves) if name.startswith(PREFIX)}
             if len(steps):
                 plot_curves(self.losses, steps, curves, captions)
+            if len(steps) and norms:
+                plot_norms(self.gradients, steps, {name.removeprefix(PREFIX): norms[name] for name in norms})
         frames = []
         for path in evenly(self.sample_paths(), MOST_FRAMES):
             with self.drawings.attempt(f"a frame of {self.gif.name}"):
