@@ -1,4 +1,4 @@
-"""What is drawn beside training: losses.png, the metrics of a run as curves with explanations; gradients.png, norms by layer."""
+"""What is drawn beside training: losses.png, the metrics of a run with explanations; gradients.png, norms by layer."""
 
 from __future__ import annotations
 
