@@ -14,6 +14,6 @@ ran it; which parameters each loss reaches; and the calls that capture noted of 
 
 How a step is recorded. The engine reports what it does to an observer (`minigrad.modes.Observer`): each op that is applied, and
 in a walk back each contribution that an op sends to one of its inputs. This needs no change to any trainer. Two other designs
-were considered. Reading the graph after the step, as `mg.draw` does, would show no values, no order, nothing under `no_grad`, and
-no cotangents: the walk frees them. Running the step on a subclass of Tensor would need a second implementation of the walk.
+were considered. Reading the graph after the step, as `mg.draw` does, would show no values, no order, nothing under `no_grad`,
+and no cotangents: the walk frees them. Running the step on a subclass of Tensor would need a second implementation of the walk.
 """

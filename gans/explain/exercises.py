@@ -138,8 +138,8 @@ EXERCISES = (
         "d(-log sigmoid(a))/da = sigmoid(a) - 1 = -1/2: G should raise the logit.",
     ),
     Exercise(
-        "D is sure of itself: a = -5. How many times as large as with the minimax loss, log(1 - sigmoid(a)), is the gradient with "
-        "respect to a with -log sigmoid(a)? (See gans/mnist_gan.py.)",
+        "D is sure of itself: a = -5. How many times as large as with the minimax loss, log(1 - sigmoid(a)), is the gradient "
+        "with respect to a with -log sigmoid(a)? (See gans/mnist_gan.py.)",
         _vanishing_ratio,
         "The gradients are sigmoid(a) - 1 and -sigmoid(a). Their ratio is e^(-a) = e^5 = 148.4.",
     ),
@@ -163,7 +163,7 @@ EXERCISES = (
     Exercise(
         "fake = G(z) is computed under no_grad. What is the norm of mg.grad(bce(D(fake), real=True), G.parameters())?",
         _after_no_grad,
-        "The output depends on D's parameters, so there is a walk, but no path leads to G: its gradients are zero, without an error.",
+        "The output depends on D's parameters, so there is a walk, but no path leads to G: its gradients are zero.",
     ),
     Exercise(
         "A critic Linear (0), LeakyReLU (1), Linear (2) has a gradient penalty P. Which parameters get no gradient from P?",

@@ -26,8 +26,8 @@ class Recorder(Observer):
     """Notes what a step does. Everything that it keeps for the page is plain data.
 
     A node is an applied op or a tensor that no op made. An input of a node has a kind, as the edges of `mg.draw`: "flow" (its
-    gradient flows back here), "fixed" (a constant), "flat" (the op has no derivative), "cut" (the value was detached), "no_grad"
-    (the op was applied where no graph is built).
+    gradient flows back here), "fixed" (a constant), "flat" (the op has no derivative), "cut" (the value was detached),
+    "no_grad" (the op was applied where no graph is built).
     """
 
     def __init__(self, trainer: Trainer, batch: Sequence[Tensor]) -> None:
@@ -55,18 +55,19 @@ class Recorder(Observer):
         """Context in which calls of the networks' modules are noted."""
         found = {name: m for net, network in self.networks.items() for name, m in network.named_modules(net)}
         for name, module in found.items():
-            module.forward = functools.partial(self._call, name, module, module.forward)
+            about = module.describe()  # now, because it may apply ops, of spectral_norm for example
+            module.forward = functools.partial(self._call, name, type(module).__name__, about, module.forward)
         try:
             yield
         finally:
             for module in found.values():
                 del module.forward
 
-    def _call(self, name: str, module: nn.Module, forward: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
+    def _call(self, name: str, kind: str, about: str, forward: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
         self.counts[name] += 1
         key = f"{name}#{self.counts[name]}"
         net, _, short = name.partition(".")
-        self.groups[key] = {"label": short or net, "net": net, "kind": type(module).__name__, "about": module.describe()}
+        self.groups[key] = {"label": short or net, "net": net, "kind": kind, "about": about}
         self.path.append(key)
         try:
             return forward(*inputs, **options)
@@ -146,18 +147,16 @@ class Recorder(Observer):
         nets = dict.fromkeys(name.partition(".")[0] for name, how in state.items() if how in ("asked", "zero"))
         self.walk = {
             "output": self._number(output), "create_graph": create_graph, "nets": list(nets), "parameters": state, "turns": [],
-            "totals": {}, "targets": [self.numbers[t if isinstance(t, Op) else (t, t.changes[0])] for t in targets if self._has(t)],
+            "totals": {}, "targets": [self.numbers[_key(t)] for t in targets if _key(t) in self.numbers],
         }  # fmt: skip
-
-    def _has(self, node: Node) -> bool:
-        return (node if isinstance(node, Op) else (node, node.changes[0])) in self.numbers
 
     def sent(self, op: Op, i: int, g: Tensor, contribution: Tensor, total: Tensor) -> None:
         assert self.walk
         turns, number = self.walk["turns"], self.numbers[op]
         if not turns or turns[-1]["op"] != number:
             turns.append({"op": number, "g": summary(g.data), "sends": []})
-        send: dict[str, Any] = {"input": i, "x": brief(contribution.data), "ran": [n if isinstance(n, str) else n["op"] for n in self.new]}
+        ran = [n if isinstance(n, str) else n["op"] for n in self.new]
+        send: dict[str, Any] = {"input": i, "x": brief(contribution.data), "ran": ran}
         if total is not contribution:
             send["total"] = brief(total.data)
             send["ran"].pop()  # the sum
@@ -176,10 +175,14 @@ class Recorder(Observer):
     def walked(self, gradients: Mapping[Node, Tensor]) -> None:
         assert self.walk
         for target, g in gradients.items():
-            number = self.numbers[target if isinstance(target, Op) else (target, target.changes[0])]
-            self.walk["totals"][number] = summary(g.data)
+            self.walk["totals"][self.numbers[_key(target)]] = summary(g.data)
         self.passes.append(self.walk)
         self.walk, self.new = None, []
+
+
+def _key(node: Node) -> Any:
+    """What a node's number is found by: a parameter before and after an update are two nodes of the page."""
+    return node if isinstance(node, Op) else (node, node.changes[0])
 
 
 def record(trainer: Trainer, batch: Sequence[Tensor]) -> tuple[Recorder, Metrics]:
