@@ -31,7 +31,7 @@ def train_classifier_of_domains(a: Images, b: Images, seed: int = 0, steps: int 
     network = nn.Sequential(*_block(3, 16), *_block(16, 32), *_block(32, 64), nn.Conv2d(64, 1, 3, padding=1), _MeanOfMap())
     random.set_rng_state(stream)
     parameters = network.parameters()
-    optimizer = optim.Adam(parameters, optim.cosine_decay(LR, steps))
+    optimizer = optim.Adam(parameters, optim.cosine_decay(LR, max(1, steps)))
 
     rng = np.random.default_rng(seed)
     is_b = mg.Tensor(np.repeat(np.array([0, 1], np.float32), BATCH // 2)[:, None])
