@@ -37,7 +37,7 @@ def summary(x: Any, picture: bool = True) -> dict[str, Any]:
 def brief(x: Any) -> dict[str, Any]:
     """Shape, norm and first elements."""
     array = np.asarray(backend.to_numpy(x), np.float64)
-    norm = np.linalg.norm(array.ravel())
+    norm = float(np.linalg.norm(array.ravel()))
     return {"shape": list(array.shape), "norm": short(norm), "first": [short(v) for v in array.ravel()[:FIRST]]}
 
 

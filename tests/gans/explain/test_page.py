@@ -167,15 +167,16 @@ def browser(tmp_path_factory):
 
 def pressed(browser, key, expression):
     browser.press(key)
-    browser.wait(expression, 10)
+    browser.wait(f"!!({expression})", 10)
 
 
 @needs_chromium
 @pytest.mark.parametrize("name", TRAINERS)
 def test_the_page_of_every_trainer_opens_quickly_and_shows_every_pass_and_level(name, pages, browser):
-    began = time.monotonic()
+    url = pages(name).as_uri()
     browser.errors.clear()
-    browser.open(pages(name).as_uri())
+    began = time.monotonic()
+    browser.open(url)
     browser.wait("document.readyState === 'complete' && document.querySelectorAll('.box').length > 3")
     assert time.monotonic() - began < 10  # on a busy machine; on an idle one it takes a fraction of a second
     for i in range(browser.value("passes.length") + 1):
@@ -184,8 +185,8 @@ def test_the_page_of_every_trainer_opens_quickly_and_shows_every_pass_and_level(
             browser.press("f")
         assert browser.value("document.querySelectorAll('.edge.back').length > 0") == (i > 0)
     assert browser.value("document.querySelectorAll('#sections a[href], script[src], link, img[src^=http]').length") == 0
-    assert browser.value("[...document.querySelectorAll('button, input, .box, svg[role=img], img')]"
-                         ".every(e => e.textContent.trim() || e.getAttribute('aria-label') || e.getAttribute('alt'))")  # fmt: skip
+    labelled = "e => e.textContent.trim() || e.getAttribute('aria-label') || e.getAttribute('alt')"
+    assert browser.value(f"[...document.querySelectorAll('button, input, .box, svg[role=img], img')].every({labelled})")
     assert browser.errors == []
 
 
@@ -216,7 +217,7 @@ def test_every_switch_and_key_of_the_page_works(pages, browser):
     pressed(browser, "/", "document.activeElement === get('search')")
     for letter in "critic.1.weight":
         browser.press(letter)
-    browser.wait("get('found').children.length > 0 && document.querySelector('.box.match')")
+    browser.wait("get('found').children.length > 0 && !!document.querySelector('.box.match')")
     pressed(browser, "Enter", "nodes[state.selected].name === 'critic.1.weight' && document.querySelector('.edge.route')")
     assert browser.value("get('panel').textContent.includes('The sum of 2 contributions')")
     pressed(browser, "Escape", "state.selected === null && get('search').value === ''")
@@ -229,7 +230,7 @@ def test_every_switch_and_key_of_the_page_works(pages, browser):
     for button in ("first", "next", "back", "last", "in", "out", "fit", "theme"):
         browser.value(f"get('{button}').click()")
     browser.value("document.querySelectorAll('details').forEach(d => { d.open = true; })")
-    browser.wait("document.querySelector('ol.calls li button')")
+    browser.wait("!!document.querySelector('ol.calls li button')")
     browser.value("document.querySelector('ol.calls li button').click()")
     assert browser.value("document.querySelectorAll('#sections td button').length") > 10
     for i in range(browser.value("nodes.length")):  # the details of every node
