@@ -155,8 +155,11 @@ class Recorder(Observer):
         turns, number = self.walk["turns"], self.numbers[op]
         if not turns or turns[-1]["op"] != number:
             turns.append({"op": number, "g": summary(g.data), "sends": []})
-        ran = [n if isinstance(n, str) else n["op"] for n in self.new]
-        send: dict[str, Any] = {"input": i, "x": brief(contribution.data), "ran": ran}
+        send: Json = {
+            "input": i,
+            "x": brief(contribution.data),
+            "ran": [n if isinstance(n, str) else n["op"] for n in self.new],
+        }
         if total is not contribution:
             send["total"] = brief(total.data)
             send["ran"].pop()  # the sum

@@ -22,7 +22,7 @@ class GradientNorms(Observer):
 
     def __init__(self, trainer: Trainer) -> None:
         trained = {p for optimizer in trainer.optimizers().values() for p in optimizer.params}
-        self.layers = {
+        self.layers: dict[Node, str] = {
             p: PREFIX + f"{net}.{name}".rpartition(".")[0]
             for net, network in trainer.networks().items()
             for name, p in network.named_parameters()
