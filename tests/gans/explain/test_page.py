@@ -9,6 +9,7 @@ import pytest
 from browser import Browser, needs_chromium
 
 import minigrad as mg
+from benchmarks.cases import random_batch
 from gans.explain.__main__ import main, page
 from gans.explain.record import record
 from gans.trainers import TRAINERS, trainer_named
@@ -31,7 +32,7 @@ def small_trainer(name):
     mg.manual_seed(0)
     trainer = kind(kind.config_class(**few))
     trainer.steps_per_epoch = 1
-    return trainer, tuple(mg.rand(shape) * 2 - 1 for shape in trainer.batch_shapes)
+    return trainer, tuple(mg.Tensor(a) for a in random_batch(trainer, np.random.default_rng(0)))
 
 
 def data_of(text):
