@@ -158,7 +158,7 @@ EXERCISES = (
         "3: bce(D(fake), real=True).backward(); G's optimizer steps",
         _line_without_detach,
         "backward() fills .grad of every leaf. Line 2 leaves gradients in G that push it to help D, and line 3 adds to them. "
-        "(The trainers ask for D's gradients only, by mg.grad; there detach saves the graph's memory, not the result.)",
+        "(The trainers ask for D's gradients only, by mg.grad; there detach only shortens the walk's search.)",
     ),
     Exercise(
         "fake = G(z) is computed under no_grad. What is the norm of mg.grad(bce(D(fake), real=True), G.parameters())?",
