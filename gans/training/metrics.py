@@ -50,7 +50,7 @@ class MetricsFile:
         """The steps, and the values of each metric at these steps, NaN where the cell is empty.
 
         A last line that a crash cut short is ignored. FileError unless every row has one cell per column, and the steps do
-        not decrease.
+        not decrease, and increase where a metric was measured.
         """
         content = files.read(self.path, MOST_BYTES) if files.exists(self.path) else b""
         heading, _, rows = content[: content.rfind(b"\n") + 1].partition(b"\n")
@@ -67,6 +67,7 @@ class MetricsFile:
             good = good and bool((np.isnan(table) | (np.abs(table) <= LARGEST)).all())
             steps = table[:, 0]
             good = good and bool((steps == np.floor(steps)).all() and (np.diff(steps, prepend=1) >= 0).all())
+            good = good and all((np.diff(steps[~np.isnan(values)]) > 0).all() for values in table.T[1:])
         except (ValueError, csv.Error):
             good = False
         if not good:

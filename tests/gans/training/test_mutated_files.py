@@ -106,7 +106,7 @@ def test_the_names_of_curves_are_not_read_as_mathematics(heading: str, tmp_path:
 DAMAGED = [
     "step,a,a\n10,1,1\n", "x,a\n10,1\n", "step,a\n10\n", "step,a\n10,1,1\n", "step,a\n10,x\n", "step,a\n10,nan\n",
     "step,a\n10,inf\n", "step,a\n20,1\n10,1\n", "step,a\n10,1\n10,1\n", "step,a\n0,1\n", "step,a\n-10,1\n",
-    "step,a\n10.5,1\n", "step,a\n10,1e39\n", "step,a\n1e400,1\n", "step," + ",".join(map(str, range(51))) + "\n",
+    "step,a\n10.5,1\n", "step,a\n10,1e39\n", "step,a\n1e400,1\n", "step," + ",".join(map(str, range(1001))) + "\n",
     "step,\x1b[2J\n10,1\n", "step,a\n10,1\n\x00\n", "step,a\n" + "9" * 5000 + ",1\n", "\x00\n", "," * 200_000 + "\n",
 ]  # fmt: skip
 
