@@ -64,6 +64,7 @@ def test_a_flag_that_cannot_be_used_is_one_sentence(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_results_that_cannot_be_printed_are_kept(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
     command = [sys.executable, "-m", "benchmarks", "--stop-after", "0", "--out", str(tmp_path)]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
