@@ -45,7 +45,8 @@ def test_large_images_are_reduced() -> None:
 
 def test_doing_nothing_is_seen_and_a_swap_of_colours_is_a_translation() -> None:
     def found(translate: translation.Translate) -> dict:
-        return rows(translation.domains(translate, DATA, DATA.test_a, DATA.test_b).replace(" %", ""))
+        both = translation.directions(translate, DATA, DATA.test_a, DATA.test_b)
+        return rows(translation.domains(translate, both).replace(" %", ""))
 
     nothing, swap = found(lambda x, _: x), found(lambda x, _: x[:, ::-1])
     for direction in ("AtoB", "BtoA"):
