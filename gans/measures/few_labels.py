@@ -9,7 +9,7 @@ import minigrad as mg
 import minigrad.functional as F
 from gans.data.batches import Stream
 from gans.data.cache import Bytes
-from gans.training.trainer import in_evaluation
+from gans.training.trainer import from_pixels, in_evaluation
 from minigrad import nn, optim
 from minigrad.arrays.layout import channels_last
 
@@ -37,7 +37,7 @@ def error(network: nn.Module, images: Bytes, labels: Bytes, backend: str, dtype:
     """The share of images uint8 (n, channels, height, width) that a classifier gets wrong, in evaluation mode."""
     wrong = 0
     for start in range(0, len(images), AT_ONCE):
-        part = images[start : start + AT_ONCE].astype(dtype) / dtype(127.5) - dtype(1)
+        part = from_pixels(images[start : start + AT_ONCE], dtype)
         logits = in_evaluation(network, mg.Tensor(channels_last(part)).to(backend))
         wrong += int((logits.argmax(1) != labels[start : start + AT_ONCE]).sum())
     return wrong / len(images)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 import minigrad as mg
 import minigrad.functional as F
+from gans.training.trainer import from_pixels
 from minigrad import nn, optim, random
 
 Images = npt.NDArray[np.uint8]
@@ -69,4 +70,4 @@ def _scaled(images: Images) -> mg.Tensor:
     factor = max(1, min(height, width) // SIDE)
     down, across = height // factor, width // factor
     squares = images[:, :, : down * factor, : across * factor].reshape(n, channels, down, factor, across, factor)
-    return mg.Tensor(squares.mean((3, 5), dtype=np.float32) / np.float32(127.5) - np.float32(1))
+    return mg.Tensor(from_pixels(squares.mean((3, 5), dtype=np.float32)))

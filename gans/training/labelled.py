@@ -68,7 +68,7 @@ class LabelledTrainer(LatentTrainer):
     def fixed_inputs(self, count: int, seed: int) -> tuple[mg.Tensor, ...]:
         return self.fixed_noise(count, seed), self.labels(self.in_turn(count))
 
-    def sample_sheet(self) -> np.ndarray:
+    def sample_sheet(self, samples: np.ndarray | None = None) -> np.ndarray:
         """One row for each class. All images of a column have the same latent vector."""
         rows = min(len(self.classes), ROWS)
         noise = self.fixed_noise(COLUMNS, self.config.seed)

@@ -101,8 +101,8 @@ class LatentTrainer(Trainer):
     def samples(self) -> np.ndarray:
         return self.generate(*self.fixed_inputs(SAMPLES, self.config.seed))
 
-    def sample_sheet(self) -> np.ndarray:
-        return grid(self.samples())
+    def sample_sheet(self, samples: np.ndarray | None = None) -> np.ndarray:
+        return grid(self.samples() if samples is None else samples)
 
     def evaluator(self, batches: Stream) -> Evaluator:
         from gans.measures.real import evaluator_of  # it needs a captured step, to train a classifier

@@ -212,8 +212,9 @@ class Loop:
     def sample(self) -> None:
         """Write the sample grid of this step, and look whether its images have become alike."""
         if self.folder:
-            self.folder.save_samples(self.step, self.trainer.sample_sheet())
-            if (images := self.trainer.samples()) is not None:
+            images = self.trainer.samples()
+            self.folder.save_samples(self.step, self.trainer.sample_sheet(images))
+            if images is not None:
                 self.alarm = self.alarm or CollapseAlarm(as_pixels(self.batches[0][0].numpy()))
                 self.alarm.see(self.step, images)
         self.sampling.restart()

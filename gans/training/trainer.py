@@ -69,8 +69,11 @@ class Trainer:
         """The images of the fixed noise, uint8 (n, channels, height, width); None for a trainer without noise."""
         return None
 
-    def sample_sheet(self) -> np.ndarray:
-        """An image of the current results, uint8 (height, width, 3), from the same inputs throughout a run."""
+    def sample_sheet(self, samples: np.ndarray | None = None) -> np.ndarray:
+        """An image of the current results, uint8 (height, width, 3), from the same inputs throughout a run.
+
+        `samples` are those of now, if the caller has them already.
+        """
         raise NotImplementedError
 
     def weights(self) -> dict[str, Any]:
@@ -131,6 +134,11 @@ def in_evaluation(network: nn.Module, *inputs: mg.Tensor) -> np.ndarray:
 def as_pixels(images: np.ndarray) -> np.ndarray:
     """Images in [-1, 1] as uint8."""
     return np.rint((images + 1) * 127.5).clip(0, 255).astype(np.uint8)
+
+
+def from_pixels(images: np.ndarray, dtype: Any = np.float32) -> np.ndarray:
+    """Images from 0 to 255, such as uint8, in [-1, 1]."""
+    return images.astype(dtype) / dtype(127.5) - dtype(1)
 
 
 def below(arrays: Mapping[str, Any], owner: str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Repeated:
 @pytest.mark.parametrize("which", MAKERS)
 def test_memory_stays_flat(which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make(which, "numpy")
-    monkeypatch.setattr(type(trainer), "sample_sheet", lambda self: np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.setattr(type(trainer), "sample_sheet", lambda self, samples: np.zeros((8, 8, 3), np.uint8))
     stream, folder = Repeated(batches(trainer, 8)), RunFolder(tmp_path / "run")
     folder.start(SETTINGS)
     loop = Loop(trainer, stream, folder)
