@@ -124,9 +124,8 @@ def _count(asked: int | None, real: RealImages) -> int:
     check_enough(real)
     if asked is None:
         return min(MOST, real.most)
-    what = "half of the training images" if real.test is None else "the images held out"
     if not NEIGHBOURS < asked <= real.most:
-        raise ConfigError(f"--count {asked} is not from {NEIGHBOURS + 1} to {real.most:,}: {what} are {real.most:,}")
+        raise ConfigError(f"--count {asked} is not from {NEIGHBOURS + 1} to {real.most:,}: {real.most_are} are {real.most:,}")
     return asked
 
 

@@ -82,19 +82,17 @@ def is_intact(path: Path, published: Published) -> bool:
             content = file.read(published.size + 1)
     except OSError:
         return False
-    digest = _new_md5()
-    digest.update(content)
-    return len(content) == published.size and digest.hexdigest() == published.md5
+    return len(content) == published.size and _md5(content).hexdigest() == published.md5
 
 
-def _new_md5() -> "hashlib._Hash":
-    return hashlib.md5(usedforsecurity=False)
+def _md5(content: bytes = b"") -> "hashlib._Hash":
+    return hashlib.md5(content, usedforsecurity=False)
 
 
 def _fetch(url: str, file: BinaryIO, name: str, published: Published, timeout: float) -> None:
     from tqdm import tqdm
 
-    digest, head, received = _new_md5(), b"", 0
+    digest, head, received = _md5(), b"", 0
     with (
         _open(url, timeout, published.size) as response,
         tqdm(total=published.size, desc=name, unit="B", unit_scale=True, disable=None) as bar,  # None: no bar in a log file

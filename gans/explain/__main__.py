@@ -88,9 +88,8 @@ def page(trainer: Trainer, batch: tuple[mg.Tensor, ...], step: int) -> str:
         "calls": calls,
         "refusal": refusal,
     }  # fmt: skip
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace(
-        "<", "\\u003c"
-    )  # so that no </script> ends the script
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    text = text.replace("<", "\\u003c")  # so that no </script> ends the script
     template = Path(__file__).with_name("page.html").read_text("utf-8")
     return template.replace("NAME_OF_TRAINER", trainer.name).replace("{/*DATA*/}", text)
 

@@ -52,14 +52,17 @@ class RealImages:
     digest: str  # of the training images
     classifier: Classifier | None = None  # of the images' classes; None if these are unknown
     accuracy: float | None = None  # the share of the held-out images that the classifier gets right
-    labels: tuple[Labels, Labels] | None = (
-        None  # of training and held-out images, to measure within classes; None if no run needs them
-    )
+    labels: tuple[Labels, Labels] | None = None  # of train and test, to measure within classes; None if no run needs them
 
     @property
     def most(self) -> int:
         """The largest number of images that a set can have."""
         return len(self.train) // 2 if self.test is None else min(len(self.train), len(self.test))
+
+    @property
+    def most_are(self) -> str:
+        """What that number of images is, in words."""
+        return "half of the training images" if self.test is None else "the images held out"
 
     @property
     def distance(self) -> str:

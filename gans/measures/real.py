@@ -48,8 +48,7 @@ def with_classifier(real: RealImages, labels: Labels) -> RealImages:
 def check_enough(real: RealImages) -> None:
     """ConfigError if there are too few real images for a comparison."""
     if real.most <= NEIGHBOURS:
-        what = "half of the training images" if real.test is None else "the images held out"
-        raise ConfigError(f"{what} are only {real.most}: precision and recall need more than {NEIGHBOURS}")
+        raise ConfigError(f"{real.most_are} are only {real.most}: precision and recall need more than {NEIGHBOURS}")
 
 
 def evaluator_of(trainer: LatentTrainer, batches: Batches | None) -> Evaluator:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 
 import minigrad as mg
 from gans.training.trainer import Metrics, Trainer
-from minigrad import nn
 from minigrad.arrays.backend import array_module
 from minigrad.engine import Node
 from minigrad.modes import Observer, observing
@@ -38,7 +37,7 @@ class GradientNorms(Observer):
     def walked(self, gradients: Mapping[Node, mg.Tensor]) -> None:
         squares: dict[str, mg.tensor.Array] = {}
         for node, gradient in gradients.items():
-            if isinstance(node, nn.Parameter) and node in self.layers:
+            if node in self.layers:
                 name, g = self.layers[node], gradient.data
                 squares[name] = squares.get(name, 0) + (g * g).sum()
         self.norms |= {name: mg.Tensor(array_module(total).sqrt(total)) for name, total in squares.items()}
