@@ -135,33 +135,13 @@ class Ranks:
 
     # --- around the steps: Python objects
 
-    def largest(self, number: int) -> int:
-        """The largest of the ranks' numbers."""
+    def largest(self, *numbers: int) -> list[int]:
+        """The largest of the ranks' numbers, place by place."""
         from mpi4py import MPI
 
-        numbers = np.array(number)
-        self.comm.Allreduce(MPI.IN_PLACE, numbers, MPI.MAX)
-        return int(numbers)
-
-    def from_first(self, work: Callable[[], T]) -> T:
-        """What `work` returns on rank 0, the only one to run it. An exception there is raised on all."""
-        done: Any = None
-        error: Exception | None = None
-        if self.rank == 0:
-            try:
-                done = work()
-            except Exception as problem:
-                error = problem
-        done, error = self.comm.bcast((done, error))
-        if error is not None:
-            raise error
-        return done
-
-    def first_then_others(self, work: Callable[[], T]) -> T:
-        """Run `work` on rank 0, then on all others: what it stores on a shared disk is there for them."""
-        mine: list[T] = []
-        self.from_first(lambda: mine.append(work()))
-        return mine[0] if mine else work()
+        found = np.array(numbers)
+        self.comm.Allreduce(MPI.IN_PLACE, found, MPI.MAX)
+        return found.tolist()
 
     def agree(self, value: object) -> bool:
         """Whether all ranks have the same value."""
@@ -216,3 +196,34 @@ def alone() -> Iterator[None]:
         yield
     finally:
         _current = before
+
+
+# --- around the steps: what one rank does, or one after the other; without ranks, plain calls
+
+
+def on_first(work: Callable[[], T]) -> T | None:
+    """Run `work` on rank 0, alone, and return what it returns; None on the others. An exception is raised on all."""
+    if (ranks := _current) is None:
+        return work()
+    done, error = None, None
+    if ranks.rank == 0:
+        try:
+            with alone():
+                done = work()
+        except Exception as problem:
+            error = problem
+    if (error := ranks.comm.bcast(error)) is not None:
+        raise error
+    return done
+
+
+def from_first(work: Callable[[], T]) -> T:
+    """What `work` returns on rank 0, the only one to run it. An exception is raised on all."""
+    done = on_first(work)
+    return _current.comm.bcast(done) if _current else done  # type: ignore[return-value]
+
+
+def first_then_others(work: Callable[[], T]) -> T:
+    """Run `work` on rank 0, then on all others: what it stores on a shared disk is there for them."""
+    done = on_first(work)
+    return work() if _current and _current.rank else done  # type: ignore[return-value]

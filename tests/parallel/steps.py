@@ -25,6 +25,9 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "wgan": ("wgan", {"batch_size": 5, "critic_steps": 2}),
     "wgan_gp": ("wgan_gp", {"batch_size": 5, "critic_steps": 2}),
     "dragan": ("wgan_gp", {"batch_size": 5, "critic_steps": 2, "penalty": "dragan"}),
+    "cgan": ("cgan", {"batch_size": 5}),
+    "cgan projection": ("cgan", {"batch_size": 4, "condition": "projection"}),
+    "ssgan": ("ssgan", {"batch_size": 5, "labels": 10}),
     "cyclegan": ("cyclegan", TINY_CYCLEGAN | {"identity": 0.5}),
     "cyclegan wgan-gp": ("cyclegan", TINY_CYCLEGAN | {"gan_loss": "wgan-gp"}),
     "cyclegan batch norm": ("cyclegan", TINY_CYCLEGAN | {"norm": "batch"}),
@@ -40,7 +43,7 @@ def trained(name: str, settings: dict[str, Any], steps: int = 4) -> tuple[dict[s
     metrics: list[float] = []
     with np.errstate(all="ignore"):
         for _ in range(steps):
-            batch = [mg.Tensor(rng.uniform(-1, 1, shape)) for shape in trainer.batch_shapes]
+            batch = [mg.Tensor(rng.uniform(-1, 1, s) if len(s) > 1 else rng.integers(0, 10, s)) for s in trainer.batch_shapes]
             metrics += [value.item() for value in step(*batch).values()]
     return trainer.state_dict(), metrics, step.program is not None
 
