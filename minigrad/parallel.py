@@ -61,7 +61,7 @@ class Ranks:
         self.ending = comm.Dup()  # where ranks meet that end early, while others may still exchange arrays
         self.rank, self.size = comm.rank, comm.size
         self.share: Share | None = None  # while a network computes its share
-        self.bytes = 0  # summed so far, in eager and in captured steps
+        self.exchanges, self.bytes = 0, 0  # so far, in eager and in captured steps
         self._nccl: Any = None
 
     def sum_in_place(self, x: Array) -> None:
@@ -74,13 +74,17 @@ class Ranks:
     def _sum_on_cpu(self, x: np.ndarray) -> None:
         from mpi4py import MPI
 
-        self.bytes += x.nbytes
+        self._count(x.nbytes)
         self.comm.Allreduce(MPI.IN_PLACE, x)
 
     def _sum_on_gpu(self, x: Array) -> None:
         """A kernel on the current stream, as all others: a CUDA graph that is being captured contains it."""
         from cupy.cuda import get_current_stream, nccl
 
+        if not nccl.available:
+            raise BackendError(
+                "ranks with GPUs exchange arrays by NCCL, which CuPy does not find: pip install nvidia-nccl-cu13"
+            )
         if self._nccl is None:  # in an eager step: captures come later
             number = self.comm.bcast(nccl.get_unique_id() if self.rank == 0 else None)
             self._nccl = nccl.NcclCommunicator(self.size, number, self.rank)
@@ -89,6 +93,7 @@ class Ranks:
         self._nccl.allReduce(x.data.ptr, x.data.ptr, x.size, kind, nccl.NCCL_SUM, get_current_stream().ptr)
 
     def _count(self, size: int) -> None:
+        self.exchanges += 1
         self.bytes += size
 
     def sum_gradients(self, gradients: Sequence[Array | None], params: Sequence[Array]) -> list[Array | None]:
@@ -116,7 +121,7 @@ class Ranks:
         for i in bucket:
             p = params[i]
             first, end = end, end + p.size
-            axes = axes_in_memory(p) or ()
+            axes = axes_in_memory(p) or range(p.ndim)
             view = flat[first:end].reshape([p.shape[a] for a in axes]).transpose(sorted(range(p.ndim), key=axes.__getitem__))
             view[...] = gradients[i]
             gradients[i] = view
@@ -188,14 +193,19 @@ def _divide_machine(local: Any) -> None:
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """Context in which this rank does all the work itself and exchanges nothing."""
+def using(ranks: Ranks | None) -> Iterator[None]:
+    """Context in which these ranks train together, or with None each process alone."""
     global _current
-    before, _current = _current, None
+    before, _current = _current, ranks
     try:
         yield
     finally:
         _current = before
+
+
+def alone() -> contextlib.AbstractContextManager[None]:
+    """Context in which this rank does all the work itself and exchanges nothing."""
+    return using(None)
 
 
 # --- around the steps: what one rank does, or one after the other; without ranks, plain calls
