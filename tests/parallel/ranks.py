@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +31,6 @@ from gans.training.run_folder import RunFolder
 from minigrad import nn, optim, parallel
 from minigrad.arrays import backend
 from tests.capture.tiny_trainers import MAKERS, batches, make
-from tests.gans.training.conftest import at_step, interrupt
 
 BATCH = 5  # images, which neither 2 nor 4 ranks can share equally
 
@@ -55,17 +56,30 @@ def normalised() -> dict[str, Any]:
 def run(name: str, *flags: object, patch: contextlib.AbstractContextManager[Any] | None = None) -> None:
     """`python -m gans.mnist_gan --parallel ...`, with its exit code, output and number of steps in a file for each rank."""
     out, err, code, steps = io.StringIO(), io.StringIO(), 0, []
-    plain = Loop.guarded_step
-    counted = mock.patch.object(Loop, "guarded_step", lambda loop: steps.append(loop.step) or plain(loop))
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), counted, patch or contextlib.nullcontext():
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), patch or contextlib.nullcontext():
+        plain = Loop.guarded_step
+        counted = mock.patch.object(Loop, "guarded_step", lambda loop: steps.append(loop.step) or plain(loop))
         try:
-            main(MnistGAN, ["--parallel", *map(str, flags)])
+            with counted:
+                main(MnistGAN, ["--parallel", *map(str, flags)])
         except SystemExit as end:
             code = int(end.code or 0)
     ranks = parallel.current()
     assert ranks
     saved = {"code": code, "out": out.getvalue(), "err": err.getvalue(), "steps": len(steps)}
     (FOLDER / f"{name}.{ranks.rank}.json").write_text(json.dumps(saved))
+
+
+def interrupted_in_step(number: int) -> Callable[..., Any]:
+    """A replacement for the loop's step, in one of which a signal comes."""
+    plain = Loop.guarded_step
+
+    def step(loop: Loop) -> Any:
+        if loop.step == number:
+            os.kill(os.getpid(), signal.SIGINT)
+        return plain(loop)
+
+    return step
 
 
 def nan_in_step(step: int) -> Callable[..., Any]:
@@ -82,7 +96,7 @@ def of_all_ranks(ranks: parallel.Ranks) -> None:
     run("too-small-batch", *new, 4, "--batch-size", 3, "--out", FOLDER / "a")
     run("too-few-images", *new, 4, "--batch-size", 100, "--out", FOLDER / "a")
     run("first-half", *new, 4, "--out", FOLDER / "continued-by-one")
-    signalled = mock.patch.object(Loop, "guarded_step", at_step(3, interrupt)) if second else None
+    signalled = mock.patch.object(Loop, "guarded_step", interrupted_in_step(2)) if second else None
     run("interrupted", *new, 8, "--out", FOLDER / "interrupted", patch=signalled)
     poisoned = mock.patch.object(Batches, "__getitem__", nan_in_step(6)) if second else None
     run("nan", *new, 8, "--save-every", "4steps", "--out", FOLDER / "nan", patch=poisoned)
