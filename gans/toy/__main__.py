@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +14,8 @@ import numpy as np
 from gans.command import running
 from gans.toy.data import DISTRIBUTIONS
 from gans.toy.losses import LOSSES
-from gans.toy.modes import SAMPLES, coverage
-from gans.toy.trainer import ToyGAN
+from gans.toy.modes import SAMPLES, Coverage, coverage
+from gans.toy.trainer import LR, STEPS, Diverged, ToyGAN
 from gans.training.arguments import integer_up_to
 from gans.training.cli import USER_ERRORS
 from gans.training.config import OneLineParser
@@ -32,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--data", choices=DISTRIBUTIONS, default="ring", help="distribution to learn (default: ring)")
     parser.add_argument("--loss", choices=LOSSES, default="gan", help="adversarial loss (default: gan)")
-    parser.add_argument("--steps", type=integer_up_to(10**6), default=6_000, metavar="N", help="steps of G (default: 6000)")
+    parser.add_argument("--steps", type=integer_up_to(10**6), default=STEPS, metavar="N", help=f"steps of G (default: {STEPS})")
+    parser.add_argument("--lr", type=learning_rate, default=LR, metavar="X", help=f"learning rate at the start (default: {LR:g})")
     parser.add_argument("--seed", type=integer_up_to(2**32), default=1, metavar="N", help="random seed (default: 1)")
     parser.add_argument(
         "--out", type=Path, default=Path("runs/toy"), metavar="DIR", help="folder for the results (default: runs/toy)"
@@ -92,30 +95,41 @@ def compare(arguments: argparse.Namespace) -> None:
 
 
 def table(arguments: argparse.Namespace) -> None:
-    """Coverage of the ring and of the grid by every loss, as Markdown: printed, and in coverage.md."""
+    """Coverage of the ring and of the grid by every loss, as Markdown: printed, and in coverage.md.
+
+    Each run's result is stored in coverage.json as soon as it is there, so that a table that was stopped goes on.
+    """
+    store = arguments.out / "coverage.json"
+    known: dict[str, list[float]] = json.loads(store.read_bytes()) if store.exists() else {}
     lines = [
         f"Of {SAMPLES:,} samples, after {arguments.steps:,} steps; median of {SEEDS} seeds.",
         "",
         "| loss | ring: modes of 8 | good samples | reverse KL | grid: modes of 25 | good samples | reverse KL |",
         "| --- | --: | --: | --: | --: | --: | --: |",
     ]
-    print(*lines, sep="\n")
+    print(*lines, sep="\n", flush=True)
     for name in LOSSES:
-        cells = [cell for data in ("ring", "grid") for cell in medians(arguments, name, data)]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        cells = []
+        for data in ("ring", "grid"):
+            for seed in range(SEEDS):
+                key = f"{name} on {data}, {arguments.steps} steps, learning rate {arguments.lr:g}, seed {seed}"
+                if key not in known:
+                    known[key] = list(covered(arguments, name, data, seed))
+                    write_atomically(store, (json.dumps(known, indent=1) + "\n").encode())
+                cells.append(known[key])
+        ring, grid = (np.median(part, axis=0) for part in (cells[:SEEDS], cells[SEEDS:]))
+        lines.append(f"| {name} | {' | '.join(f'{h:g} | {100 * good:.0f} % | {kl:.2f}' for h, good, kl in (ring, grid))} |")
         print(lines[-1], flush=True)
     write_atomically(arguments.out / "coverage.md", ("\n".join(lines) + "\n").encode())
 
 
-def medians(arguments: argparse.Namespace, loss: str, data: str) -> list[str]:
-    """The medians over the seeds: modes hit, share of good samples, reverse KL."""
-    results = []
-    for seed in range(SEEDS):
-        toy = new_toy(argparse.Namespace(**{**vars(arguments), "data": data}), loss, seed)
+def covered(arguments: argparse.Namespace, loss: str, data: str, seed: int) -> Coverage:
+    """What one run covers; nothing, if it diverges."""
+    toy = ToyGAN(DISTRIBUTIONS[data](), LOSSES[loss], seed, arguments.steps, arguments.lr)
+    with contextlib.suppress(Diverged):
         toy.train(arguments.steps)
-        results.append(coverage(toy.real, toy.generate(SAMPLES, averaged=True)))
-    hit, good, kl = np.median(np.array(results, float), axis=0)
-    return [f"{hit:g}", f"{100 * good:.0f} %", f"{kl:.2f}"]
+        return coverage(toy.real, toy.generate(SAMPLES, averaged=True))
+    return Coverage(0, 0.0, math.inf)
 
 
 def theory(arguments: argparse.Namespace) -> None:
@@ -144,7 +158,15 @@ def serve(arguments: argparse.Namespace) -> None:
 
 
 def new_toy(arguments: argparse.Namespace, loss: str, seed: int) -> ToyGAN:
-    return ToyGAN(DISTRIBUTIONS[arguments.data](), LOSSES[loss], seed, arguments.steps)
+    return ToyGAN(DISTRIBUTIONS[arguments.data](), LOSSES[loss], seed, arguments.steps, arguments.lr)
+
+
+def learning_rate(text: str) -> float:
+    """The type of --lr."""
+    with contextlib.suppress(ValueError):
+        if 0 < (value := float(text)) < math.inf:
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
 
 
 def parts(steps: int, count: int) -> list[int]:
