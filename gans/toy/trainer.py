@@ -14,8 +14,8 @@ import minigrad.functional as F
 from gans.toy.data import Floats, Mixture
 from gans.toy.losses import Loss
 from gans.training.average import follow
-from gans.training.loop import captured
-from gans.training.trainer import Metrics, TrainingError
+from gans.training.loop import TrainingError, captured
+from gans.training.trainer import Metrics
 from gans.wgan_gp import EPS
 from minigrad import nn, optim
 
