@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from gans.toy.modes import SAMPLES, Coverage, coverage
 from gans.toy.trainer import LR, STEPS, Diverged, ToyGAN
 from gans.training.arguments import integer_up_to
 from gans.training.cli import USER_ERRORS
-from gans.training.config import OneLineParser
+from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import grid, save_gif, save_png
 from minigrad.io import files
 from minigrad.io.files import write_atomically
@@ -35,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", choices=DISTRIBUTIONS, default="ring", help="distribution to learn (default: ring)")
     parser.add_argument("--loss", choices=LOSSES, default="gan", help="adversarial loss (default: gan)")
     parser.add_argument("--steps", type=integer_up_to(10**6), default=STEPS, metavar="N", help=f"steps of G (default: {STEPS})")
-    parser.add_argument("--lr", type=learning_rate, default=LR, metavar="X", help=f"learning rate at the start (default: {LR:g})")
+    parser.add_argument(
+        "--lr", type=learning_rate, default=LR, metavar="X", help=f"learning rate at the start (default: {LR:g})"
+    )
     parser.add_argument("--seed", type=integer_up_to(2**32), default=1, metavar="N", help="random seed (default: 1)")
     parser.add_argument(
         "--out", type=Path, default=Path("runs/toy"), metavar="DIR", help="folder for the results (default: runs/toy)"
@@ -47,9 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     what.add_argument("--theory", action="store_true", help="check what each loss measures against the exact value")
     what.add_argument("--serve", action="store_true", help="a page in the browser to play with")
-    parser.add_argument(
-        "--port", type=int, default=8000, choices=range(65536), metavar="N", help="of --serve (default: 8000; 0: a free one)"
-    )
+    parser.add_argument("--port", type=port, default=8000, metavar="N", help="of --serve (default: 8000; 0: a free one)")
     arguments = parser.parse_args(argv)
     if arguments.serve:
         serve(arguments)
@@ -83,15 +83,24 @@ def compare(arguments: argparse.Namespace) -> None:
     for name in LOSSES:
         toy = new_toy(arguments, name, arguments.seed)  # one after the other: the random stream is the process's
         film = [panel(toy, name)]
-        for steps in parts(arguments.steps, FRAMES // 2):
-            toy.train(steps)
-            film.append(panel(toy, name))
+        try:
+            for steps in parts(arguments.steps, FRAMES // 2):
+                toy.train(steps)
+                film.append(panel(toy, name))
+            print(f"{name}: {report(toy)}", flush=True)
+        except Diverged as error:
+            print(f"{name}: {error}", flush=True)
         films.append(film)
-        print(f"{name}: {report(toy)}", flush=True)
-    frames = [grid(np.stack(panels).transpose(0, 3, 1, 2), across=4) for panels in zip(*films, strict=True)]
+    frames = [grid(np.stack(panels).transpose(0, 3, 1, 2), across=4) for panels in padded(films)]
     save_gif(arguments.out / "compare.gif", frames, milliseconds=150)
     save_png(arguments.out / "compare.png", frames[-1])
     print(f"Done: compare.gif and compare.png are in {arguments.out}")
+
+
+def padded(films: list[list[np.ndarray]]) -> Iterator[tuple[np.ndarray, ...]]:
+    """The films side by side; one that ended early, because its training diverged, stands still."""
+    longest = max(map(len, films))
+    return zip(*(film + film[-1:] * (longest - len(film)) for film in films), strict=True)
 
 
 def table(arguments: argparse.Namespace) -> None:
@@ -100,7 +109,7 @@ def table(arguments: argparse.Namespace) -> None:
     Each run's result is stored in coverage.json as soon as it is there, so that a table that was stopped goes on.
     """
     store = arguments.out / "coverage.json"
-    known: dict[str, list[float]] = json.loads(store.read_bytes()) if store.exists() else {}
+    known = stored(store)
     lines = [
         f"Of {SAMPLES:,} samples, after {arguments.steps:,} steps; median of {SEEDS} seeds.",
         "",
@@ -121,6 +130,19 @@ def table(arguments: argparse.Namespace) -> None:
         lines.append(f"| {name} | {' | '.join(f'{h:g} | {100 * good:.0f} % | {kl:.2f}' for h, good, kl in (ring, grid))} |")
         print(lines[-1], flush=True)
     write_atomically(arguments.out / "coverage.md", ("\n".join(lines) + "\n").encode())
+
+
+def stored(path: Path) -> dict[str, list[float]]:
+    """The results that an earlier table has stored."""
+    if not files.exists(path):
+        return {}
+    try:
+        known = {key: [float(v) for v in values] for key, values in json.loads(files.read(path)).items()}
+        if any(len(values) != len(Coverage._fields) for values in known.values()):
+            raise ValueError
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path} is not a file of results of --table; delete it to start again") from error
+    return known
 
 
 def covered(arguments: argparse.Namespace, loss: str, data: str, seed: int) -> Coverage:
@@ -166,7 +188,14 @@ def learning_rate(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 < (value := float(text)) < math.inf:
             return value
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    raise argparse.ArgumentTypeError(f"{text[:99]!r} is not a number above 0")
+
+
+def port(text: str) -> int:
+    """The type of --port."""
+    if not text.isdecimal() or len(text) > 20 or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text[:99]!r} is not an integer from 0 to 65,535")
+    return int(text)
 
 
 def parts(steps: int, count: int) -> list[int]:

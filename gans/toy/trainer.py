@@ -27,7 +27,7 @@ AVERAGE = 0.999  # decay of the running average of G's weights
 
 
 class Diverged(TrainingError):
-    """The losses are no longer finite."""
+    """The losses or the gradients are no longer finite."""
 
 
 class ToyGAN:
@@ -73,14 +73,21 @@ class ToyGAN:
     def train(self, steps: int) -> dict[str, float]:
         """Train for so many steps of G. Returns the losses of the last one. Diverged if they are not finite."""
         metrics: Metrics = {}
-        for _ in range(steps):
-            points = self.real.sample(self.batch * self.loss.d_steps, self.rng)
-            metrics = self.captured(self.as_tensor(points))
-            self.done += 1
+        with np.errstate(over="ignore", invalid="ignore"):  # what follows says it in words
+            for _ in range(steps):
+                points = self.real.sample(self.batch * self.loss.d_steps, self.rng)
+                try:
+                    metrics = self.captured(self.as_tensor(points))
+                except optim.BadGradient as error:
+                    raise self.diverged("a gradient is") from error
+                self.done += 1
         losses = {name: value.item() for name, value in metrics.items()}
         if not all(map(math.isfinite, losses.values())):
-            raise Diverged(f"training diverged: after {self.done:,} steps the losses are no longer finite")
+            raise self.diverged("the losses are")
         return losses
+
+    def diverged(self, what: str) -> Diverged:
+        return Diverged(f"training diverged: after {self.done:,} steps {what} no longer finite; choose a smaller learning rate")
 
     def step(self, real: mg.Tensor) -> Metrics:
         """Some steps of D, each on its own part of the batch, then one of G."""

@@ -1,7 +1,10 @@
 """The playground: orders, snapshots, other sites' requests, and the page in a real browser."""
 
 import json
+import socket
+import struct
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -58,6 +61,37 @@ def test_it_trains_while_it_runs_and_then_stops(url):
     state = until(url, lambda state: not state["running"])
     post(url, b'{"lr": 0.002}')
     assert until(url, lambda state: state["lr"] == 0.002)["step"] == state["step"]
+
+
+def test_training_waits_when_no_page_asks(url, monkeypatch):
+    monkeypatch.setattr(serve, "PATIENCE", 0.2)
+    post(url, b'{"restart": true, "running": true, "data": "ring", "loss": "gan", "per_frame": 1}')
+    until(url, lambda state: state["step"] > 2)
+    time.sleep(0.5)
+    before = json.loads(get(url + "/state"))["step"]
+    time.sleep(0.5)
+    after = json.loads(get(url + "/state"))["step"]
+    assert after - before <= 6, "at most the frames of 0.2 seconds"
+    until(url, lambda state: state["step"] > after)  # and goes on when one does
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_training_that_diverges_says_so_and_restarts(url):
+    post(url, b'{"restart": true, "running": true, "data": "ring", "loss": "kl", "lr": 1}')
+    assert "choose a smaller learning rate" in until(url, lambda state: state["message"])["message"]
+    assert not json.loads(get(url + "/state"))["running"]
+    post(url, b'{"restart": true, "lr": 0.001}')
+    until(url, lambda state: state["step"] == 0 and not state["message"])
+
+
+def test_a_page_that_closes_while_it_is_answered_is_no_error(url, capfd):
+    host, _, port = url.removeprefix("http://").partition(":")
+    for _ in range(5):
+        with socket.create_connection((host, int(port))) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close resets
+            connection.sendall(f"GET /state HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+    get(url + "/state")
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("data", serve.DISTRIBUTIONS)
