@@ -52,16 +52,17 @@ class ToyGAN:
         lr: float = LR,
         width: int = 64,
         batch: int = 256,
+        g_activation: Callable[[], nn.Module] = nn.Tanh,
     ) -> None:
         mg.manual_seed(seed)
         self.real, self.loss, self.batch = real, loss, batch
         self.scale = SPREAD / float(np.sqrt((real.centres**2).mean()))
         self.rng = np.random.default_rng(seed)
-        self.generator = network(LATENT, width, real.dimensions, nn.Tanh)
+        self.generator = network(LATENT, width, real.dimensions, g_activation)
         for p in self.generator.parameters():
             if p.ndim == 2:  # larger than by default: the first points are as far apart as the data
                 p.assign(nn.init.normal(p.shape, 0.0, math.sqrt(2 / p.shape[1])))
-        self.discriminator = network(real.dimensions, width, 1, lambda: nn.LeakyReLU(0.2))
+        self.discriminator = network(real.dimensions, width, 1, leaky)
         self.average = copy.deepcopy(self.generator)
         self.g_optimizer, self.d_optimizer = (
             optim.Adam(net.parameters(), optim.cosine_decay(lr, steps * each) if steps else lr, betas=(0.0, 0.9))
@@ -159,6 +160,10 @@ def network(inputs: int, width: int, outputs: int, activation: Callable[[], nn.M
     sizes = (inputs, width, width, width)
     hidden = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), activation())]
     return nn.Sequential(*hidden, nn.Linear(width, outputs))
+
+
+def leaky() -> nn.Module:
+    return nn.LeakyReLU(0.2)
 
 
 def clip(critic: nn.Module, bound: float) -> None:

@@ -1,3 +1,4 @@
+import argparse
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ from gans.toy import theory
 from gans.toy.__main__ import main, parts
 from gans.toy.losses import LOSSES
 from gans.toy.modes import Coverage
+from gans.toy.trainer import ToyGAN
 
 
 @pytest.mark.parametrize("data", ["mixture", "moons"])
@@ -60,8 +62,22 @@ def test_a_table_that_was_stopped_goes_on_where_it_was(small_table, tmp_path):
     with pytest.raises(SystemExit):
         main(arguments)
     main(arguments)
-    assert len(small_table) == 13 and len(set(small_table)) == 12 and small_table[5] == small_table[6]
+    assert len(small_table) == 19 and len(set(small_table)) == 18 and small_table[5] == small_table[6]
     assert "| wgan | 7 | 50 % | 0.50 | 20 | 50 % | 0.50 |" in (tmp_path / "coverage.md").read_text()
+
+
+def test_the_failing_row_differs_in_its_generator(monkeypatch):
+    made = []
+
+    def small(*settings, g_activation):
+        made.append(g_activation())
+        return ToyGAN(*settings, width=4)
+
+    monkeypatch.setattr(command, "ToyGAN", small)
+    for row in (command.FAILING, "gan"):
+        result = command.covered(argparse.Namespace(steps=1, lr=0.001), row, "ring", 0)
+        assert result.good < 0.5
+    assert [type(unit).__name__ for unit in made] == ["LeakyReLU", "Tanh"]
 
 
 def test_a_file_that_holds_no_results_is_named(tmp_path, capsys):
