@@ -8,7 +8,7 @@ only when a side is made, so that each side's process loads only its own library
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,17 @@ CASES = {
 def network_state(trainer: Trainer) -> dict[str, np.ndarray]:
     """Weights and running statistics of all networks of a trainer: "generator.0.weight" and so on."""
     return {f"{name}.{key}": a for name, network in trainer.networks().items() for key, a in network.state_dict().items()}
+
+
+def random_batch(
+    trainer: Trainer,
+    rng: np.random.Generator,
+    images: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray] | None = None,
+) -> tuple[np.ndarray, ...]:
+    """Arguments of a trainer's step: labels where a shape has one axis, else images from U(-1, 1) or `images(rng, shape)`."""
+    images = images or (lambda rng, shape: rng.uniform(-1, 1, shape).astype(trainer.dtype))
+    classes = len(getattr(trainer, "classes", ()))
+    return tuple(rng.integers(classes, size=s) if len(s) == 1 else images(rng, s) for s in trainer.batch_shapes)
 
 
 def learning_rate(trainer: Trainer) -> float:

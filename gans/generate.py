@@ -15,12 +15,14 @@ import numpy as np
 
 import minigrad as mg
 from gans.command import running
+from gans.data.errors import printable
 from gans.output import FORMATS, save_image
 from gans.trainers import load_run
-from gans.training.arguments import add_backend, add_run, integer_up_to
+from gans.training.arguments import add_backend, add_best, add_run, integer_up_to
 from gans.training.cli import USER_ERRORS
 from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import default_scale, grid, save_gif
+from gans.training.labelled import LabelledTrainer
 from gans.training.latent import LatentTrainer
 from minigrad.arrays import backend
 from minigrad.io import files
@@ -41,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--count", type=integer_up_to(MAX_COUNT), default=64, metavar="N", help="number of images (default: 64)"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the latent vectors (default: 0)")
+    help = "seed of the latent vectors (default: 0)"
+    parser.add_argument("--seed", type=integer_up_to(2**64 - 1, 0), default=0, metavar="N", help=help)
     parser.add_argument(
         "--out",
         metavar="PATH",
@@ -59,20 +62,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         action="store_true",
         help="write an animated GIF: a looping walk of each image through the latent space",
     )
+    parser.add_argument("--label", metavar="NAME", help="class of all images, such as 7 (default: each class in turn)")
+    add_best(parser)
     add_backend(parser)
     print(_run(parser.parse_args(argv)))
 
 
 def _run(arguments: argparse.Namespace) -> str:
     count, seed = arguments.count, arguments.seed
-    trainer = load_run(arguments.run, backend.resolve(arguments.backend))
+    trainer = load_run(arguments.run, backend.resolve(arguments.backend), arguments.best)
     if not isinstance(trainer, LatentTrainer):
         raise ConfigError(
             f"{arguments.run} is a run of gans.{trainer.name}, which translates images instead of generating them: "
             "use gans.translate"
         )
-    if not 0 <= seed < 2**64:
-        raise ConfigError(f"--seed must be from 0 to 2^64 - 1, not {seed}")
+    label = None if arguments.label is None else _label(trainer, arguments.run, arguments.label)
     suffix = ".gif" if arguments.interpolate else ".png"
     out = _output(arguments.out or str(arguments.run / f"generated{suffix}"), arguments.interpolate, seed)
     one_each = "{}" in out.name and not arguments.interpolate
@@ -81,18 +85,28 @@ def _run(arguments: argparse.Namespace) -> str:
     about = {
         "seed": str(seed),
         "trainer": trainer.name,
-        "run": arguments.run.absolute().name,
+        "run": printable(arguments.run.absolute().name),
+        **({} if label is None else {"label": arguments.label}),
         "Software": f"minigrad {mg.__version__}",
     }
     if one_each:
-        return _save_each(out, images(trainer, seed, count), count, scale, about)
+        return _save_each(out, images(trainer, seed, count, label), count, scale, about)
     if arguments.interpolate:
-        frames = [grid(frame, scale=scale) for frame in walks(trainer, seed, count)]
+        frames = [grid(frame, scale=scale) for frame in walks(trainer, seed, count, label)]
         comment = ", ".join(f"{key} {value}" for key, value in about.items())
         save_gif(out, frames, milliseconds=60, last=60, comment=comment)
     else:
-        save_image(out, grid(np.stack(list(images(trainer, seed, count))), scale=scale), about)
+        save_image(out, grid(np.stack(list(images(trainer, seed, count, label))), scale=scale), about)
     return str(out)
+
+
+def _label(trainer: LatentTrainer, run: Path, name: str) -> int:
+    """The number of the class. ConfigError if the run has no classes, or none of this name."""
+    if not isinstance(trainer, LabelledTrainer):
+        raise ConfigError(f"{run} is a run of gans.{trainer.name}, whose generator takes no label: leave out --label")
+    if name not in trainer.classes:
+        raise ConfigError(f"{run} has no class {name}: its classes are {', '.join(trainer.classes)}")
+    return trainer.classes.index(name)
 
 
 def _output(out: str, interpolate: bool, seed: int) -> Path:
@@ -129,18 +143,18 @@ def _save_each(out: Path, made: Iterable[np.ndarray], count: int, scale: int, ab
     return f"{names[0]} to {names[-1].name}" if count > 1 else str(names[0])
 
 
-def images(trainer: LatentTrainer, seed: int, count: int) -> Iterator[np.ndarray]:
-    """The first images of a seed, one by one, uint8 (channels, height, width)."""
+def images(trainer: LatentTrainer, seed: int, count: int, label: int | None = None) -> Iterator[np.ndarray]:
+    """The first images of a seed, one by one, uint8 (channels, height, width); all of one class if there is a label."""
     for first in range(0, count, AT_ONCE):
-        yield from _generate(trainer, latent_vectors(trainer, seed, first))[: count - first]
+        yield from _generate(trainer, latent_vectors(trainer, seed, first), first, label)[: count - first]
 
 
-def walks(trainer: LatentTrainer, seed: int, count: int) -> Iterator[np.ndarray]:
+def walks(trainer: LatentTrainer, seed: int, count: int, label: int | None = None) -> Iterator[np.ndarray]:
     """The frames of closed walks that start from the first images of a seed: uint8 (count, channels, height, width) each."""
     parts = []
     for first in range(0, count, AT_ONCE):
         waypoints = [latent_vectors(trainer, seed, first, i) for i in range(WAYPOINTS)]
-        parts.append([_generate(trainer, z)[: count - first] for z in latent_walk(waypoints, FRAMES)])
+        parts.append([_generate(trainer, z, first, label)[: count - first] for z in latent_walk(waypoints, FRAMES)])
     for frame in zip(*parts, strict=True):
         yield np.concatenate(frame)
 
@@ -155,8 +169,12 @@ def latent_vectors(trainer: LatentTrainer, seed: int, first: int, waypoint: int 
     return np.stack([mg.Generator(seed, place).randn(trainer.latent_size).numpy() for place in places])
 
 
-def _generate(trainer: LatentTrainer, z: np.ndarray) -> np.ndarray:
-    return trainer.generate(mg.Tensor(z).to(trainer.backend))
+def _generate(trainer: LatentTrainer, z: np.ndarray, first: int, label: int | None) -> np.ndarray:
+    """The images of `AT_ONCE` latent vectors, from image `first` on."""
+    latent = mg.Tensor(z).to(trainer.backend)
+    if not isinstance(trainer, LabelledTrainer):
+        return trainer.generate(latent)
+    return trainer.generate(latent, trainer.labels(trainer.in_turn(len(z), first) if label is None else np.full(len(z), label)))
 
 
 def latent_walk(waypoints: Sequence[np.ndarray], frames: int) -> list[np.ndarray]:

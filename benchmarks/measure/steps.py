@@ -12,7 +12,6 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases import Case, learning_rate, network_state
+from benchmarks.cases import Case, learning_rate, network_state, random_batch
 from benchmarks.measure import libraries
 from benchmarks.measure.libraries import Library, Minigrad, PyTorch
 from benchmarks.measure.process import PAUSE, Worker, WorkerError
@@ -104,7 +103,9 @@ class Ours(Side):
         self.captured = Captured(self.trainer.step) if captured else None
         self.make_step: Any = self.trainer.step
         # channels-last, as gans.data gives them
-        self.batches = batches_of(mg.load(setup), settings.compared, lambda x: self.tensor(channels_last(x)))
+        self.batches = batches_of(
+            mg.load(setup), settings.compared, lambda x: self.tensor(channels_last(x) if x.ndim == 4 else x)
+        )
 
     def tensor(self, a: np.ndarray) -> Any:
         import minigrad as mg
@@ -174,9 +175,8 @@ def write_setup(case: Case, path: Path, batches: int) -> None:
 
     trainer = case.trainer()
     rng = np.random.default_rng(0)
-    arrays = {
-        f"batch.{i}": rng.uniform(-1, 1, (batches, *shape)).astype(np.float32) for i, shape in enumerate(trainer.batch_shapes)
-    }
+    parts = zip(*(random_batch(trainer, rng) for _ in range(batches)), strict=True)
+    arrays = {f"batch.{i}": np.stack(part) for i, part in enumerate(parts)}
     mg.save(path, {**network_state(trainer), **arrays, "lr": np.array(learning_rate(trainer))})
 
 
@@ -195,16 +195,17 @@ def sides_of(case: Case, settings: Settings, names: Sequence[str]) -> Iterator[t
         write_setup(case, Path(setup), settings.compared)
         sides: dict[str, Worker] = {}
         missing: dict[str, str] = {}
-        with ThreadPoolExecutor() as pool:  # at the same time: importing a library keeps one core busy
-            starts = {side: pool.submit(make_side, side, settings, case=asdict(case), setup=setup) for side in names}
-        for side, start in starts.items():
-            if error := start.exception():
+        starting: dict[str, Worker] = {}
+        for side in names:  # at the same time: importing a library keeps one core busy
+            starting[side] = make_side(side, settings, case=asdict(case), setup=setup)
+            stack.callback(starting[side].__exit__)
+        for side, worker in starting.items():
+            try:
+                sides[side] = worker.__enter__()
+            except WorkerError as error:
+                if side not in (*PYTORCH, JAX):
+                    raise
                 missing[side] = str(error)
-            else:
-                sides[side] = stack.enter_context(start.result())
-        for side in missing:
-            if side not in (*PYTORCH, JAX) or not isinstance(starts[side].exception(), WorkerError):
-                starts[side].result()  # raises
         yield sides, missing
 
 

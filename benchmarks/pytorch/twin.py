@@ -64,8 +64,9 @@ class Twin:
             network.to(memory_format=self.memory_format)
 
     def images(self, batch: np.ndarray) -> torch.Tensor:
-        """A batch (n, channels, height, width) as a tensor in this variant's memory format."""
-        return torch.from_numpy(batch).to(self.device, memory_format=self.memory_format)
+        """A batch (n, channels, height, width) as a tensor in this variant's memory format; labels (n,) as they are."""
+        order = self.memory_format if batch.ndim == 4 else torch.preserve_format
+        return torch.from_numpy(batch).to(self.device, memory_format=order)
 
     def noise(self, count: int) -> torch.Tensor:
         return torch.randn(count, self.latent_size, dtype=self.dtype, device=self.device)

@@ -23,6 +23,7 @@ class Stream(Protocol):
     source: str  # where the images come from, for the log
     count: int  # number of images
     digest: str  # hash of the images, by which a resumed run checks that its data has not changed
+    label_digest: str  # hash of their labels; empty if there are none
     batch_size: int
     per_epoch: int  # steps per epoch
 
@@ -44,6 +45,8 @@ class Batches:
     backend_name, dtype : of the batches
     source : where the images come from, for the log
     """
+
+    label_digest = ""
 
     def __init__(
         self,
@@ -67,12 +70,17 @@ class Batches:
         self._epoch = -1
         self._order = self.pixels[:0]
 
-    def __getitem__(self, step: int) -> tuple[mg.Tensor]:
+    @property
+    def images(self) -> np.ndarray:
+        """All images, uint8 (n, channels, height, width), on the host."""
+        return backend.move(self.pixels, "numpy").transpose(0, 3, 1, 2)
+
+    def __getitem__(self, step: int) -> tuple[mg.Tensor, ...]:
         """A step's batch in [-1, 1], (batch_size, channels, height, width), channels-last in memory."""
-        scaled = self._gather(self._indices(step), step).astype(self.dtype) * self.dtype.type(1 / 127.5) - self.dtype.type(1)
+        scaled = self._gather(self.indices(step), step).astype(self.dtype) * self.dtype.type(1 / 127.5) - self.dtype.type(1)
         return (mg.Tensor(scaled.transpose(0, 3, 1, 2)),)
 
-    def _indices(self, step: int) -> Any:
+    def indices(self, step: int) -> Any:
         """The indices of the batch's images, on the backend."""
         epoch, position = divmod(step, self.per_epoch)
         if epoch != self._epoch:

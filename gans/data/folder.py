@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from gans.data.errors import DataError
+from gans.data.errors import DataError, printable
 from gans.data.image_files import SUFFIXES, find_images, pillow_warnings_ignored, read_image, report_failures, why_unreadable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 MIN_IMAGES = 16  # fewer suggest the wrong folder; 16 are enough to test whether a network can overfit
+MAX_CLASSES = 256  # labels are bytes
 
 _CHUNK = 32  # images per task of the thread pool
 
@@ -37,17 +38,64 @@ def load_folder(path: Path | str, image_size: int, min_images: int | None = None
     if not isinstance(image_size, int | np.integer) or image_size < 1:
         raise ValueError(f"image_size must be a positive integer (pixels), but it is {image_size!r}")
     folder = Path(path)
+    images, _ = _load(folder, image_size, MIN_IMAGES if min_images is None else min_images)
+    return images, str(folder)
+
+
+def load_classes(path: Path | str, image_size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], str]:
+    """Read a folder whose subfolders are classes: images as `load_folder` returns them, labels (n,), and the folder's name.
+
+    The label of an image is the position of its subfolder in `class_folders`. Raises DataError as `load_folder` and
+    `class_folders` do, and if an image is in no subfolder, or a subfolder has no images.
+    """
+    folder = Path(path)
+    numbers = {name: i for i, name in enumerate(class_folders(folder))}
+    images, files = _load(folder, image_size, MIN_IMAGES)
+    outside = [file for file in files if file.parent == folder]
+    if outside:
+        raise DataError(f"{outside[0]} has no class; move it into the subfolder of its class.")
+    labels = np.array([numbers[file.relative_to(folder).parts[0]] for file in files], np.uint8)
+    for name, i in numbers.items():
+        if not (labels == i).any():
+            raise DataError(f"{folder / name} has no readable images, but each subfolder is a class; add some or remove it.")
+    return images, labels, str(folder)
+
+
+def class_folders(folder: Path) -> list[str]:
+    """The names of the subfolders, sorted, without hidden ones: the classes of the images in them.
+
+    Raises DataError if there are fewer than two or more than MAX_CLASSES, or the folder cannot be opened.
+    """
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(
+            f"{folder} cannot be opened ({reason}); it must be a folder with a subfolder for each class."
+        ) from error
+    if len(names) < 2:
+        count = "one subfolder" if names else "no subfolders"
+        raise DataError(f"{folder} has {count}, so its images have no classes; move those of each class into a subfolder.")
+    if len(names) > MAX_CLASSES:
+        raise DataError(f"{folder} has {len(names):,} subfolders, but there can be at most {MAX_CLASSES} classes.")
+    for name in names:
+        if name != printable(name):
+            raise DataError(f"{folder} has a subfolder {printable(name)}, whose name cannot be printed; rename it.")
+    return names
+
+
+def _load(folder: Path, image_size: int, min_images: int) -> tuple[npt.NDArray[np.uint8], list[Path]]:
+    """The images of a folder and their files."""
     files = find_images(folder)
     if not files:
         raise DataError(f"{folder} has no images ({', '.join(SUFFIXES)}); it must be a folder of images.")
     images, failures = _read_all(files, image_size)
     if failures:
         report_failures(failures, folder, len(files))
-    min_images = MIN_IMAGES if min_images is None else min_images
     if len(images) < min_images:
         what = "readable images" if failures else "images"
         raise DataError(f"{folder} has too few {what}: {len(images)}, where at least {min_images} are needed; add more.")
-    return images, str(folder)
+    return images, [file for file in files if file not in failures]
 
 
 def _read_all(files: list[Path], size: int) -> tuple[npt.NDArray[np.uint8], dict[Path, str]]:

@@ -65,6 +65,8 @@ class UnpairedBatches:
     must also be tested on the same images.
     """
 
+    label_digest = ""
+
     def __init__(self, a: Batches, b: Batches, held_out: Sequence[np.ndarray], source: str) -> None:
         self.a, self.b = a, b
         self.source = source
@@ -73,5 +75,5 @@ class UnpairedBatches:
         self.batch_size = a.batch_size
         self.per_epoch = max(a.per_epoch, b.per_epoch)
 
-    def __getitem__(self, step: int) -> tuple[mg.Tensor, mg.Tensor]:
+    def __getitem__(self, step: int) -> tuple[mg.Tensor, ...]:
         return *self.a[step], *self.b[step]

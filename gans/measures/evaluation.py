@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from gans.measures.nearest import Indices, share_nearly_equal
 from gans.measures.precision_recall import precision_recall
 from gans.measures.predictions import class_shares, classifier_score
 from gans.measures.random_features import random_features
+from gans.measures.within_classes import Labels, within_classes
 
 Images = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -51,11 +52,17 @@ class RealImages:
     digest: str  # of the training images
     classifier: Classifier | None = None  # of the images' classes; None if these are unknown
     accuracy: float | None = None  # the share of the held-out images that the classifier gets right
+    labels: tuple[Labels, Labels] | None = None  # of train and test, to measure within classes; None if no run needs them
 
     @property
     def most(self) -> int:
         """The largest number of images that a set can have."""
         return len(self.train) // 2 if self.test is None else min(len(self.train), len(self.test))
+
+    @property
+    def most_are(self) -> str:
+        """What that number of images is, in words."""
+        return "half of the training images" if self.test is None else "the images held out"
 
     @property
     def distance(self) -> str:
@@ -67,10 +74,14 @@ class RealImages:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """The measures of one set of images by name and, where the classes are known, the share of each class."""
+    """The measures of one set of images by name and, where the classes are known, the share of each class.
+
+    For images with labels also the measures within each class.
+    """
 
     measures: dict[str, float]
     classes: Floats | None = None
+    within: dict[str, Floats] = field(default_factory=dict)
 
 
 class Comparison:
@@ -83,12 +94,18 @@ class Comparison:
         self.real, self.seed = real, seed
         order = np.random.default_rng(seed).permutation(len(real.train))
         self.own: Indices | None = None  # positions of the reference among the training images
+        self.labels: Labels | None = None  # of the reference
+        self.other_labels: Labels | None = None
         if real.test is None:
             self.own, others = order[:count], order[count : 2 * count]
             self.reference = real.train[self.own]
         else:
             others = order[:count]
-            self.reference = real.test[np.random.default_rng(seed).permutation(len(real.test))[:count]]
+            drawn = np.random.default_rng(seed).permutation(len(real.test))[:count]
+            self.reference = real.test[drawn]
+            if real.labels is not None:
+                self.labels = real.labels[1][drawn]
+                self.other_labels = real.labels[0][others]
         self.others = real.train[others]  # not in the reference
         self.scale: Floats | float = 1.0  # of features: random ones count by how much they vary among real images
         self.features, _ = self._seen(self.reference)
@@ -99,25 +116,38 @@ class Comparison:
     def floor(self) -> Sample:
         """The measures of real images: training images that are not in the reference. For `copies`, of the reference."""
         own = None if self.own is None else self.own[:COMPARED]
-        return self._measure(self.others, share_nearly_equal(self.reference[:COMPARED], self.real.train, own))
+        return self._measure(
+            self.others, share_nearly_equal(self.reference[:COMPARED], self.real.train, own), self.other_labels
+        )
 
-    def generated(self, images: Images) -> Sample:
-        """The measures of `count` generated images."""
-        return self._measure(images, share_nearly_equal(images[:COMPARED], self.real.train))
+    def generated(self, images: Images, labels: Labels | None = None) -> Sample:
+        """The measures of `count` generated images, and of the labels that the generator got."""
+        return self._measure(images, share_nearly_equal(images[:COMPARED], self.real.train), labels)
 
-    def _measure(self, images: Images, copies: float) -> Sample:
-        features, probabilities = self._seen(images)
+    def fidelity(self, images: Images) -> dict[str, float]:
+        """The Frechet distance, precision and recall of `count` images: what is quick to compute."""
+        return self._fidelity(self._seen(images)[0])
+
+    def _fidelity(self, features: Floats) -> dict[str, float]:
         precision, recall = precision_recall(features, self.features)
+        return {self.real.distance: frechet_distance(features, self.features), "precision": precision, "recall": recall}
+
+    def _measure(self, images: Images, copies: float, labels: Labels | None) -> Sample:
+        features, probabilities = self._seen(images)
         repeats = share_nearly_equal(images[:COMPARED], images, np.arange(min(COMPARED, len(images))))
-        measures = {self.real.distance: frechet_distance(features, self.features), "precision": precision, "recall": recall}
-        classes = None
+        measures = self._fidelity(features)
+        classes: Floats | None = None
+        within: dict[str, Floats] = {}
         if probabilities is not None:
             classes = class_shares(probabilities)
             measures |= {"classifier score": classifier_score(probabilities), "rarest class": float(classes.min())}
+            if labels is not None and self.labels is not None:
+                read = probabilities.argmax(1)
+                within = within_classes(features, read, labels, self.features, self.labels, len(classes))
         else:
             measures["MS-SSIM"] = mean_similarity(images, PAIRS, self.seed)
             measures["colour distance"] = colour_distance(images, self.reference)
-        return Sample({**measures, "copies": copies, "repeats": repeats}, classes)
+        return Sample({**measures, "copies": copies, "repeats": repeats}, classes, within)
 
     def _seen(self, images: Images) -> tuple[Floats, Floats | None]:
         """The features of images, and their class probabilities if the classes are known."""

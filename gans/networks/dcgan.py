@@ -20,7 +20,7 @@ class Architecture(NamedTuple):
     """A pair of networks, and its default settings."""
 
     make_generator: Callable[[int, int], nn.Sequential]  # (latent size, image size)
-    make_discriminator: Callable[[int], nn.Sequential]  # (image size)
+    make_discriminator: Callable[..., nn.Sequential]  # (image size, channels=those of the images)
     latent_size: int
     lr: float
 
@@ -39,10 +39,10 @@ def k4_generator(latent_size: int, image_size: int) -> nn.Sequential:
     return from_narrow_normal(nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], 3, 4, 2, 1, bias=False), nn.Tanh()))
 
 
-def k4_discriminator(image_size: int) -> nn.Sequential:
+def k4_discriminator(image_size: int, channels: int = 3) -> nn.Sequential:
     """Colour images to logits. Each convolution halves height and width; the last one covers the remaining 4 x 4 pixels."""
     widths = _widths(64, image_size)
-    layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
+    layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
     for before, after in pairwise(widths):
         layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
     return from_narrow_normal(nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, bias=False), nn.Flatten()))
@@ -58,11 +58,11 @@ def k5_generator(latent_size: int, image_size: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], 3, 5, 2, 2, 1, bias=False), nn.Tanh())
 
 
-def k5_discriminator(image_size: int) -> nn.Sequential:
+def k5_discriminator(image_size: int, channels: int = 3) -> nn.Sequential:
     """Like `k4_discriminator`, with 5 x 5 kernels, twice the channels, and dropout in place of batch normalisation."""
     widths = _widths(128, image_size)
     layers: list[nn.Module] = []
-    for before, after in zip([3, *widths], widths, strict=False):
+    for before, after in zip([channels, *widths], widths, strict=False):
         layers += [nn.Conv2d(before, after, 5, 2, 2), nn.LeakyReLU(0.2), nn.Dropout(0.3)]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(16 * widths[-1], 1))
 
@@ -78,10 +78,10 @@ def small_generator(latent_size: int, image_size: int = 28) -> nn.Sequential:
     )  # fmt: skip
 
 
-def small_discriminator(image_size: int = 28) -> nn.Sequential:
+def small_discriminator(image_size: int = 28, channels: int = 1) -> nn.Sequential:
     """Grey 28 x 28 images to logits: two convolutions, each followed by max-pooling, then two dense layers."""
     return nn.Sequential(
-        nn.Conv2d(1, 32, 5), nn.LeakyReLU(0.01), nn.MaxPool2d(2),
+        nn.Conv2d(channels, 32, 5), nn.LeakyReLU(0.01), nn.MaxPool2d(2),
         nn.Conv2d(32, 64, 5), nn.LeakyReLU(0.01), nn.MaxPool2d(2),
         nn.Flatten(),
         nn.Linear(64 * 4 * 4, 1024), nn.LeakyReLU(0.01),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import queue
 import threading
 import time
@@ -49,17 +48,22 @@ class Playground:
         self.snapshot: bytes = b"{}"
 
     def run(self) -> None:
-        """Obey, train, take a snapshot; for ever."""
+        """Take turns, for ever."""
         self.restart()
         while True:
             started = time.monotonic()
-            changed = self.obey()
-            if self.once or (self.running and started - self.asked < PATIENCE):
-                self.train()
-                changed = True
-            if changed:
-                self.snapshot = json.dumps(self.state()).encode()
+            self.turn()
             time.sleep(max(0.001, FRAME - (time.monotonic() - started)))
+
+    @np.errstate(all="ignore")
+    def turn(self) -> None:
+        """Obey, train, and take a snapshot of what has changed."""
+        changed = self.obey()
+        if self.once or (self.running and time.monotonic() - self.asked < PATIENCE):
+            self.train()
+            changed = True
+        if changed:
+            self.snapshot = json.dumps(self.state()).encode()
 
     def train(self) -> None:
         """The steps of one frame, or as many as there is time for."""
@@ -154,14 +158,14 @@ def checked(body: bytes) -> Order:
     if not isinstance(order, dict):
         raise ValueError("an order is a JSON object")
     allowed = {
-        "data": lambda v: v in DISTRIBUTIONS,
-        "loss": lambda v: v in LOSSES,
+        "data": lambda v: v in list(DISTRIBUTIONS),  # a list compares what cannot be a key, too
+        "loss": lambda v: v in list(LOSSES),
         "lr": lambda v: isinstance(v, float | int) and 1e-6 <= v <= 1,
         "per_frame": lambda v: type(v) is int and 1 <= v <= 100,
         "running": lambda v: type(v) is bool,
         "once": lambda v: type(v) is bool,
         "restart": lambda v: type(v) is bool,
-        "centres": lambda v: isinstance(v, list) and all(_is_point(c) for c in v),
+        "centres": lambda v: isinstance(v, list) and all(_is_point(c) for c in v) and len({len(c) for c in v}) == 1,
     }
     for name, value in order.items():
         if name not in allowed or not (isinstance(value, list | str | float | int) and allowed[name](value)):
@@ -170,7 +174,7 @@ def checked(body: bytes) -> Order:
 
 
 def _is_point(c: Any) -> bool:
-    return isinstance(c, list) and all(isinstance(v, float | int) and math.isfinite(v) and abs(v) < 100 for v in c)
+    return isinstance(c, list) and all(isinstance(v, float | int) and abs(v) < 100 for v in c)  # NaN is not
 
 
 class Handler(BaseHTTPRequestHandler):

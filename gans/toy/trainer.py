@@ -74,14 +74,13 @@ class ToyGAN:
     def train(self, steps: int) -> dict[str, float]:
         """Train for so many steps of G. Returns the losses of the last one. Diverged if they are not finite."""
         metrics: Metrics = {}
-        with np.errstate(over="ignore", invalid="ignore"):  # what follows says it in words
-            for _ in range(steps):
-                points = self.real.sample(self.batch * self.loss.d_steps, self.rng)
-                try:
-                    metrics = self.captured(self.as_tensor(points))
-                except optim.BadGradient as error:
-                    raise self.diverged("a gradient is") from error
-                self.done += 1
+        for _ in range(steps):
+            points = self.real.sample(self.batch * self.loss.d_steps, self.rng)
+            try:
+                metrics = self.captured(self.as_tensor(points))
+            except optim.BadGradient as error:
+                raise self.diverged("a gradient is") from error
+            self.done += 1
         losses = {name: value.item() for name, value in metrics.items()}
         if not all(map(math.isfinite, losses.values())):
             raise self.diverged("the losses are")

@@ -27,7 +27,7 @@ def test_a_jax_twin_makes_the_same_steps_as_the_trainer(case: str) -> None:
     with jax.enable_x64(True):
         twin = small.twin(network_state(trainer), learning_rate(trainer), JAX)
         gan_runs.replay_randomness(twin, jax.numpy.asarray)
-        batches = islice(run.batches(trainer.batch_shapes), run.steps)
+        batches = islice(run.batches(trainer), run.steps)
         metrics = np.array([twin.step(*map(twin.images, batch)) for batch in batches])
         theirs = {name: array for name, array in twin.state().items() if name in ours}
     assert ours.keys() == {"metrics", *theirs}

@@ -8,15 +8,18 @@ from unittest import mock
 
 import numpy as np
 
+import gans.cgan
 import gans.cyclegan
 import gans.dcgan
 import gans.hinge_gan
 import gans.lsgan
 import gans.mnist_gan
 import gans.softmax_gan
+import gans.ssgan
 import gans.wgan
 import gans.wgan_gp
 import minigrad as mg
+from benchmarks.cases import random_batch
 from gans.networks.dcgan import Architecture
 from gans.networks.translators import MeanOfPatches
 from gans.training.reading import Reading
@@ -45,9 +48,9 @@ def conv_generator(latent_size: int, image_size: int) -> nn.Sequential:
     )  # fmt: skip
 
 
-def conv_discriminator(image_size: int) -> nn.Sequential:
+def conv_discriminator(image_size: int, channels: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(1, 3, 4, 2, 1), nn.LeakyReLU(0.2), nn.Dropout(0.3), nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4),
+        nn.Conv2d(channels, 3, 4, 2, 1), nn.LeakyReLU(0.2), nn.Dropout(0.3), nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4),
         nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 1),
     )  # fmt: skip
 
@@ -71,6 +74,29 @@ def make_dcgan(
     small = {"28": Architecture(conv_generator, discriminator, latent_size=5, lr=1e-3)}
     with mock.patch.object(gans.dcgan, "ARCHITECTURES", small):
         return trainer_class(gans.dcgan.Config(backend=name, batch_size=3, arch="28", ema=0.5))
+
+
+def make_cgan(name: str, condition: str) -> Trainer:
+    small = {"28": Architecture(conv_generator, conv_discriminator, latent_size=5, lr=1e-3)}
+    with mock.patch.object(gans.dcgan, "ARCHITECTURES", small):
+        return gans.cgan.CGAN(gans.cgan.Config(backend=name, batch_size=3, condition=condition))
+
+
+def tiny_classifier(trainer: Any) -> nn.Module:
+    classifier = gans.ssgan.Classifier(len(trainer.classes), 0.3)
+    classifier.features = nn.Sequential(
+        nn.Conv2d(1, 2, 5, 4, 2), nn.LeakyReLU(0.2), nn.Dropout(0.3), nn.Flatten(), nn.Linear(98, 6), nn.Tanh()
+    )
+    classifier.logits = nn.Linear(6, len(trainer.classes))
+    return classifier
+
+
+def make_ssgan(name: str) -> Trainer:
+    with (
+        mock.patch.object(gans.ssgan.SSGAN, "make_generator", dense_generator),
+        mock.patch.object(gans.ssgan.SSGAN, "make_discriminator", tiny_classifier),
+    ):
+        return gans.ssgan.SSGAN(gans.ssgan.Config(backend=name, batch_size=3))
 
 
 def make_wgan(trainer_class: type[gans.wgan.CriticTrainer], config: Any) -> Trainer:
@@ -118,6 +144,9 @@ MAKERS: dict[str, Callable[[str], Trainer]] = {
     "wgan_gp_dragan": lambda name: make_wgan(
         gans.wgan_gp.WGANGP, gans.wgan_gp.Config(backend=name, batch_size=2, critic_steps=2, penalty="dragan")
     ),
+    "cgan": lambda name: make_cgan(name, "concat"),
+    "cgan_projection": lambda name: make_cgan(name, "projection"),
+    "ssgan": make_ssgan,
     "cyclegan": make_cyclegan,
     "cyclegan_wgan_gp": lambda name: make_cyclegan(name, gan_loss="wgan-gp", batch_size=1),
 }
@@ -134,8 +163,7 @@ def batches(trainer: Trainer, count: int) -> list[Batch]:
     rng = np.random.default_rng(0)
     return [
         tuple(
-            mg.Tensor(backend.move(channels_last(rng.uniform(-1, 1, shape).astype(trainer.dtype)), trainer.backend))
-            for shape in trainer.batch_shapes
+            mg.Tensor(backend.move(channels_last(a) if a.ndim == 4 else a, trainer.backend)) for a in random_batch(trainer, rng)
         )
         for _ in range(count)
     ]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from benchmarks.cases import random_batch
 from gans.trainers import TRAINERS, trainer_named
 
 Copy = Callable[[Any], Any]
@@ -33,7 +34,7 @@ def test_a_trainer(name: str, copied: Copy) -> None:
     small = {"batch_size": 2, **SMALL.get(name, {})}
     trainer = kind(kind.config_class(backend="numpy", **small))
     twin = copied(trainer)
-    batches = [mg.randn(shape) for shape in trainer.batch_shapes]
+    batches = [mg.Tensor(a) for a in random_batch(trainer, np.random.default_rng(0))]
     states = []
     for each in (trainer, twin):
         mg.manual_seed(1)

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from benchmarks.cases import Case, learning_rate, network_state
+from benchmarks.cases import Case, learning_rate, network_state, random_batch
 from gans.training.trainer import Trainer
 from minigrad import nn
 
@@ -50,13 +50,14 @@ class Run:
             optimizer.lr = LR
         if self.case.network.get("arch") == "k4":
             _draw_again(ours)
+        _draw_embeddings_again(ours)
         return ours
 
-    def batches(self, shapes: tuple[tuple[int, ...], ...]) -> Iterator[tuple[np.ndarray, ...]]:
-        """Noise of random amplitude in [-1, 1], arrays of these shapes for every step."""
+    def batches(self, trainer: Trainer) -> Iterator[tuple[np.ndarray, ...]]:
+        """The arguments of every step: noise of random amplitude in [-1, 1] for images, and random labels."""
         rng = np.random.default_rng(1)
         for _ in range(self.steps):
-            yield tuple(rng.uniform(-1, 1, (shape[0], 1, 1, 1)) * rng.uniform(0, 1, shape) for shape in shapes)
+            yield random_batch(trainer, rng, lambda rng, s: rng.uniform(-1, 1, (s[0], 1, 1, 1)) * rng.uniform(0, 1, s))
 
 
 RUNS = {  # a trainer may be here if `benchmarks.pytorch` has its PyTorch twin; it need not
@@ -66,6 +67,9 @@ RUNS = {  # a trainer may be here if `benchmarks.pytorch` has its PyTorch twin; 
     "lsgan": Run(Case("lsgan", 8, {"arch": "28"}), steps=20),
     "softmax_gan": Run(Case("softmax_gan", 8, {"arch": "28"}), steps=20),
     "hinge_gan": Run(Case("hinge_gan", 4), steps=20),
+    "cgan_concat": Run(Case("cgan", 8), steps=20),
+    "cgan_projection": Run(Case("cgan", 8, {"condition": "projection"}), steps=20),
+    "ssgan": Run(Case("ssgan", 8, {"dropout": 0.0}), steps=20),
     "wgan_mlp": Run(Case("wgan", 4), steps=50),  # of the generator, and 250 of the critic
     "wgan_conv": Run(Case("wgan", 4, {"arch": "conv"}), steps=20),  # in 50, rounding errors grow to 1e-10
     "wgan_gp_mlp": Run(Case("wgan_gp", 4), steps=50),
@@ -82,6 +86,15 @@ def _draw_again(trainer: Trainer) -> None:
             if name.endswith("weight"):
                 gain = parameter.ndim == 1  # of batch normalisation
                 parameter.assign(float(gain) + 0.02 * rng.standard_normal(parameter.shape))
+
+
+def _draw_embeddings_again(trainer: Trainer) -> None:
+    """The same for embeddings, whose initial weights are normal too."""
+    rng = np.random.default_rng(6)
+    for network in trainer.networks().values():
+        for layer in network.modules():
+            if isinstance(layer, nn.Embedding):
+                layer.weight.assign(0.1 * rng.standard_normal(layer.weight.shape))
 
 
 def without_effect(trainer: Trainer) -> set[str]:
@@ -116,7 +129,7 @@ def run_minigrad(run: Run, steps: int) -> Arrays:
     """Metrics of each step, (steps, metrics), under "metrics", and the networks' final state by name."""
     ours = run.trainer()
     replay_randomness(ours, mg.Tensor)
-    batches = islice(run.batches(ours.batch_shapes), steps)
+    batches = islice(run.batches(ours), steps)
     metrics = [[value.item() for value in ours.step(*map(mg.Tensor, batch)).values()] for batch in batches]
     return {"metrics": np.array(metrics), **_compared(network_state(ours), ours)}
 
@@ -142,7 +155,7 @@ def run_torch(run: Run, steps: int, variant: str = "eager") -> Arrays:
     ours = run.trainer()
     twin: Any = run.case.twin(network_state(ours), learning_rate(ours), variant)
     replay_randomness(twin, torch.from_numpy)
-    metrics = [twin.step(*map(twin.images, batch)) for batch in islice(run.batches(ours.batch_shapes), steps)]
+    metrics = [twin.step(*map(twin.images, batch)) for batch in islice(run.batches(ours), steps)]
     return {"metrics": np.array(metrics), **_compared(twin.state(), ours)}
 
 

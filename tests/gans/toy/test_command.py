@@ -87,7 +87,6 @@ def test_a_file_that_holds_no_results_is_named(tmp_path, capsys):
     assert caught.value.code == 1 and "coverage.json is not a file of results" in capsys.readouterr().err
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_training_that_diverges_is_one_line_and_does_not_stop_a_comparison(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command, "FRAMES", 8)
     flags = ["--steps", "8", "--lr", "1e20", "--out", str(tmp_path)]

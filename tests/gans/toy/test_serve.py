@@ -1,6 +1,8 @@
 """The playground: orders, snapshots, other sites' requests, and the page in a real browser."""
 
 import json
+import math
+import random
 import socket
 import struct
 import threading
@@ -75,15 +77,6 @@ def test_training_waits_when_no_page_asks(url, monkeypatch):
     until(url, lambda state: state["step"] > after)  # and goes on when one does
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_training_that_diverges_says_so_and_restarts(url):
-    post(url, b'{"restart": true, "running": true, "data": "ring", "loss": "kl", "lr": 1}')
-    assert "choose a smaller learning rate" in until(url, lambda state: state["message"])["message"]
-    assert not json.loads(get(url + "/state"))["running"]
-    post(url, b'{"restart": true, "lr": 0.001}')
-    until(url, lambda state: state["step"] == 0 and not state["message"])
-
-
 def test_a_page_that_closes_while_it_is_answered_is_no_error(url, capfd):
     host, _, port = url.removeprefix("http://").partition(":")
     for _ in range(5):
@@ -113,12 +106,59 @@ def test_data_whose_clusters_are_dragged_is_what_is_learned(url):
     "body",
     [
         b"", b"[1]", b'{"lr": 7}', b'{"lr": "x"}', b'{"lr": NaN}', b'{"loss": "x"}', b'{"per_frame": 2.5}', b'{"quit": true}',
-        b'{"centres": [[1e999, 0]]}', b'{"centres": [["a"]]}', b'{"data": {}}', b"[" * 5_000,
+        b'{"centres": [[1e999, 0]]}', b'{"centres": [["a"]]}', b'{"data": {}}', b"[" * 5_000, b'{"data": []}',
+        b'{"centres": [[1], [1, 2]]}', b'{"centres": [[1' + b"0" * 400 + b"]]}",
     ],
 )  # fmt: skip
 def test_what_is_no_order_is_refused_in_a_sentence(url, body):
     status, sentence = refused(post, url, body)
     assert status == 400 and sentence and "Traceback" not in sentence
+
+
+VALUES = [
+    None, True, 0, 1, 2, 100, 10**400, -1e400, float("nan"), 1e-6, "", "\ud800", [], [[]], [[1]], [[1], [1, 2]],
+    [[1.0, 2.0]] * 8, [[10**400, 1]], {}, {"a": 1}, *serve.DISTRIBUTIONS, *serve.LOSSES,
+]  # fmt: skip
+NAMES = ["data", "loss", "lr", "per_frame", "running", "once", "restart", "centres", "\ud800"]
+
+
+@pytest.mark.parametrize("cases", [12, pytest.param(1000, marks=pytest.mark.long)])
+def test_no_order_ends_the_playground(cases):
+    draw = random.Random(0)
+    playground = serve.Playground()
+    playground.asked = math.inf  # as if a page always looked
+    playground.restart()
+    obeyed = refused = 0
+    while obeyed < cases:
+        order = {draw.choice(NAMES): draw.choice(VALUES) for _ in range(draw.choice([1, 1, 2]))}
+        if refused > 20 * obeyed:
+            order = {"loss": draw.choice(list(serve.LOSSES)), "lr": draw.choice([1, 1e-6]), "once": True}
+        try:
+            playground.orders.put(serve.checked(json.dumps(order).encode()))
+        except (ValueError, RecursionError):
+            refused += 1
+            continue
+        playground.turn()
+        json.loads(playground.snapshot)
+        obeyed += 1
+    assert refused
+
+
+def test_a_training_that_diverges_stops_and_says_so():
+    playground = serve.Playground()
+    playground.asked = math.inf
+    playground.restart()
+    playground.orders.put({"loss": "reverse-kl", "lr": 1.0, "per_frame": 100, "running": True})
+    for _ in range(100):
+        playground.turn()
+        if playground.message:
+            break
+    state = json.loads(playground.snapshot)
+    assert "choose a smaller learning rate" in state["message"] and not state["running"]
+    playground.orders.put({"restart": True, "lr": 1e-3})
+    playground.turn()
+    state = json.loads(playground.snapshot)
+    assert state["step"] == 0 and not state["message"]
 
 
 def test_pages_of_other_sites_are_refused(url):
