@@ -165,12 +165,13 @@ def theory_sheet() -> np.ndarray:
     middle.semilogy(distances, saturating, label="of log(1 - D): vanishes")
     middle.semilogy(distances, other, label="of -log D")
     middle.set(xlabel="distance", title="size of G's gradient at D*, mean over q", ylim=(1e-6, 20))
-    pair = theory.apart(4.0)
+    pair = theory.BUMPS
     right.fill_between(theory.X, pair.p, color=REAL, alpha=0.2, label="p")
     right.fill_between(theory.X, pair.q, color=FAKE, alpha=0.3, label="q")
-    right.plot(theory.X, theory.ratio(pair.p, pair.q), "--", color="grey", label="D* = p / (p + q)")
-    right.plot(theory.X, sigmoid(theory.optimum(pair, theory.LOSSES["gan"])), color="tab:blue", label="D, trained")
-    right.set(title="four apart", ylim=(0, 1.05))
+    scores = theory.optimum(pair, theory.LOSSES["gan"])
+    right.plot(theory.X, sigmoid(scores), color="tab:blue", linewidth=3, alpha=0.6, label="D, trained")
+    right.plot(theory.X, theory.ratio(pair.p, pair.q), "--", color="black", linewidth=1, label="D* = p / (p + q)")
+    right.set(title="the optimal D", ylim=(0, 1.05), xlim=(-6, 6))
     for axes in (left, middle, right):
         axes.legend(fontsize=8)
         axes.grid(alpha=0.3)

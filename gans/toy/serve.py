@@ -6,6 +6,7 @@ to see. The threads that answer requests only pass on orders and the last snapsh
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import threading
@@ -21,14 +22,16 @@ from gans.toy.data import DISTRIBUTIONS, Floats, Mixture
 from gans.toy.losses import LOSSES
 from gans.toy.modes import coverage
 from gans.toy.pictures import line_of, optimal, places_of, ranks, sigmoid, smoothed
-from gans.toy.trainer import ToyGAN
+from gans.toy.trainer import LR, Diverged, ToyGAN
 from gans.training.config import ConfigError
 
 PAGE = Path(__file__).with_name("page.html")
 HOST = "127.0.0.1"  # nobody else's machine
 FRAME = 1 / 25  # seconds; least time between two snapshots
+TRAINING = 1 / 25  # seconds of a frame for training at most, so that there are 10 frames a second also on a slow machine
 POINTS, ARROWS, SIDE, HISTORY = 400, 60, 40, 400
 LARGEST = 100_000  # bytes of an order
+PATIENCE = 3.0  # seconds without a request, after which training waits for a page
 
 Order = dict[str, Any]
 
@@ -38,8 +41,10 @@ class Playground:
 
     def __init__(self) -> None:
         self.orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
-        self.data, self.loss, self.lr, self.per_frame, self.seed = "ring", "gan", 1e-3, 10, 0
-        self.running, self.once, self.diverged = False, False, False
+        self.data, self.loss, self.lr, self.per_frame, self.seed = "ring", "gan", LR, 10, 0
+        self.running, self.once = False, False
+        self.message = ""  # why training stopped
+        self.asked = 0.0  # when a page last asked for a snapshot
         self.snapshot: bytes = b"{}"
 
     def run(self) -> None:
@@ -54,14 +59,24 @@ class Playground:
     def turn(self) -> None:
         """Obey, train, and take a snapshot of what has changed."""
         changed = self.obey()
-        if self.running or self.once:
-            try:
-                self.losses.append(list(self.toy.train(1 if self.once else self.per_frame).values()))
-            except FloatingPointError:
-                self.running, self.diverged = False, True
-            self.once, changed = False, True
+        if self.once or (self.running and time.monotonic() - self.asked < PATIENCE):
+            self.train()
+            changed = True
         if changed:
             self.snapshot = json.dumps(self.state()).encode()
+
+    def train(self) -> None:
+        """The steps of one frame, or as many as there is time for."""
+        end = time.monotonic() + TRAINING
+        try:
+            for _ in range(1 if self.once else self.per_frame):
+                losses = self.toy.train(1)
+                if time.monotonic() > end:
+                    break
+            self.losses.append(list(losses.values()))
+        except Diverged as error:
+            self.running, self.message = False, str(error)
+        self.once = False
 
     def obey(self) -> bool:
         """Carry out the orders that have come. Returns whether there were any."""
@@ -82,7 +97,7 @@ class Playground:
     def restart(self) -> None:
         self.toy = ToyGAN(DISTRIBUTIONS[self.data](), LOSSES[self.loss], self.seed, lr=self.lr)
         self.losses: deque[list[float]] = deque(maxlen=HISTORY)
-        self.diverged = False
+        self.message = ""
         self.snapshot = json.dumps(self.state()).encode()
 
     def state(self) -> dict[str, Any]:
@@ -92,8 +107,9 @@ class Playground:
         shown: dict[str, Any] = self.line() if toy.real.dimensions == 1 else self.plane(fake)
         hit, good, _ = coverage(toy.real, toy.generate(500)) if toy.real.modes else (None, None, None)
         return {
-            "step": toy.done, "running": self.running, "data": self.data, "loss": self.loss, "lr": self.lr,
-            "diverged": self.diverged, "per_frame": self.per_frame, "losses": finite(self.losses), "hit": hit, "good": good,
+            "step": toy.done, "message": self.message, "running": self.running,
+            "data": self.data, "loss": self.loss, "lr": self.lr, "per_frame": self.per_frame,
+            "losses": finite(self.losses), "hit": hit, "good": good,
             "modes": len(toy.real.centres), "centres": toy.real.centres.tolist() if toy.real.modes else [],
             "fake": finite(fake), **shown,
         }  # fmt: skip
@@ -170,6 +186,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/":
             self.answer(200, "text/html; charset=utf-8", page())
         elif self.path == "/state":
+            self.playground.asked = time.monotonic()
             self.answer(200, "application/json", self.playground.snapshot)
         else:
             self.answer(404, "text/plain", b"there is only / and /state")
@@ -194,8 +211,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(ConnectionError):  # a page that was closed
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Requests come 25 times a second: not worth a line each."""

@@ -1,8 +1,12 @@
 """The playground: orders, snapshots, other sites' requests, and the page in a real browser."""
 
 import json
+import math
 import random
+import socket
+import struct
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -61,6 +65,28 @@ def test_it_trains_while_it_runs_and_then_stops(url):
     assert until(url, lambda state: state["lr"] == 0.002)["step"] == state["step"]
 
 
+def test_training_waits_when_no_page_asks(url, monkeypatch):
+    monkeypatch.setattr(serve, "PATIENCE", 0.2)
+    post(url, b'{"restart": true, "running": true, "data": "ring", "loss": "gan", "per_frame": 1}')
+    until(url, lambda state: state["step"] > 2)
+    time.sleep(0.5)
+    before = json.loads(get(url + "/state"))["step"]
+    time.sleep(0.5)
+    after = json.loads(get(url + "/state"))["step"]
+    assert after - before <= 6, "at most the frames of 0.2 seconds"
+    until(url, lambda state: state["step"] > after)  # and goes on when one does
+
+
+def test_a_page_that_closes_while_it_is_answered_is_no_error(url, capfd):
+    host, _, port = url.removeprefix("http://").partition(":")
+    for _ in range(5):
+        with socket.create_connection((host, int(port))) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close resets
+            connection.sendall(f"GET /state HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+    get(url + "/state")
+    assert "Traceback" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("data", serve.DISTRIBUTIONS)
 def test_a_snapshot_of_every_distribution_has_what_the_page_draws(url, data):
     post(url, json.dumps({"data": data, "running": False, "restart": True}).encode())
@@ -100,6 +126,7 @@ NAMES = ["data", "loss", "lr", "per_frame", "running", "once", "restart", "centr
 def test_no_order_ends_the_playground(cases):
     draw = random.Random(0)
     playground = serve.Playground()
+    playground.asked = math.inf  # as if a page always looked
     playground.restart()
     obeyed = refused = 0
     while obeyed < cases:
@@ -117,17 +144,21 @@ def test_no_order_ends_the_playground(cases):
     assert refused
 
 
-def test_a_game_that_diverges_stops_and_says_so():
+def test_a_training_that_diverges_stops_and_says_so():
     playground = serve.Playground()
-    playground.loss, playground.running = "reverse-kl", True
-    playground.lr, playground.per_frame = 1.0, 100
+    playground.asked = math.inf
     playground.restart()
+    playground.orders.put({"loss": "reverse-kl", "lr": 1.0, "per_frame": 100, "running": True})
+    for _ in range(100):
+        playground.turn()
+        if playground.message:
+            break
+    state = json.loads(playground.snapshot)
+    assert "choose a smaller learning rate" in state["message"] and not state["running"]
+    playground.orders.put({"restart": True, "lr": 1e-3})
     playground.turn()
     state = json.loads(playground.snapshot)
-    assert state["diverged"] and not state["running"]
-    playground.orders.put({"restart": True})
-    playground.turn()
-    assert not json.loads(playground.snapshot)["diverged"]
+    assert state["step"] == 0 and not state["message"]
 
 
 def test_pages_of_other_sites_are_refused(url):

@@ -4,10 +4,12 @@
 """
 
 import math
+import re
 
 import numpy as np
 import pytest
 
+import gans.toy
 from gans.toy import theory
 from gans.toy.losses import LOSSES
 from gans.toy.theory import BUMPS, DX, apart, optimum, value
@@ -46,6 +48,23 @@ def test_the_generators_gradients_at_the_optimal_d_have_their_closed_forms():
         saturating, other = theory.generator_gradients(apart(distance))
         assert saturating + other == pytest.approx(distance, rel=1e-3)
     assert saturating < 0.05 and other > 4.9
+
+
+def test_the_numbers_in_the_packages_docstring_are_computed():
+    rows = [
+        [float(number) for number in re.split(r"\s{2,}", line.strip())[1:6]]
+        for line in gans.toy.__doc__.splitlines()
+        if re.match(r"\s{7}\S.*(\s{2,}\d\S*){5}", line)
+    ]
+    pairs = [apart(d) for d in (0.5, 1.0, 2.0, 4.0, 8.0)]
+    saturating, other = zip(*map(theory.generator_gradients, pairs), strict=True)
+    assert rows == [
+        [0.5, 1.0, 2.0, 4.0, 8.0],
+        pytest.approx([theory.jsd(pair.p, pair.q) for pair in pairs], abs=0.0005),
+        pytest.approx([theory.wasserstein(pair.p, pair.q) for pair in pairs], abs=0.001),
+        pytest.approx(saturating, rel=0.01),
+        pytest.approx(other, rel=0.01),
+    ]
 
 
 @pytest.mark.parametrize("pair", [apart(1.6), apart(4.0)], ids=lambda pair: pair.name)
