@@ -98,7 +98,7 @@ def page(trainer: Trainer, batch: tuple[mg.Tensor, ...], step: int, smaller: Map
 
 def _sizes(trainer: Trainer, smaller: Mapping[str, int]) -> Iterator[str]:
     """How large the step is, and what a run does where that is more."""
-    for name, one, many in (("batch_size", "image in a batch", "images in a batch"), ("critic_steps", "critic step", "critic steps")):
+    for name, one, many in (("batch_size", "image", "images"), ("critic_steps", "critic step", "critic steps")):
         if hasattr(trainer.config, name):
             value = getattr(trainer.config, name)
             yield f"{value} {one if value == 1 else many}" + (f" (the run: {smaller[name]})" if name in smaller else "")

@@ -144,7 +144,7 @@ const elements = x => numbers(x.first.slice(0, ELEMENTS)) + (sizeOf(x.shape) > E
 function addition(rows) {
   const more = rows.some(([, x]) => sizeOf(x.shape) > ELEMENTS);
   const lines = rows.map(([label, x], i) => {
-    const isSum = i === rows.length - 1, cells = x.first.slice(0, ELEMENTS).map(number).concat(more ? "..." : []);
+    const isSum = i === rows.length - 1, cells = x.first.slice(0, ELEMENTS).map(number).concat(more ? "..." : [], "");
     return [
       make("tr", { class: isSum ? "sum" : "" },
         make("th", { colspan: ELEMENTS + 2 }, label, faint(`: norm ${number(x.norm)}`))),

@@ -37,12 +37,16 @@ function show(view) {
 }
 
 function fold(level) {
+  setLevel(level);
+  refresh(true);
+}
+
+function setLevel(level) {
   state.level = level;
   state.open.clear();
   if (level !== "networks") for (const n of nodes) n.path.forEach((key, i) => {
     if (level === "ops" || i < n.path.length - 1) state.open.add(key);
   });
-  refresh(true);
 }
 
 function setOpen(key, isOpen) {
@@ -189,8 +193,10 @@ function start() {
 
 // Layers if they fit and are readable, else networks.
 function firstView() {
-  fold("layers");
-  if (fitted() < READABLE) fold("networks");
+  setLevel("layers");
+  build();
+  if (fitted() < READABLE) setLevel("networks");
+  refresh(true);
   fit();
 }
 

@@ -92,9 +92,8 @@ function cuts() {
   const lines = nodes.flatMap(n => n.inputs.filter(x => x.edge === "cut").map(x =>
     [link(n.id), " uses the value of ", link(x.node), " without its graph: no gradient flows back here."]));
   for (const [key, list] of withoutGraph()) {
-    const what = `${count(list.length, "op that reads", "ops that read")} parameters`;
-    lines.push([button(key, () => go(list.at(-1).id), { class: "link" }), ` ran under no_grad: ${what}, `,
-      "and all that follow, joined no graph."]);
+    lines.push([button(key, () => go(list.at(-1).id), { class: "link" }), " ran under no_grad: ",
+      `${count(list.length, "op")} on what requires gradients, and all that follow, joined no graph.`]);
   }
   return lines.length ? listed(lines) : make("p", {}, "None.");
 }
