@@ -62,7 +62,8 @@ def prepared(
         config = type(config)(**{**saved, **{name: getattr(config, name) for name in given}})
     fields = {field.name for field in dataclasses.fields(config)} - given
     smaller = {name: getattr(config, name) for name in fields & SMALL.keys() if getattr(config, name) > SMALL[name]}
-    config = dataclasses.replace(config, backend="numpy", **{name: SMALL[name] for name in smaller})
+    changed: dict[str, Any] = {name: SMALL[name] for name in smaller}
+    config = dataclasses.replace(config, backend="numpy", **changed)
     mg.manual_seed(config.seed)
     trainer = trainer_class(config)
     loop = Loop(trainer, trainer.load_batches(), folder)
