@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def watch(arguments: argparse.Namespace) -> None:
-    """Train with one loss: training.gif and final.png."""
+    """Train with one loss: training.gif, final.png and final.json."""
     from gans.toy.pictures import frame
 
     title = f"{arguments.loss} on {arguments.data}"
@@ -77,14 +78,16 @@ def watch(arguments: argparse.Namespace) -> None:
         print(f"step {toy.done:,}: " + ", ".join(f"{name} {value:.3f}" for name, value in metrics.items()), flush=True)
     save_gif(arguments.out / "training.gif", frames, milliseconds=100)
     save_image(arguments.out / "final.png", frames[-1])
-    print(f"{report(toy)}\nDone: training.gif and final.png are in {arguments.out}")
+    found = result(toy, arguments.loss, arguments)
+    save_json(arguments.out / "final.json", found)
+    print(f"{report(found)}\nDone: training.gif, final.png and final.json are in {arguments.out}")
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    """Train with every loss from the same seed: compare.gif and compare.png, one panel a loss."""
+    """Train with every loss from the same seed: compare.gif and compare.png, one panel a loss, and compare.json."""
     from gans.toy.pictures import panel
 
-    films = []
+    films, results = [], []
     for name in LOSSES:
         toy = new_toy(arguments, name, arguments.seed)  # one after the other: the random stream is the process's
         film = [panel(toy, name)]
@@ -92,14 +95,17 @@ def compare(arguments: argparse.Namespace) -> None:
             for steps in parts(arguments.steps, FRAMES // 2):
                 toy.train(steps)
                 film.append(panel(toy, name))
-            print(f"{name}: {report(toy)}", flush=True)
+            results.append(result(toy, name, arguments))
+            print(f"{name}: {report(results[-1])}", flush=True)
         except Diverged as error:
+            results.append({"loss": name, "error": str(error)})
             print(f"{name}: {error}", flush=True)
         films.append(film)
     frames = [grid(np.stack(panels).transpose(0, 3, 1, 2), across=4) for panels in padded(films)]
     save_gif(arguments.out / "compare.gif", frames, milliseconds=150)
     save_image(arguments.out / "compare.png", frames[-1])
-    print(f"Done: compare.gif and compare.png are in {arguments.out}")
+    save_json(arguments.out / "compare.json", results)
+    print(f"Done: compare.gif, compare.png and compare.json are in {arguments.out}")
 
 
 def padded(films: list[list[np.ndarray]]) -> Iterator[tuple[np.ndarray, ...]]:
@@ -129,7 +135,7 @@ def table(arguments: argparse.Namespace) -> None:
                 key = f"{name} on {data}, {arguments.steps} steps, learning rate {arguments.lr:g}, seed {seed}"
                 if key not in known:
                     known[key] = list(covered(arguments, name, data, seed))
-                    write_atomically(store, (json.dumps(known, indent=1) + "\n").encode())
+                    save_json(store, known)
                 cells.append(known[key])
         ring, grid = (np.median(part, axis=0) for part in (cells[:SEEDS], cells[SEEDS:]))
         lines.append(f"| {name} | {' | '.join(f'{h:g} | {100 * good:.0f} % | {kl:.2f}' for h, good, kl in (ring, grid))} |")
@@ -170,10 +176,8 @@ def theory(arguments: argparse.Namespace) -> None:
     for check in theory.checks():
         checks.append(check)
         print(f"{check.what:<72} {check.measured:9.4f} {check.exact:9.4f}  error {check.error:.4f}", flush=True)
-    save_image(arguments.out / "theory.png", theory_sheet())
-    write_atomically(
-        arguments.out / "theory.json", (json.dumps([check._asdict() for check in checks], indent=2) + "\n").encode()
-    )
+    save_image(arguments.out / "theory.png", theory_sheet(checks))
+    save_json(arguments.out / "theory.json", [{**check._asdict(), "error": check.error} for check in checks])
     print(f"Done: theory.png and theory.json are in {arguments.out}")
 
 
@@ -204,13 +208,32 @@ def parts(steps: int, count: int) -> list[int]:
     return np.diff(ends, prepend=0).tolist()
 
 
-def report(toy: ToyGAN) -> str:
-    """Coverage of the modes in words."""
+def result(toy: ToyGAN, loss: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings of a training, and how much of the modes G covers if the data has any."""
+    settings = {"data": arguments.data, "loss": loss, "steps": toy.done, "lr": arguments.lr, "seed": arguments.seed}
     if not toy.real.modes:
-        return "this data has no modes to count"
+        return settings
     hit, good, kl = coverage(toy.real, toy.generate(SAMPLES, averaged=True))
-    modes = len(toy.real.centres)
-    return f"{hit} of {modes} modes hit, {100 * good:.0f} % good samples, reverse KL {kl:.2f} ({SAMPLES:,} samples)"
+    found = {
+        "modes": len(toy.real.centres),
+        "hit": hit,
+        "good": good,
+        "reverse_kl": kl if good else None,
+    }  # JSON has no infinity
+    return {**settings, "samples": SAMPLES, **found}
+
+
+def report(found: dict[str, Any]) -> str:
+    """A result in words."""
+    if "hit" not in found:
+        return "this data has no modes to count"
+    kl = f"{found['reverse_kl']:.2f}" if found["good"] else "infinite"
+    good = f"{100 * found['good']:.0f} % good samples"
+    return f"{found['hit']} of {found['modes']} modes hit, {good}, reverse KL {kl} ({SAMPLES:,} samples)"
+
+
+def save_json(path: Path, content: Any) -> None:
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from gans.toy.data import DISTRIBUTIONS, Floats, Mixture
+from gans.toy.data import DISTRIBUTIONS, Mixture
 from gans.toy.losses import LOSSES
 from gans.toy.modes import coverage
 from gans.toy.pictures import line_of, optimal, places_of, ranks, sigmoid, smoothed
@@ -41,7 +41,7 @@ class Playground:
 
     def __init__(self) -> None:
         self.orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
-        self.data, self.loss, self.lr, self.per_frame, self.seed = "ring", "gan", LR, 10, 0
+        self.data, self.loss, self.d_lr, self.g_lr, self.per_frame, self.seed = "ring", "gan", LR, LR, 10, 0
         self.running, self.once = False, False
         self.message = ""  # why training stopped
         self.asked = 0.0  # when a page last asked for a snapshot
@@ -84,18 +84,19 @@ class Playground:
         while not self.orders.empty():
             order = self.orders.get()
             self.data, self.loss = order.get("data", self.data), order.get("loss", self.loss)
-            self.lr, self.per_frame = order.get("lr", self.lr), order.get("per_frame", self.per_frame)
+            self.d_lr, self.g_lr = order.get("d_lr", self.d_lr), order.get("g_lr", self.g_lr)
+            self.per_frame = order.get("per_frame", self.per_frame)
             self.running, self.once = order.get("running", self.running), order.get("once", False)
-            self.toy.g_optimizer.lr = self.toy.d_optimizer.lr = self.lr
             if "centres" in order and np.shape(order["centres"]) == self.toy.real.centres.shape:
                 self.toy.real = Mixture(np.array(order["centres"], float), self.toy.real.sigma)
             if order.get("restart") or {"data", "loss"} & order.keys():
                 self.restart()
+            self.toy.d_optimizer.lr, self.toy.g_optimizer.lr = self.d_lr, self.g_lr
             obeyed = True
         return obeyed
 
     def restart(self) -> None:
-        self.toy = ToyGAN(DISTRIBUTIONS[self.data](), LOSSES[self.loss], self.seed, lr=self.lr)
+        self.toy = ToyGAN(DISTRIBUTIONS[self.data](), LOSSES[self.loss], self.seed)
         self.losses: deque[list[float]] = deque(maxlen=HISTORY)
         self.message = ""
         self.snapshot = json.dumps(self.state()).encode()
@@ -104,22 +105,22 @@ class Playground:
         """All that the page draws."""
         toy = self.toy
         fake = toy.generate(POINTS)
-        shown: dict[str, Any] = self.line() if toy.real.dimensions == 1 else self.plane(fake)
+        shown: dict[str, Any] = self.line() if toy.real.dimensions == 1 else self.plane()
         hit, good, _ = coverage(toy.real, toy.generate(500)) if toy.real.modes else (None, None, None)
         return {
             "step": toy.done, "message": self.message, "running": self.running,
-            "data": self.data, "loss": self.loss, "lr": self.lr, "per_frame": self.per_frame,
+            "data": self.data, "loss": self.loss, "d_lr": self.d_lr, "g_lr": self.g_lr, "per_frame": self.per_frame,
             "losses": finite(self.losses), "hit": hit, "good": good,
             "modes": len(toy.real.centres), "centres": toy.real.centres.tolist() if toy.real.modes else [],
-            "fake": finite(fake), **shown,
+            "fake": finite(fake), "arrows": finite(toy.arrows(fake)[:ARROWS]), **shown,
         }  # fmt: skip
 
-    def plane(self, fake: Floats) -> dict[str, Any]:
-        """D's field on a grid, points of the data, and arrows from the first generated points."""
+    def plane(self) -> dict[str, Any]:
+        """D's field on a grid, and points of the data."""
         side, places = places_of(self.toy, SIDE)
         field = ranks(self.toy.scores(places))
         real = self.toy.real.sample(POINTS, np.random.default_rng(0))
-        return {"side": side, "field": finite(field), "real": finite(real), "arrows": finite(self.toy.arrows(fake)[:ARROWS])}
+        return {"side": side, "field": finite(field), "real": finite(real)}
 
     def line(self) -> dict[str, Any]:
         """Both densities, D(x) and D*(x) along the line."""
@@ -160,7 +161,8 @@ def checked(body: bytes) -> Order:
     allowed = {
         "data": lambda v: v in list(DISTRIBUTIONS),  # a list compares what cannot be a key, too
         "loss": lambda v: v in list(LOSSES),
-        "lr": lambda v: isinstance(v, float | int) and 1e-6 <= v <= 1,
+        "d_lr": _is_rate,
+        "g_lr": _is_rate,
         "per_frame": lambda v: type(v) is int and 1 <= v <= 100,
         "running": lambda v: type(v) is bool,
         "once": lambda v: type(v) is bool,
@@ -171,6 +173,10 @@ def checked(body: bytes) -> Order:
         if name not in allowed or not (isinstance(value, list | str | float | int) and allowed[name](value)):
             raise ValueError(f"{name[:40]!r} cannot be {str(value)[:80]!r}")
     return order
+
+
+def _is_rate(v: Any) -> bool:
+    return isinstance(v, float | int) and 1e-6 <= v <= 1
 
 
 def _is_point(c: Any) -> bool:

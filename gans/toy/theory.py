@@ -57,6 +57,11 @@ class Check(NamedTuple):
     exact: float
 
     @property
+    def kind(self) -> str:
+        """The loss and the quantity, without the distributions."""
+        return self.what.partition(",")[0] + self.what.rpartition(":")[1] + self.what.rpartition(":")[2]
+
+    @property
     def error(self) -> float:
         return abs(self.measured - self.exact)
 

@@ -141,8 +141,8 @@ class ToyGAN:
             return self.discriminator(self.as_tensor(points)).numpy().astype(np.float64)[:, 0]
 
     def slopes(self, points: Floats) -> Floats:
-        """The norm of the gradient of D's score at each point, (n,)."""
-        return self.slope(self.as_tensor(points)).numpy().astype(np.float64) * self.scale
+        """The norm of the gradient of D's score at each point, (n,), in the units that D sees: WGAN-GP wants 1."""
+        return self.slope(self.as_tensor(points)).numpy().astype(np.float64)
 
     def arrows(self, points: Floats) -> Floats:
         """Where G's loss pushes each of these generated points: n times its negative gradient, (n, d)."""

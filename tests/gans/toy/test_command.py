@@ -10,7 +10,7 @@ from gans.toy import theory
 from gans.toy.__main__ import main, parts
 from gans.toy.losses import LOSSES
 from gans.toy.modes import Coverage
-from gans.toy.trainer import ToyGAN
+from gans.toy.trainer import LR, STEPS, ToyGAN
 
 
 @pytest.mark.parametrize("data", ["mixture", "moons"])
@@ -21,6 +21,8 @@ def test_a_run_leaves_an_animation_and_a_picture(data, tmp_path, capsys, monkeyp
         assert gif.n_frames == 3 and gif.size == picture.size
     out = capsys.readouterr().out
     assert "step 4: d_loss" in out and ("modes hit" in out) == (data != "moons")
+    found = json.loads((tmp_path / "new" / "final.json").read_text())
+    assert found["steps"] == 4 and found.get("samples") == (2_500 if data != "moons" else None)
 
 
 def test_losses_are_compared_from_one_seed(tmp_path, capsys, monkeypatch):
@@ -29,6 +31,7 @@ def test_losses_are_compared_from_one_seed(tmp_path, capsys, monkeypatch):
     assert (tmp_path / "compare.gif").exists() and (tmp_path / "compare.png").exists()
     out = capsys.readouterr().out
     assert all(f"{name}: " in out for name in LOSSES)
+    assert [found["loss"] for found in json.loads((tmp_path / "compare.json").read_text())] == list(LOSSES)
 
 
 def test_the_theory_is_printed_drawn_and_stored(tmp_path, capsys, monkeypatch):
@@ -36,7 +39,7 @@ def test_the_theory_is_printed_drawn_and_stored(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(theory, "checks", theory.chi_squared)
     main(["--theory", "--out", str(tmp_path)])
     stored = json.loads((tmp_path / "theory.json").read_text())
-    assert len(stored) == 4 and {"what", "measured", "exact"} == stored[0].keys()
+    assert len(stored) == 4 and {"what", "measured", "exact", "error"} == stored[0].keys()
     assert "error" in capsys.readouterr().out and (tmp_path / "theory.png").exists()
 
 
@@ -78,6 +81,14 @@ def test_the_failing_row_differs_in_its_generator(monkeypatch):
         result = command.covered(argparse.Namespace(steps=1, lr=0.001), row, "ring", 0)
         assert result.good < 0.5
     assert [type(unit).__name__ for unit in made] == ["LeakyReLU", "Tanh"]
+
+
+@pytest.mark.long  # some two minutes a row
+@pytest.mark.parametrize(("data", "modes"), [("ring", 8), ("grid", 24)])
+@pytest.mark.parametrize("loss", ["wgan-gp", "r3gan"])
+def test_wgan_gp_and_r3gan_cover_the_modes(loss, data, modes):
+    found = command.covered(argparse.Namespace(steps=STEPS, lr=LR), loss, data, seed=0)
+    assert found.hit >= modes and found.good >= 0.6
 
 
 def test_a_file_that_holds_no_results_is_named(tmp_path, capsys):

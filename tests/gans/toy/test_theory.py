@@ -67,7 +67,15 @@ def test_the_numbers_in_the_packages_docstring_are_computed():
     ]
 
 
-@pytest.mark.parametrize("pair", [apart(1.6), apart(4.0)], ids=lambda pair: pair.name)
+FOUR = [apart(distance) for distance in (0.7, 1.6, 3.0, 4.0)]
+
+
+def test_the_four_pairs_reach_from_nearly_equal_to_nearly_disjoint():
+    found = [theory.jsd(pair.p, pair.q) for pair in FOUR]
+    assert found == sorted(found) and 0.05 < found[0] < 0.06 and 0.63 < found[-1] < 0.65
+
+
+@pytest.mark.parametrize("pair", FOUR, ids=lambda pair: pair.name)
 def test_d_at_its_optimum_is_p_over_p_plus_q_and_measures_the_jensen_shannon_divergence(pair):
     scores = optimum(pair, LOSSES["gan"])
     assert value(pair, LOSSES["gan"], scores) + 2 * math.log(2) == pytest.approx(2 * theory.jsd(pair.p, pair.q), abs=0.02)
