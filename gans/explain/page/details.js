@@ -7,9 +7,10 @@ const MOST = 60;  // items of a list
 const link = id => button(titleOf(nodes[id]), () => go(id), { class: "link" });
 
 function panel() {
-  const what = state.selected;
+  const what = state.selected, isFocused = get("panel").contains(document.activeElement);
   fill("panel", what == null ? overview() : typeof what === "string" ? moduleDetails(what.slice(2)) : nodeDetails(nodes[what]));
   get("panel").scrollTop = 0;
+  if (isFocused) get("panel").focus({ preventScroll: true });
 }
 
 // --- nothing is selected
@@ -17,7 +18,7 @@ function panel() {
 const KEY_HELP = [
   ["1 ... 9", "forward, backward passes"], ["← →", "step through in order"], ["f", "networks, layers, ops"],
   ["+ − 0", "zoom; 0 fits"], ["/", "search"], ["t", "light or dark"], ["Esc", "nothing selected"],
-  ["Tab, Enter", "select a box; Enter again unfolds or folds it"],
+  ["Tab", "to the boxes, then to this panel"], ["↑ ↓", "from box to box"], ["Enter", "select a box; again: unfold or fold it"],
 ];
 
 function overview() {
@@ -197,8 +198,9 @@ function originText(p, id, { node, op, send, parts }) {
     return [`the ${parts.length} shares that arrive from `, where, " sum to zero."];
   }
   const x = nodes[op].inputs[send.input].name, { g } = passes[p].grads[op];
-  const sums = g.mean === 0 ? ` its ${sizeOf(g.shape)} elements sum to zero, and` : " but";
-  return ["the cotangent that arrives at ", link(op), ` has norm ${number(g.norm)},${sums} what this op sends to its input ${x} is zero.`];
+  const sums = g.mean === 0 ? `its ${sizeOf(g.shape)} elements sum to zero, and` : "but";
+  return ["the cotangent that arrives at ", link(op), ` has norm ${number(g.norm)}, ${sums} what this op sends to its input `,
+    `${x} is zero.`];
 }
 
 // --- numbers of a tensor

@@ -115,8 +115,8 @@ const isMade = turn => nodes[turn.op].order > 0;
 function secondOrder() {
   return passes.map((pass, p) => pass.create_graph || !pass.turns.some(isMade) ? null : [
     make("p", {}, `${pass.turns.filter(isMade).length} of the ${pass.turns.length} ops of ${passName(p)} were made by an `,
-      "earlier backward (orange). Below, for each parameter, the norms of the contributions that come through such an op, and of the ",
-      "others."),
+      "earlier backward (orange). Below, for each parameter, the norms of the contributions that come through such an op, ",
+      "and of the others."),
     table(["parameter", "through the second-order graph", "directly"], Object.keys(pass.totals).map(id => {
       const { parts } = pass.grads[id], norms = isSecond => parts.filter(part => pass.second.has(part.op) === isSecond);
       return [toNode(nodes[id].name, p, Number(id)), sumOfNorms(norms(true)), sumOfNorms(norms(false))];
@@ -159,10 +159,10 @@ function calls() {
   const owners = ownersOfCalls(), kinds = kindsOfCalls().map(([kind, n]) => `${n.toLocaleString("en")} ${kind}`);
   return [
     make("p", {}, "The same step, captured: these calls, on these pieces of memory (m1, m2, ...), are all that a replay does. ",
-      "Calls without a name behind them are made between ops: noise, optimizers, the first cotangent of each backward, changes ",
-      "in place. Python's work, which builds the graph and walks it, is not among them."),
+      "Calls without a name behind them are made between ops: noise, optimizers, the first cotangent of each backward, ",
+      "changes in place. Python's work, which builds the graph and walks it, is not among them."),
     make("p", { id: "kinds" }, make("b", {}, count(DATA.calls.length, "call")), `: ${kinds.join(", ")}.`),
-    make("ol", { class: "calls", tabindex: 0 }, DATA.calls.map((call, i) =>
+    make("ol", { class: "calls", tabindex: 0, "aria-label": "calls" }, DATA.calls.map((call, i) =>
       make("li", {}, call + "  ", owners[i] ? button(owners[i].text, owners[i].show, { class: "link" }) : null))),
   ];
 }

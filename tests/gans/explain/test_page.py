@@ -221,7 +221,7 @@ def test_every_switch_and_key_of_the_page_works(pages, browser):
         browser, "3", "state.view === 1 && document.querySelector('#views [aria-pressed=true]').textContent.includes('critic')"
     )
     pressed(browser, "ArrowRight", "state.turn === 0 && document.querySelector('#graph .box.current')")
-    assert browser.value("get('panel').textContent.includes('Turn 1 of')")
+    assert browser.value("get('panel').textContent.includes('Turn 1 of') && get('panel').textContent.includes('the seed of')")
     pressed(browser, "End", "state.turn === passes[1].turns.length - 1")
     pressed(browser, "ArrowLeft", "state.turn === passes[1].turns.length - 2")
     pressed(browser, "Home", "state.turn === -1")
@@ -351,6 +351,29 @@ def test_the_page_explains_its_metrics_its_signs_and_what_is_smaller_than_in_a_r
     assert {"flow", "fixed", "flat", "cut", "no_grad"} == used
     assert all(f"edge {kind}" in found for kind in (*used, "back route"))
     assert all(kind in found for kind in ("made", "ungraphed", "chip asked", "chip skipped"))
+
+
+@needs_chromium
+def test_the_page_is_usable_with_the_keyboard_alone(pages, browser):
+    opened(browser, pages("wgan_gp"))
+    focused = "document.activeElement.getAttribute('data-key')"
+    assert browser.value("document.querySelectorAll('#graph .box[tabindex=\"0\"]').length") == 1
+    browser.value("document.querySelector('#graph .box[tabindex=\"0\"]').focus()")
+    keys = browser.value("[...boxes.keys()]")
+    pressed(browser, "ArrowDown", f"{focused} === '{keys[1]}'")
+    pressed(browser, "ArrowDown", f"{focused} === '{keys[2]}'")
+    pressed(browser, "ArrowUp", f"{focused} === '{keys[1]}'")
+    pressed(browser, "Enter", f"isSelected(boxes.get('{keys[1]}')) && document.activeElement.tabIndex === 0")
+    assert browser.value(f"get('status').textContent === titleOf(boxes.get('{keys[1]}').nodes.at(-1))")
+    pressed(browser, "2", "state.view === 0 && document.activeElement === get('graph')")  # the focus stays in the graph
+    browser.value("go(nodes.find(n => n.op === 'Linear').id); document.querySelector('#panel button.link').focus()")
+    browser.value("document.activeElement.click()")
+    assert browser.value("document.activeElement === get('panel')")
+    browser.value("document.querySelector('#views button').focus(); document.activeElement.click()")
+    assert browser.value("document.activeElement.textContent === 'forward' && state.view === -1")
+    browser.press("ArrowRight")
+    browser.wait("get('status').textContent.startsWith('1 of ')")
+    assert browser.errors == []
 
 
 @needs_chromium
