@@ -24,9 +24,18 @@ const KEY_HELP = [
 function overview() {
   return [
     make("h2", {}, state.view < 0 ? "The forward" : passName(state.view)),
-    state.view < 0 ? forwardOverview() : passOverview(passes[state.view]),
+    state.view < 0 ? forwardOverview() : passOverview(passes[state.view]), firstNotFinite(),
     heading("Keys"), table([], KEY_HELP.map(([key, text]) => [make("kbd", {}, key), text])),
   ];
+}
+
+// Where the first NaN or infinity of the view comes from.
+function firstNotFinite() {
+  const isForward = state.view < 0;
+  const arrays = isForward ? nodes.map(n => [n.id, n.value])
+    : passes[state.view].turns.flatMap(turn => [[turn.op, turn.g], ...turn.sends.map(send => [send.to, send.x])]);
+  const first = arrays.find(([, x]) => x.norm == null), what = isForward ? "value" : "cotangent";
+  return first ? make("p", { class: "note" }, `The first ${what} with NaN or infinity is that of `, link(first[0]), ".") : null;
 }
 
 function forwardOverview() {
@@ -148,7 +157,7 @@ function addition(rows) {
     const isSum = i === rows.length - 1, cells = x.first.slice(0, ELEMENTS).map(number).concat(more ? "..." : [], "");
     return [
       make("tr", { class: isSum ? "sum" : "" },
-        make("th", { colspan: ELEMENTS + 2 }, label, faint(`: norm ${number(x.norm)}`))),
+        make("th", { colspan: ELEMENTS + 3 }, label, faint(`: norm ${number(x.norm)}`))),
       make("tr", {}, [isSum ? "=" : i ? "+" : "", ...cells].map(cell => make("td", {}, cell))),
     ];
   });
@@ -184,7 +193,7 @@ const ROUNDING = 1e-6;
 
 function whyZero(p, id) {
   const { g, parts } = passes[p].grads[id], largest = Math.max(0, ...parts.map(part => part.send.x.norm));
-  const note = (...text) => make("p", { class: "zero" }, text);
+  const note = (...text) => make("p", { class: "note" }, text);
   if (parts.length > 1 && g.norm > 0 && g.norm <= ROUNDING * largest) {
     return note(`Zero up to rounding: the ${parts.length} shares that arrive from its consumers cancel.`);
   }

@@ -35,11 +35,12 @@ const line = (kind, text = "") => sign(make("path", { class: "edge " + kind, d: 
 // --- the sections; the content of a closed one is made when it is opened
 
 function sections() {
+  const hasFlow = passes.some(pass => pass.nets.length);
   const all = [
-    ["Which parameters each loss reaches", reached, true],
+    ["Which parameters each loss reaches", reached, passes.length],
     ["Where gradients are cut", cuts, true],
     ["The second-order graph", secondOrder, hasSecondOrder],
-    ["Gradient flow: norm of each layer's gradient, on a log scale of five decades", flow, true],
+    ["Gradient flow: norm of each layer's gradient, on a log scale of five decades", flow, hasFlow],
     ["What capture noted: the list of calls", calls, true],
   ];
   fill("sections", all.filter(([, , isThere]) => isThere).map(([name, content]) => section(name, content, content !== calls)));
@@ -69,7 +70,7 @@ function toNode(text, p, id) {
 const MEANING = { asked: "gradient", skipped: "not asked for", zero: "no path: 0", never: "–" };
 
 function reached() {
-  const names = Object.keys(passes[0]?.parameters || {}), head = ["parameter", ...passes.map((_, p) => passName(p))];
+  const names = Object.keys(passes[0].parameters), head = ["parameter", ...passes.map((_, p) => passName(p))];
   return [
     make("p", {}, "A norm: the gradient was computed. “Not asked for”: the loss depends on the parameter, but the walk leaves ",
       "it out. “No path”: asked for, but the loss does not depend on it. A dash: never touched."),
