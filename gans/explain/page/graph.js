@@ -145,7 +145,9 @@ function markBox(box, route, chosen, current) {
   const pass = passes[state.view], ids = [...box.ids], parameters = [...box.parameters.values()], { classList } = box.element;
   const isActive = route ? ids.some(id => route.has(id)) : !pass || ids.some(id => pass.grads[id]);
   classList.toggle("dim", !isActive);
-  classList.toggle("selected", box.key === state.selected || box.ids.has(chosen) || parameters.includes(chosen));
+  const isChosen = box.key === state.selected || box.ids.has(chosen) || parameters.includes(chosen);
+  classList.toggle("selected", isChosen);
+  box.element.setAttribute("aria-pressed", isChosen);
   classList.toggle("current", box.ids.has(current));
   classList.toggle("match", !!state.query && [...ids, ...parameters].some(id => matches(nodes[id])));
 }

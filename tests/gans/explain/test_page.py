@@ -364,6 +364,7 @@ def test_the_page_is_usable_with_the_keyboard_alone(pages, browser):
     pressed(browser, "ArrowDown", f"{focused} === '{keys[2]}'")
     pressed(browser, "ArrowUp", f"{focused} === '{keys[1]}'")
     pressed(browser, "Enter", f"isSelected(boxes.get('{keys[1]}')) && document.activeElement.tabIndex === 0")
+    assert browser.value(f"document.querySelector('#graph [aria-pressed=true]').dataset.key === '{keys[1]}'")
     assert browser.value(f"get('status').textContent === titleOf(boxes.get('{keys[1]}').nodes.at(-1))")
     pressed(browser, "2", "state.view === 0 && document.activeElement === get('graph')")  # the focus stays in the graph
     browser.value("go(nodes.find(n => n.op === 'Linear').id); document.querySelector('#panel button.link').focus()")
