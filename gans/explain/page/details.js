@@ -7,9 +7,10 @@ const MOST = 60;  // items of a list
 const link = id => button(titleOf(nodes[id]), () => go(id), { class: "link" });
 
 function panel() {
-  const what = state.selected;
+  const what = state.selected, isFocused = get("panel").contains(document.activeElement);
   fill("panel", what == null ? overview() : typeof what === "string" ? moduleDetails(what.slice(2)) : nodeDetails(nodes[what]));
   get("panel").scrollTop = 0;
+  if (isFocused) get("panel").focus({ preventScroll: true });
 }
 
 // --- nothing is selected
@@ -17,15 +18,24 @@ function panel() {
 const KEY_HELP = [
   ["1 ... 9", "forward, backward passes"], ["← →", "step through in order"], ["f", "networks, layers, ops"],
   ["+ − 0", "zoom; 0 fits"], ["/", "search"], ["t", "light or dark"], ["Esc", "nothing selected"],
-  ["Tab, Enter", "select a box; Enter again unfolds or folds it"],
+  ["Tab", "to the boxes, then to this panel"], ["↑ ↓", "from box to box"], ["Enter", "select a box; again: unfold or fold it"],
 ];
 
 function overview() {
   return [
     make("h2", {}, state.view < 0 ? "The forward" : passName(state.view)),
-    state.view < 0 ? forwardOverview() : passOverview(passes[state.view]),
+    state.view < 0 ? forwardOverview() : passOverview(passes[state.view]), firstNotFinite(),
     heading("Keys"), table([], KEY_HELP.map(([key, text]) => [make("kbd", {}, key), text])),
   ];
+}
+
+// Where the first NaN or infinity of the view comes from.
+function firstNotFinite() {
+  const isForward = state.view < 0;
+  const arrays = isForward ? nodes.map(n => [n.id, n.value])
+    : passes[state.view].turns.flatMap(turn => [[turn.op, turn.g], ...turn.sends.map(send => [send.to, send.x])]);
+  const first = arrays.find(([, x]) => x.norm == null), what = isForward ? "value" : "cotangent";
+  return first ? make("p", { class: "note" }, `The first ${what} with NaN or infinity is that of `, link(first[0]), ".") : null;
 }
 
 function forwardOverview() {
@@ -147,7 +157,7 @@ function addition(rows) {
     const isSum = i === rows.length - 1, cells = x.first.slice(0, ELEMENTS).map(number).concat(more ? "..." : [], "");
     return [
       make("tr", { class: isSum ? "sum" : "" },
-        make("th", { colspan: ELEMENTS + 2 }, label, faint(`: norm ${number(x.norm)}`))),
+        make("th", { colspan: ELEMENTS + 3 }, label, faint(`: norm ${number(x.norm)}`))),
       make("tr", {}, [isSum ? "=" : i ? "+" : "", ...cells].map(cell => make("td", {}, cell))),
     ];
   });
@@ -183,7 +193,7 @@ const ROUNDING = 1e-6;
 
 function whyZero(p, id) {
   const { g, parts } = passes[p].grads[id], largest = Math.max(0, ...parts.map(part => part.send.x.norm));
-  const note = (...text) => make("p", { class: "zero" }, text);
+  const note = (...text) => make("p", { class: "note" }, text);
   if (parts.length > 1 && g.norm > 0 && g.norm <= ROUNDING * largest) {
     return note(`Zero up to rounding: the ${parts.length} shares that arrive from its consumers cancel.`);
   }
@@ -197,8 +207,9 @@ function originText(p, id, { node, op, send, parts }) {
     return [`the ${parts.length} shares that arrive from `, where, " sum to zero."];
   }
   const x = nodes[op].inputs[send.input].name, { g } = passes[p].grads[op];
-  const sums = g.mean === 0 ? ` its ${sizeOf(g.shape)} elements sum to zero, and` : " but";
-  return ["the cotangent that arrives at ", link(op), ` has norm ${number(g.norm)},${sums} what this op sends to its input ${x} is zero.`];
+  const sums = g.mean === 0 ? `its ${sizeOf(g.shape)} elements sum to zero, and` : "but";
+  return ["the cotangent that arrives at ", link(op), ` has norm ${number(g.norm)}, ${sums} what this op sends to its input `,
+    `${x} is zero.`];
 }
 
 // --- numbers of a tensor

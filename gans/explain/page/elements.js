@@ -31,7 +31,7 @@ function table(head, rows) {
     make("tbody", {}, rows.map(line))));
 }
 
-const number = x => x == null ? "not finite" : String(x);
+const number = x => x == null ? "not finite" : x && Math.abs(x) < 1e-3 ? x.toExponential() : String(x);
 const numbers = xs => xs.map(number).join(", ");
 const dims = shape => "(" + shape.join(", ") + ")";
 const sizeOf = shape => shape.reduce((product, length) => product * length, 1);

@@ -10,7 +10,9 @@ function draw() {
   svg.append(make("defs", {}, make("marker", { id: "arrow", markerUnits: "userSpaceOnUse", ...marker }, head)));
   for (const edge of edges.values()) svg.append(...drawnEdge(edge));
   for (const box of boxes.values()) svg.append(box.element = drawnBox(box));
+  const isFocused = get("graph").contains(document.activeElement);
   fill("graph", svg);
+  if (isFocused) get("graph").focus({ preventScroll: true });
   scale();
   mark();
 }
@@ -55,10 +57,11 @@ function thickness(edge) {
 
 function drawnBox(box) {
   const n = box.nodes.at(-1), pass = passes[state.view];
+  const g = pass && box.nodes.map(m => pass.grads[m.id]?.g).filter(Boolean).at(-1);
   const name = box.group ? `module ${groupName(box.group)}, ${groups[box.group].kind}, folded` : titleOf(n);
-  const label = `${name}, ${dims(n.value.shape)}`;
+  const label = `${name}, ${dims(n.value.shape)}` + (g ? `, gradient of norm ${number(g.norm)}` : "");
   const element = make("g", {
-    class: classesOf(box).join(" "), tabindex: 0, role: "button", "aria-label": label, "data-key": box.key,
+    class: classesOf(box).join(" "), tabindex: -1, role: "button", "aria-label": label, "data-key": box.key,
     transform: `translate(${box.left},${box.y - box.h / 2})`,
     onclick: () => choose(box), ondblclick: () => toggle(box), onkeydown: event => onBoxKey(event, box),
   });
@@ -68,10 +71,7 @@ function drawnBox(box) {
     make("rect", { class: "stripe", width: 5, height: box.h - 10, x: 2, y: 5, rx: 2 }),
     make("text", { x: 13, y: 17, "font-weight": 700 }, box.lines[0]),
     make("text", { x: 13, y: 31, class: "sub" }, box.lines[1]));
-  if (pass) {
-    const g = box.nodes.map(m => pass.grads[m.id]?.g).filter(Boolean).at(-1);
-    element.append(make("text", { x: 13, y: 45, class: "sub" }, g ? `|∂| ${number(g.norm)}` : "no gradient"));
-  }
+  if (pass) element.append(make("text", { x: 13, y: 45, class: "sub" }, g ? `|∂| ${number(g.norm)}` : "no gradient"));
   let x = 12;
   for (const chip of box.chips) {
     element.append(...drawnChip(chip, x, pass ? 51 : 38));
@@ -100,12 +100,20 @@ function choose(box) {
   select(box.group ? box.key : box.nodes.at(-1).id);
 }
 
-// Enter selects a box; on a selected one it unfolds or folds.
+// Enter selects a box; on a selected one it unfolds or folds. The arrows up and down lead to other boxes.
 function onBoxKey(event, box) {
-  if (event.key !== "Enter" && event.key !== " ") return;
+  const { key } = event, { element } = box;
+  if (!["Enter", " ", "ArrowUp", "ArrowDown"].includes(key)) return;
   event.preventDefault();
   event.stopPropagation();
-  if (isSelected(box)) toggle(box); else choose(box);
+  if (key.startsWith("Arrow")) nextBox(element, key === "ArrowUp" ? "previousElementSibling" : "nextElementSibling")?.focus();
+  else if (isSelected(box)) toggle(box);
+  else choose(box);
+}
+
+function nextBox(element, way) {
+  const next = element[way];
+  return next?.matches(".box") ? next : null;
 }
 
 const isSelected = box => state.selected === box.key || state.selected === box.nodes.at(-1).id;
@@ -118,6 +126,13 @@ function mark() {
   const route = pass && chosen != null && state.turn < 0 && pass.grads[chosen] ? routeTo(state.view, chosen) : null;
   for (const edge of edges.values()) markEdge(edge, route);
   for (const box of boxes.values()) markBox(box, route, chosen, current);
+  markEntry();
+}
+
+// Tab leads to one box, the one that is selected or else the first.
+function markEntry() {
+  const all = [...boxes.values()], entry = all.find(box => box.element.matches(".selected, .current")) || all[0];
+  for (const box of all) box.element.setAttribute("tabindex", box === entry ? 0 : -1);
 }
 
 function markEdge(edge, route) {
@@ -130,7 +145,9 @@ function markBox(box, route, chosen, current) {
   const pass = passes[state.view], ids = [...box.ids], parameters = [...box.parameters.values()], { classList } = box.element;
   const isActive = route ? ids.some(id => route.has(id)) : !pass || ids.some(id => pass.grads[id]);
   classList.toggle("dim", !isActive);
-  classList.toggle("selected", box.key === state.selected || box.ids.has(chosen) || parameters.includes(chosen));
+  const isChosen = box.key === state.selected || box.ids.has(chosen) || parameters.includes(chosen);
+  classList.toggle("selected", isChosen);
+  box.element.setAttribute("aria-pressed", isChosen);
   classList.toggle("current", box.ids.has(current));
   classList.toggle("match", !!state.query && [...ids, ...parameters].some(id => matches(nodes[id])));
 }

@@ -120,7 +120,12 @@ function fitted() {
   return Math.min((get("graph").clientWidth - 20) / size[0], (get("graph").clientHeight - 20) / size[1]);
 }
 
-const fit = () => zoom(Math.max(READABLE, Math.min(1.25, fitted())));
+// All of the graph, or from its first box on as much as is readable.
+function fit() {
+  zoom(Math.max(READABLE, Math.min(1.25, fitted())));
+  const [first] = boxes.values(), graph = get("graph");
+  if (first) graph.scrollTo(0, first.y * state.zoom - graph.clientHeight / 2);
+}
 
 // --- search
 

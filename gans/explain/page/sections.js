@@ -35,11 +35,12 @@ const line = (kind, text = "") => sign(make("path", { class: "edge " + kind, d: 
 // --- the sections; the content of a closed one is made when it is opened
 
 function sections() {
+  const hasFlow = passes.some(pass => pass.nets.length);
   const all = [
-    ["Which parameters each loss reaches", reached, true],
+    ["Which parameters each loss reaches", reached, passes.length],
     ["Where gradients are cut", cuts, true],
     ["The second-order graph", secondOrder, hasSecondOrder],
-    ["Gradient flow: norm of each layer's gradient, on a log scale of five decades", flow, true],
+    ["Gradient flow: norm of each layer's gradient, on a log scale of five decades", flow, hasFlow],
     ["What capture noted: the list of calls", calls, true],
   ];
   fill("sections", all.filter(([, , isThere]) => isThere).map(([name, content]) => section(name, content, content !== calls)));
@@ -69,7 +70,7 @@ function toNode(text, p, id) {
 const MEANING = { asked: "gradient", skipped: "not asked for", zero: "no path: 0", never: "–" };
 
 function reached() {
-  const names = Object.keys(passes[0]?.parameters || {}), head = ["parameter", ...passes.map((_, p) => passName(p))];
+  const names = Object.keys(passes[0].parameters), head = ["parameter", ...passes.map((_, p) => passName(p))];
   return [
     make("p", {}, "A norm: the gradient was computed. “Not asked for”: the loss depends on the parameter, but the walk leaves ",
       "it out. “No path”: asked for, but the loss does not depend on it. A dash: never touched."),
@@ -115,8 +116,8 @@ const isMade = turn => nodes[turn.op].order > 0;
 function secondOrder() {
   return passes.map((pass, p) => pass.create_graph || !pass.turns.some(isMade) ? null : [
     make("p", {}, `${pass.turns.filter(isMade).length} of the ${pass.turns.length} ops of ${passName(p)} were made by an `,
-      "earlier backward (orange). Below, for each parameter, the norms of the contributions that come through such an op, and of the ",
-      "others."),
+      "earlier backward (orange). Below, for each parameter, the norms of the contributions that come through such an op, ",
+      "and of the others."),
     table(["parameter", "through the second-order graph", "directly"], Object.keys(pass.totals).map(id => {
       const { parts } = pass.grads[id], norms = isSecond => parts.filter(part => pass.second.has(part.op) === isSecond);
       return [toNode(nodes[id].name, p, Number(id)), sumOfNorms(norms(true)), sumOfNorms(norms(false))];
@@ -159,10 +160,10 @@ function calls() {
   const owners = ownersOfCalls(), kinds = kindsOfCalls().map(([kind, n]) => `${n.toLocaleString("en")} ${kind}`);
   return [
     make("p", {}, "The same step, captured: these calls, on these pieces of memory (m1, m2, ...), are all that a replay does. ",
-      "Calls without a name behind them are made between ops: noise, optimizers, the first cotangent of each backward, changes ",
-      "in place. Python's work, which builds the graph and walks it, is not among them."),
+      "Calls without a name behind them are made between ops: noise, optimizers, the first cotangent of each backward, ",
+      "changes in place. Python's work, which builds the graph and walks it, is not among them."),
     make("p", { id: "kinds" }, make("b", {}, count(DATA.calls.length, "call")), `: ${kinds.join(", ")}.`),
-    make("ol", { class: "calls", tabindex: 0 }, DATA.calls.map((call, i) =>
+    make("ol", { class: "calls", tabindex: 0, "aria-label": "calls" }, DATA.calls.map((call, i) =>
       make("li", {}, call + "  ", owners[i] ? button(owners[i].text, owners[i].show, { class: "link" }) : null))),
   ];
 }

@@ -16,7 +16,7 @@ const plainLabel = group => group.label.replace("∂ ", "");
 
 function nameOf(n) {
   if (n.name) return n.op ? `${n.name} = ${n.op}` : n.name;
-  return n.op || (n.into ? `input of ${n.into}` : "constant");
+  return n.op || (n.into ? `input of ${n.into}` : n.graph ? "leaf" : "constant");
 }
 
 function groupName(key) {
@@ -29,8 +29,9 @@ const placeOf = n => n.path.length ? groupName(n.path.at(-1)) : "";
 const titleOf = n => nameOf(n) + (placeOf(n) ? ` in ${placeOf(n)}` : "");
 
 function passName(p) {
-  const pass = passes[p], target = nodes[pass.targets[0]];
-  return `backward ${p + 1}: to ${pass.nets.join(", ") || "the input of " + (target?.into || "a network")}`;
+  const { nets, targets } = passes[p], { into } = nodes[targets[0]] || {};
+  const input = into ? `the input of ${into}` : targets.map(id => nameOf(nodes[id])).join(", ");
+  return `backward ${p + 1}: to ${nets.join(", ") || input || "nothing"}`;
 }
 
 // --- the backward passes

@@ -221,7 +221,7 @@ def test_every_switch_and_key_of_the_page_works(pages, browser):
         browser, "3", "state.view === 1 && document.querySelector('#views [aria-pressed=true]').textContent.includes('critic')"
     )
     pressed(browser, "ArrowRight", "state.turn === 0 && document.querySelector('#graph .box.current')")
-    assert browser.value("get('panel').textContent.includes('Turn 1 of')")
+    assert browser.value("get('panel').textContent.includes('Turn 1 of') && get('panel').textContent.includes('the seed of')")
     pressed(browser, "End", "state.turn === passes[1].turns.length - 1")
     pressed(browser, "ArrowLeft", "state.turn === passes[1].turns.length - 2")
     pressed(browser, "Home", "state.turn === -1")
@@ -270,7 +270,7 @@ def opened(browser, page_path, expression="true"):
     """Open a page, and return the value of an expression."""
     browser.errors.clear()
     browser.open(page_path.as_uri())
-    browser.wait("document.readyState === 'complete' && document.querySelectorAll('#graph .box').length > 3")
+    browser.wait("document.readyState === 'complete' && document.querySelectorAll('#graph .box').length > 0")
     return browser.value(expression)
 
 
@@ -351,6 +351,74 @@ def test_the_page_explains_its_metrics_its_signs_and_what_is_smaller_than_in_a_r
     assert {"flow", "fixed", "flat", "cut", "no_grad"} == used
     assert all(f"edge {kind}" in found for kind in (*used, "back route"))
     assert all(kind in found for kind in ("made", "ungraphed", "chip asked", "chip skipped"))
+
+
+@needs_chromium
+def test_the_page_is_usable_with_the_keyboard_alone(pages, browser):
+    opened(browser, pages("wgan_gp"))
+    focused = "document.activeElement.getAttribute('data-key')"
+    assert browser.value("document.querySelectorAll('#graph .box[tabindex=\"0\"]').length") == 1
+    browser.value("document.querySelector('#graph .box[tabindex=\"0\"]').focus()")
+    keys = browser.value("[...boxes.keys()]")
+    pressed(browser, "ArrowDown", f"{focused} === '{keys[1]}'")
+    pressed(browser, "ArrowDown", f"{focused} === '{keys[2]}'")
+    pressed(browser, "ArrowUp", f"{focused} === '{keys[1]}'")
+    pressed(browser, "Enter", f"isSelected(boxes.get('{keys[1]}')) && document.activeElement.tabIndex === 0")
+    assert browser.value(f"document.querySelector('#graph [aria-pressed=true]').dataset.key === '{keys[1]}'")
+    assert browser.value(f"get('status').textContent === titleOf(boxes.get('{keys[1]}').nodes.at(-1))")
+    pressed(browser, "2", "state.view === 0 && document.activeElement === get('graph')")  # the focus stays in the graph
+    browser.value("go(nodes.find(n => n.op === 'Linear').id); document.querySelector('#panel button.link').focus()")
+    browser.value("document.activeElement.click()")
+    assert browser.value("document.activeElement === get('panel')")
+    browser.value("document.querySelector('#views button').focus(); document.activeElement.click()")
+    assert browser.value("document.activeElement.textContent === 'forward' && state.view === -1")
+    browser.press("ArrowRight")
+    browser.wait("get('status').textContent.startsWith('1 of ')")
+    assert browser.errors == []
+
+
+class Forward(trainer_named("mnist_gan")):
+    """A step without a backward."""
+
+    def step(self, real):
+        return {"score": self.discriminator(real).mean()}
+
+
+class ThirdOrder(trainer_named("mnist_gan")):
+    """A step that differentiates three times, and with respect to a leaf that no network sees."""
+
+    def step(self, real):
+        x = Tensor(real.data, requires_grad=True)
+        (g,) = mg.grad((x**4).sum(), [x], create_graph=True)
+        (h,) = mg.grad(g.sum(), [x], create_graph=True)
+        mg.grad(h.sum(), [x])
+        return {"h": h.sum()}
+
+
+@needs_chromium
+@pytest.mark.parametrize(
+    ("kind", "value", "views"),
+    [
+        (Forward, 1, ["forward"]),
+        (ThirdOrder, 1, ["forward", "backward 1: to leaf", "backward 2: to leaf", "backward 3: to leaf"]),
+        (trainer_named("mnist_gan"), np.nan, ["forward", "backward 1: to discriminator", "backward 2: to generator"]),
+    ],
+)
+def test_the_page_of_an_unusual_step_opens_and_shows_everything(kind, value, views, browser, tmp_path):
+    trainer, path = kind(kind.config_class(batch_size=2, backend="numpy")), tmp_path / "page.html"
+    path.write_text(page(trainer, (Tensor(np.full((2, 1, 28, 28), value, np.float32)),), 0), "utf-8")
+    opened(browser, path)
+    assert browser.value("[...get('views').children].map(button => button.textContent)") == views
+    browser.value(
+        "for (let i = -1; i < passes.length; i++) { show(i); for (const n of nodes) go(n.id); step(0); step(Infinity); }"
+    )
+    browser.value("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    browser.wait("document.querySelectorAll('ol.calls li').length === DATA.calls.length")
+    assert browser.value("document.querySelectorAll('#sections .bars').length") == (2 if np.isnan(value) else 0)
+    texts = [browser.value(f"show({i}); clear(); get('panel').textContent") for i in range(-1, len(views) - 1)]
+    assert ("The first value with NaN or infinity is that of real." in texts[0]) == np.isnan(value)
+    assert any("The first cotangent with NaN or infinity is that of" in text for text in texts) == np.isnan(value)
+    assert browser.errors == []
 
 
 @needs_chromium
