@@ -32,14 +32,14 @@ import minigrad.functional as F
 from gans.losses import BCE_CAPTIONS, bce
 from gans.networks.dcgan import ARCHITECTURES
 from gans.training.cli import main
-from gans.training.config import ConfigError, RunConfig, option
-from gans.training.latent import GAN
+from gans.training.config import ConfigError, option
+from gans.training.latent import GAN, GANConfig
 from gans.training.trainer import Metrics
 from minigrad import nn, optim
 
 
 @dataclass(frozen=True)
-class Config(RunConfig):
+class Config(GANConfig):
     """Train a DCGAN on a folder of images, on cartoon faces that the program draws, or on MNIST."""
 
     data: str | None = option(
@@ -91,7 +91,7 @@ class DCGAN(GAN):
         d_loss = bce(real_logits, real=True) + bce(fake_logits, real=False)
         self.d_optimizer.step(mg.grad(d_loss, D.parameters()))
 
-        g_loss = bce(D(fake), real=True)
+        g_loss = bce(D(self.redrawn(fake)), real=True)
         self.g_optimizer.step(mg.grad(g_loss, G.parameters()))  # through D, but only to G's weights
         self.update_average()
 

@@ -25,7 +25,7 @@ from gans.measures.real import check_enough, load_real, with_classifier
 from gans.measures.report import Results, write_report
 from gans.output import save_image
 from gans.trainers import load_run
-from gans.training.arguments import add_backend, add_best, integer_up_to
+from gans.training.arguments import add_backend, add_weights, integer_up_to
 from gans.training.cli import USER_ERRORS
 from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import grid
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", metavar="DIR", help="folder of the data that the runs were trained on, if it has moved")
     help = "folder for evaluation.md, .json and .png (default: the run folder; the current folder for several runs)"
     parser.add_argument("--out", type=Path, metavar="DIR", help=help)
-    add_best(parser)
+    add_weights(parser)
     add_backend(parser)
     print(_run(parser.parse_args(argv)))
 
@@ -60,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> str:
 
     paths = list(dict.fromkeys(arguments.runs))
     backend_name = backend.resolve(arguments.backend)
-    trainers = {path: _load(path, arguments.data, backend_name, arguments.best) for path in paths}
+    trainers = {path: _load(path, arguments, backend_name) for path in paths}
     _check_same_data(paths)
     out = arguments.out or (paths[0] if len(paths) == 1 else Path())
     files.make_folder(out, follow=True)
@@ -83,18 +83,18 @@ def _run(arguments: argparse.Namespace) -> str:
                 results[str(path)].append(comparison.generated(trainer.generate(*trainer.fixed_inputs(count, seed)), asked))
                 bar.update()
     pictures = _show_neighbours(trainers[paths[0]], real, out, count) if len(paths) == 1 else ""
-    return write_report(out / "evaluation", _about(real, count), floor, results, pictures)
+    return write_report(out / "evaluation", {**_about(real, count), **_weights(arguments)}, floor, results, pictures)
 
 
-def _load(path: Path, data: str | None, backend_name: str, best: bool) -> LatentTrainer:
-    trainer = load_run(path, backend_name, best)
+def _load(path: Path, arguments: argparse.Namespace, backend_name: str) -> LatentTrainer:
+    trainer = load_run(path, backend_name, arguments.best, arguments.checkpoint)
     if not isinstance(trainer, LatentTrainer):
         raise ConfigError(
             f"{path} is a run of gans.{trainer.name}, which translates images instead of generating them: "
             "its report.md has its measures"
         )
-    if data is not None:
-        trainer.config = dataclasses.replace(trainer.config, data=data)
+    if arguments.data is not None:
+        trainer.config = dataclasses.replace(trainer.config, data=arguments.data)
     return trainer
 
 
@@ -143,6 +143,13 @@ def _about(real: RealImages, count: int) -> dict[str, str]:
         f"The floor compares {others} with these; for copies, it compares these with the other training images. "
         f"Copies and repeats are looked for among the first {min(count, COMPARED):,} images of each set.",
     }
+
+
+def _weights(arguments: argparse.Namespace) -> dict[str, str]:
+    """Which weights were measured, unless they are the last ones."""
+    if arguments.checkpoint is not None:
+        return {"weights": f"The weights are those of step {arguments.checkpoint}."}
+    return {"weights": "The weights are those of the best evaluation while training."} if arguments.best else {}
 
 
 def _show_neighbours(trainer: LatentTrainer, real: RealImages, out: Path, count: int) -> str:

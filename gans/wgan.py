@@ -28,7 +28,7 @@ Source: Arjovsky et al., "Wasserstein generative adversarial networks", ICML 201
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,14 +37,14 @@ import numpy as np
 import minigrad as mg
 from gans.networks.critics import LATENT_SIZE, PAIRS
 from gans.training.cli import main
-from gans.training.config import ConfigError, RunConfig, option
-from gans.training.latent import LatentTrainer
+from gans.training.config import ConfigError, option
+from gans.training.latent import LatentConfig, LatentTrainer
 from gans.training.trainer import Metrics
 from minigrad import nn, optim
 
 
 @dataclass(frozen=True)
-class CriticConfig(RunConfig):
+class CriticConfig(LatentConfig):
     """Settings of every GAN with a critic."""
 
     arch: str = option("mlp", "mlp: dense layers; conv: convolutions", choices=("mlp", "conv"))
@@ -119,14 +119,19 @@ class WGAN(CriticTrainer):
                 fake = G(self.noise(n))
             critic_loss = f(fake).mean() - f(x).mean()
             self.critic_optimizer.step(mg.grad(critic_loss, f.parameters()))
-            for p in f.parameters():
-                p.assign(p.data.clip(-self.config.clip, self.config.clip))
+            clip_weights(f.parameters(), self.config.clip)
 
         g_loss = -f(G(self.noise(n))).mean()
         self.g_optimizer.step(mg.grad(g_loss, G.parameters()))  # through f, but only to G's weights
 
         with mg.no_grad():
             return {"wasserstein": -critic_loss, "g_loss": g_loss}
+
+
+def clip_weights(parameters: Iterable[nn.Parameter], bound: float) -> None:
+    """Set every weight below -bound to -bound, and every weight above bound to bound."""
+    for p in parameters:
+        p.assign(p.data.clip(-bound, bound))
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def _within(everything: Results) -> list[str]:
         means = {name: 100 * np.mean([within[measure] for within in each], 0) for name, each in rows.items()}
         lines = [f"| {measure}, % | mean | {' | '.join(map(str, range(len(means[FLOOR]))))} |"]
         lines.append(f"| --- | --: {'| --: ' * len(means[FLOOR])}|")
-        lines += [f"| {name} | {' | '.join(map(_percent, (row.mean(), *row)))} |" for name, row in means.items()]
+        lines += [f"| {_cell(name)} | {' | '.join(map(_percent, (row.mean(), *row)))} |" for name, row in means.items()]
         parts += ["\n".join(lines), f"- **{measure}**: {description}."]
     return parts
 

@@ -116,7 +116,7 @@ def translator(trainer: Any) -> nn.Sequential:
 
 def patch_discriminator(trainer: Any) -> nn.Sequential:
     """For the Wasserstein loss, without a last bias: its gradient is a rounding error, which Adam would magnify."""
-    wasserstein = trainer.config.gan_loss == "wgan-gp"
+    wasserstein = trainer.config.gan_loss in ("wgan", "wgan-gp")
     last = nn.Conv2d(2, 1, 3, bias=not wasserstein)
     layers = [nn.Conv2d(3, 2, 4, 4), nn.LeakyReLU(0.2), nn.InstanceNorm2d(2), last]
     return nn.Sequential(*layers, *([MeanOfPatches()] if wasserstein else []))
@@ -148,6 +148,7 @@ MAKERS: dict[str, Callable[[str], Trainer]] = {
     "cgan_projection": lambda name: make_cgan(name, "projection"),
     "ssgan": make_ssgan,
     "cyclegan": make_cyclegan,
+    "cyclegan_wgan": lambda name: make_cyclegan(name, gan_loss="wgan", batch_size=1),
     "cyclegan_wgan_gp": lambda name: make_cyclegan(name, gan_loss="wgan-gp", batch_size=1),
 }
 
