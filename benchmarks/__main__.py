@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -22,8 +21,16 @@ from benchmarks.machine import machine
 from benchmarks.measure import floor
 from benchmarks.run import PARTS, QUICK_CASES, QUICK_PARTS, Run
 from benchmarks.settings import PYTORCH, Settings
+from gans.command import EXIT_CODES, running
+from gans.training.arguments import integer_up_to
+from gans.training.config import OneLineParser
+from minigrad import FileError
+from minigrad.io.files import make_folder
+
+MOST_THREADS = 1024
 
 
+@running("python -m benchmarks", (FileError,))
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argument_parser()
     arguments = parser.parse_args(argv)
@@ -32,13 +39,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     if reason := why_not(arguments.backend) or isa.why_not(arguments.isa, isa.host_features()):
         sys.exit(f"benchmarks: {reason}")
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as if interrupted from the keyboard
     used = isa.widest(isa.host_features()) if arguments.isa == "native" else arguments.isa
     begin = time.monotonic()
     data = {"machine": machine(arguments.backend), "isa": used, "started": time.strftime("%Y-%m-%d %H:%M")}
     run = Run(
         arguments.cases or (QUICK_CASES if arguments.quick else list(CASES)), data, arguments.out, begin + arguments.stop_after
     )
+    if run.out:
+        make_folder(run.out, follow=True)
     print(run.data["machine"], flush=True)
     names = ("backend", "isa", "threads", "tf32", "seconds", "patience")
     has_jax = arguments.backend == "numpy" and importlib.util.find_spec("jax") is not None
@@ -52,14 +60,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         run.measure(arguments.parts or (QUICK_PARTS if arguments.quick else list(PARTS)), settings)
     except KeyboardInterrupt:
         run.save()
-        sys.exit(f"benchmarks: interrupted{f'; {run.out} has what was measured' if run.out else ''}")
+        if run.out:
+            print(f"{run.out} has what was measured")
+        raise
     print(f"{time.monotonic() - begin:.0f} seconds")
     if failed := run.data.get("failed"):
         sys.exit("benchmarks: " + "\n".join(failed))
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    parser = OneLineParser("python -m benchmarks", description=__doc__)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"which: {', '.join(CASES)} (default: all)")
     parser.add_argument(
         "--part", action="append", choices=list(PARTS), metavar="PART", dest="parts",
@@ -72,9 +82,10 @@ def argument_parser() -> argparse.ArgumentParser:
         "--isa", choices=list(isa.NEEDS), default="native", help="restrict all sides to this instruction set (default: native)"
     )
     parser.add_argument("--tf32", action="store_true", help="on a GPU: both sides multiply in TF32")
-    parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of each side (default: 2)")
+    help = "threads of each side (default: 2)"
+    parser.add_argument("--threads", type=integer_up_to(MOST_THREADS), default=2, metavar="N", help=help)
     parser.add_argument(
-        "--seconds", type=float, default=Settings.seconds, metavar="S",
+        "--seconds", type=seconds, default=Settings.seconds, metavar="S",
         help=f"for the timing of a case (default: {Settings.seconds:.0f})",
     )  # fmt: skip
     parser.add_argument(
@@ -83,18 +94,25 @@ def argument_parser() -> argparse.ArgumentParser:
         help=f"a first look in under 90 seconds: only {', '.join(QUICK_PARTS)}, of minigrad and tuned PyTorch, and few turns",
     )
     parser.add_argument(
-        "--stop-after", type=float, default=float("inf"), metavar="S",
+        "--stop-after", type=seconds, default=float("inf"), metavar="S",
         help="start nothing new after this many seconds (default: no limit)",
     )  # fmt: skip
     parser.add_argument(
-        "--patience", type=float, default=Settings.patience, metavar="S",
+        "--patience", type=seconds, default=Settings.patience, metavar="S",
         help=f"a side that takes longer for one answer counts as failed (default: {Settings.patience:.0f})",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write results.json, report.md and plots there, again after every case"
     )
-    parser.epilog = "PyTorch's variants: " + "; ".join(f"{name}: {what}" for name, what in PYTORCH.items())
+    parser.epilog = f"PyTorch's variants: {'; '.join(f'{name}: {what}' for name, what in PYTORCH.items())}. {EXIT_CODES}"
     return parser
+
+
+def seconds(text: str) -> float:
+    """An argparse type."""
+    if not (value := float(text)) >= 0:  # NaN is not either
+        raise ValueError
+    return value
 
 
 def why_not(backend: str) -> str | None:

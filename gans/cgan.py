@@ -27,6 +27,7 @@ Sources: Mirza and Osindero, "Conditional generative adversarial nets", 2014, eq
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import minigrad as mg
 import minigrad.functional as F
@@ -57,7 +58,7 @@ class CGAN(LabelledTrainer, dcgan.DCGAN):
     """DCGAN's networks with a label as second input, and the training step."""
 
     name = "cgan"
-    config_class = Config
+    config_class: ClassVar[type[dcgan.Config]] = Config
     config: Config
 
     def make_generator(self) -> nn.Module:
@@ -70,7 +71,7 @@ class CGAN(LabelledTrainer, dcgan.DCGAN):
         network = self.architecture.make_discriminator(self.image_size, channels=self.image_shape[0] + 1)
         return ConcatDiscriminator(network, len(self.classes), self.image_size)
 
-    def step(self, real: mg.Tensor, labels: mg.Tensor) -> Metrics:
+    def step(self, real: mg.Tensor, labels: mg.Tensor) -> Metrics:  # type: ignore[override]  # DCGAN's has no labels
         D, G = self.discriminator, self.generator
         fake = G(self.noise(len(real)), labels)
 

@@ -5,7 +5,8 @@ escapes; what is written to a closed terminal, to a reader that is gone (`| head
 is lost.
 
 Ctrl-C, SIGTERM and SIGHUP (the terminal was closed) end a command at any time. While it trains, it
-finishes the step and saves first (`stop_request`).
+finishes the step and saves first (`stop_request`). Programs that start others often pass on a signal
+that these have got already: what comes within a second of the first is taken for the same.
 
 EXIT_CODES says what a command's exit code means.
 """
@@ -13,11 +14,13 @@ EXIT_CODES says what a command's exit code means.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import sys
 import tempfile
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,11 +29,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
+from gans.data.errors import printable
+
 EXIT_CODES = (
     "Exit codes: 0 done; 1 an error that a sentence on stderr explains; 2 a wrong flag; 70 a bug, its traceback is in a file; "
     "74 done, but stdout could not be written; 128 + n stopped by signal n (130 Ctrl-C, 143 SIGTERM, 129 SIGHUP)."
 )
 ERROR, BUG, LOST_OUTPUT, SIGNAL = 1, 70, 74, 128  # 70 and 74 are EX_SOFTWARE and EX_IOERR of sysexits.h
+
+REPEATED = 1.0  # seconds
 
 # SIGBREAK is Ctrl-Break or a closed window on Windows, which has no SIGHUP.
 STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
@@ -52,6 +59,7 @@ class Command:
 
     debug: bool = False  # show the traceback of an error
     folder: Path | None = None  # for the traceback of a bug; by default the temporary folder
+    signalled: float = -math.inf  # when a signal came, by the clock of `time.monotonic`
 
 
 current = Command()
@@ -63,15 +71,14 @@ def running(prog: str, errors: tuple[type[Exception], ...] = ()) -> Iterator[Non
 
     `errors` are those that the user can mend; all other exceptions are bugs.
     """
-    current.debug, current.folder = False, None
+    current.debug, current.folder, current.signalled = False, None, -math.inf
     out: Any = Output(sys.stdout)
     err: Any = Output(sys.stderr)
     ended: BaseException | None = None
     code = 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _warnings_are_sentences():
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _warnings_are_sentences(), _on_signals(_stop):
         try:
-            with _on_signals(_stop):
-                yield
+            yield
         except (Exception, KeyboardInterrupt, SystemExit) as error:
             ended = error
             code = _explain(prog, error, errors)
@@ -99,7 +106,7 @@ def _explain(prog: str, error: BaseException, errors: tuple[type[Exception], ...
         print(f"{prog}: there is not enough memory for these settings{details}", file=sys.stderr)
         return ERROR
     if isinstance(error, errors):
-        print(f"{prog}: {error}", file=sys.stderr)
+        print(f"{prog}: {printable(str(error))}", file=sys.stderr)
         return ERROR
     what = " ".join("".join(traceback.format_exception_only(error)).split())
     where = "above" if current.debug else f"in {_write_traceback(error)}"
@@ -219,9 +226,15 @@ def _on_signals(handler: Handler) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield
         return
+
+    def on_first(number: int, frame: FrameType | None) -> None:
+        if time.monotonic() - current.signalled > REPEATED:
+            current.signalled = time.monotonic()
+            handler(number, frame)
+
     before = {number: signal.getsignal(number) for number in STOPS}
     try:
-        handle_signals(handler)
+        handle_signals(on_first)
         yield
     finally:
         for number, old in before.items():

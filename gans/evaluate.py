@@ -18,20 +18,17 @@ from typing import Any
 import numpy as np
 
 from gans.command import running
-from gans.data.batches import digest_of
-from gans.data.cache import Bytes
-from gans.data.images import MNIST_SIZE
-from gans.data.mnist import load_mnist
-from gans.measures.classifier import load_classifier
 from gans.measures.evaluation import COMPARED, MOST, Comparison, RealImages, Sample
 from gans.measures.nearest import nearest
 from gans.measures.precision_recall import NEIGHBOURS
+from gans.measures.real import check_enough, load_real, with_classifier
 from gans.measures.report import Results, write_report
+from gans.output import save_image
 from gans.trainers import load_run
-from gans.training.arguments import add_backend, integer_up_to
+from gans.training.arguments import add_backend, add_best, integer_up_to
 from gans.training.cli import USER_ERRORS
 from gans.training.config import ConfigError, OneLineParser
-from gans.training.images import grid, save_png
+from gans.training.images import grid
 from gans.training.labelled import LabelledTrainer
 from gans.training.latent import LatentTrainer
 from gans.training.run_folder import RunFolder
@@ -53,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", metavar="DIR", help="folder of the data that the runs were trained on, if it has moved")
     help = "folder for evaluation.md, .json and .png (default: the run folder; the current folder for several runs)"
     parser.add_argument("--out", type=Path, metavar="DIR", help=help)
+    add_best(parser)
     add_backend(parser)
     print(_run(parser.parse_args(argv)))
 
@@ -61,15 +59,18 @@ def _run(arguments: argparse.Namespace) -> str:
     from tqdm import tqdm
 
     paths = list(dict.fromkeys(arguments.runs))
-    trainers = {path: _load(path, arguments.data, backend.resolve(arguments.backend)) for path in paths}
+    backend_name = backend.resolve(arguments.backend)
+    trainers = {path: _load(path, arguments.data, backend_name, arguments.best) for path in paths}
     _check_same_data(paths)
     out = arguments.out or (paths[0] if len(paths) == 1 else Path())
-    if not out.is_dir():
-        raise ConfigError(f"--out {out} is not a folder")
-    real, labels = _real_images(trainers[paths[0]], paths[0])
+    files.make_folder(out, follow=True)
+    real, labels = load_real(trainers[paths[0]])
+    _check_trained_on(paths[0], real)
     count = _count(arguments.count, real)
     if labels is not None:
-        real = _with_classifier(real, *labels)
+        real = with_classifier(real, labels)
+        if any(isinstance(trainer, LabelledTrainer) for trainer in trainers.values()):
+            real = dataclasses.replace(real, labels=labels)
     floor: list[Sample] = []
     results: Results = {str(path): [] for path in paths}
     with tqdm(total=len(SEEDS) * (1 + len(paths)), desc="measuring", unit=" sets", delay=1, disable=None) as bar:
@@ -78,15 +79,15 @@ def _run(arguments: argparse.Namespace) -> str:
             floor.append(comparison.floor())
             bar.update()
             for path, trainer in trainers.items():
-                labels = trainer.in_turn(count) if isinstance(trainer, LabelledTrainer) else None
-                results[str(path)].append(comparison.generated(trainer.generate(*trainer.fixed_inputs(count, seed)), labels))
+                asked = trainer.in_turn(count) if isinstance(trainer, LabelledTrainer) else None
+                results[str(path)].append(comparison.generated(trainer.generate(*trainer.fixed_inputs(count, seed)), asked))
                 bar.update()
     pictures = _show_neighbours(trainers[paths[0]], real, out, count) if len(paths) == 1 else ""
     return write_report(out / "evaluation", _about(real, count), floor, results, pictures)
 
 
-def _load(path: Path, data: str | None, backend_name: str) -> LatentTrainer:
-    trainer = load_run(path, backend_name)
+def _load(path: Path, data: str | None, backend_name: str, best: bool) -> LatentTrainer:
+    trainer = load_run(path, backend_name, best)
     if not isinstance(trainer, LatentTrainer):
         raise ConfigError(
             f"{path} is a run of gans.{trainer.name}, which translates images instead of generating them: "
@@ -110,42 +111,21 @@ def _check_same_data(paths: list[Path]) -> None:
             )
 
 
-def _real_images(trainer: LatentTrainer, path: Path) -> tuple[RealImages, tuple[Bytes, Bytes] | None]:
-    """The images that the run was trained on; of digits also the held-out ones, and the labels of both."""
-    if trainer.image_shape != (1, MNIST_SIZE, MNIST_SIZE):
-        images, source = trainer.load_images()
-        return RealImages(images, None, source, _checked_digest(path, images, source)), None
-    train, test = (load_mnist(trainer.config.data, split, labels=True) for split in ("train", "test"))
-    digest = _checked_digest(path, train.images, train.source)
-    assert train.labels is not None and test.labels is not None
-    real = RealImages(train.images[:, None], test.images[:, None], train.source, digest)
-    return real, (train.labels, test.labels)
-
-
-def _with_classifier(real: RealImages, train_labels: Bytes, test_labels: Bytes) -> RealImages:
-    assert real.test is not None
-    classifier = load_classifier(real.train, train_labels)
-    right = classifier.measure(real.test)[1].argmax(1) == test_labels
-    return dataclasses.replace(real, classifier=classifier, accuracy=float(right.mean()), labels=(train_labels, test_labels))
-
-
-def _checked_digest(path: Path, images: np.ndarray, source: str) -> str:
-    """The hash of the images. ConfigError unless the run was trained on these."""
-    digest = digest_of(images)
-    if _data(path).get("hash") != digest:
+def _check_trained_on(path: Path, real: RealImages) -> None:
+    """ConfigError unless the run was trained on these images."""
+    if _data(path).get("hash") != real.digest:
         trained_on = _data(path).get("source")
-        raise ConfigError(f"{path} was trained on other images, from {trained_on}, not from {source}: give theirs with --data")
-    return digest
+        raise ConfigError(
+            f"{path} was trained on other images, from {trained_on}, not from {real.source}: give theirs with --data"
+        )
 
 
 def _count(asked: int | None, real: RealImages) -> int:
-    what = "half of the training images" if real.test is None else "the images held out"
-    if real.most <= NEIGHBOURS:
-        raise ConfigError(f"{what} are only {real.most}: precision and recall need more than {NEIGHBOURS}")
+    check_enough(real)
     if asked is None:
         return min(MOST, real.most)
     if not NEIGHBOURS < asked <= real.most:
-        raise ConfigError(f"--count {asked} is not from {NEIGHBOURS + 1} to {real.most:,}: {what} are {real.most:,}")
+        raise ConfigError(f"--count {asked} is not from {NEIGHBOURS + 1} to {real.most:,}: {real.most_are} are {real.most:,}")
     return asked
 
 
@@ -174,7 +154,7 @@ def _show_neighbours(trainer: LatentTrainer, real: RealImages, out: Path, count:
     rows = [images[columns], *(real.train[positions[columns, k]] for k in range(BESIDE))]
     path = out / "evaluation" / "neighbours.png"
     files.make_folder(path.parent, follow=True)
-    save_png(path, grid(np.concatenate(rows), across=len(columns)))
+    save_image(path, grid(np.concatenate(rows), across=len(columns)))
     return (
         f"![nearest training images](evaluation/{path.name}) Top row: generated images, first {SHOWN} random ones, then the "
         f"{SUSPECTS} nearest to a training image. Below each: its {BESIDE} nearest training images."

@@ -15,9 +15,10 @@ import numpy as np
 
 import minigrad as mg
 from gans.command import running
+from gans.data.errors import printable
 from gans.output import FORMATS, save_image
 from gans.trainers import load_run
-from gans.training.arguments import add_backend, add_run, integer_up_to
+from gans.training.arguments import add_backend, add_best, add_run, integer_up_to
 from gans.training.cli import USER_ERRORS
 from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import default_scale, grid, save_gif
@@ -42,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--count", type=integer_up_to(MAX_COUNT), default=64, metavar="N", help="number of images (default: 64)"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the latent vectors (default: 0)")
+    help = "seed of the latent vectors (default: 0)"
+    parser.add_argument("--seed", type=integer_up_to(2**64 - 1, 0), default=0, metavar="N", help=help)
     parser.add_argument(
         "--out",
         metavar="PATH",
@@ -61,20 +63,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="write an animated GIF: a looping walk of each image through the latent space",
     )
     parser.add_argument("--label", metavar="NAME", help="class of all images, such as 7 (default: each class in turn)")
+    add_best(parser)
     add_backend(parser)
     print(_run(parser.parse_args(argv)))
 
 
 def _run(arguments: argparse.Namespace) -> str:
     count, seed = arguments.count, arguments.seed
-    trainer = load_run(arguments.run, backend.resolve(arguments.backend))
+    trainer = load_run(arguments.run, backend.resolve(arguments.backend), arguments.best)
     if not isinstance(trainer, LatentTrainer):
         raise ConfigError(
             f"{arguments.run} is a run of gans.{trainer.name}, which translates images instead of generating them: "
             "use gans.translate"
         )
-    if not 0 <= seed < 2**64:
-        raise ConfigError(f"--seed must be from 0 to 2^64 - 1, not {seed}")
     label = None if arguments.label is None else _label(trainer, arguments.run, arguments.label)
     suffix = ".gif" if arguments.interpolate else ".png"
     out = _output(arguments.out or str(arguments.run / f"generated{suffix}"), arguments.interpolate, seed)
@@ -84,7 +85,7 @@ def _run(arguments: argparse.Namespace) -> str:
     about = {
         "seed": str(seed),
         "trainer": trainer.name,
-        "run": arguments.run.absolute().name,
+        "run": printable(arguments.run.absolute().name),
         **({} if label is None else {"label": arguments.label}),
         "Software": f"minigrad {mg.__version__}",
     }

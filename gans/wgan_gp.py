@@ -95,7 +95,7 @@ class WGANGP(wgan.CriticTrainer):
     def step(self, real: mg.Tensor) -> Metrics:
         f, G, n = self.critic, self.generator, self.config.batch_size
         for x in self.critic_batches(real):
-            with mg.no_grad():
+            with mg.no_grad():  # the critic's loss needs no way back to G
                 fake = G(self.noise(n))
                 points = self.penalised_points(x, fake)
             scores = f(F.concatenate([x, fake]))

@@ -142,6 +142,8 @@ class Op:
             raise RuntimeError(f"{self.name}: an op object is one node of the graph and can be applied once; make another one")
         inputs = self._converted(inputs)
         arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
+        if mode.observer:
+            mode.observer.applying(self, inputs)
         try:
             out = Tensor(self.forward(*arrays))
         except _EXPLAINED as error:  # NumPy raises subclasses of these, with arguments of their own
@@ -153,6 +155,8 @@ class Op:
             out.changes = inputs[0].changes
         if mode.grad_enabled:
             self._join_graph(inputs, arrays, out)
+        if mode.observer:
+            mode.observer.applied(self, inputs, out)
         return out
 
     def _converted(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -327,6 +331,9 @@ def _walk_back(output: Tensor, g: Tensor, targets: Sequence[Node], create_graph:
 
     # From the newest op to the oldest: when an op's turn comes, all its consumers have sent their cotangents.
     cotangents: dict[Node, Tensor] = {output.op or output: g}
+    observer = mode.observer
+    if observer:
+        observer.walking(output, targets, create_graph)
     with set_grad_enabled(create_graph), _order_after(path if create_graph else []):
         while path:
             op = path.pop()
@@ -340,9 +347,14 @@ def _walk_back(output: Tensor, g: Tensor, targets: Sequence[Node], create_graph:
                     contribution = contribution.astype(op.input_dtypes[i])
                 before = cotangents.get(parent)
                 cotangents[parent] = contribution if before is None else before + contribution
+                if observer:
+                    observer.sent(op, i, g, contribution, cotangents[parent])
             if not create_graph:
                 op.free()
-    return {node: cotangents[node] for node in wanted if node in cotangents}
+    gradients = {node: cotangents[node] for node in wanted if node in cotangents}
+    if observer:
+        observer.walked(gradients)
+    return gradients
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ there and nowhere else.
 from typing import NoReturn as _NoReturn
 
 from minigrad import from_pytorch as _from_pytorch
+from minigrad.ops.activations import *
 from minigrad.ops.conv import *
 from minigrad.ops.dropout import *
 from minigrad.ops.elementwise import *

@@ -1,15 +1,43 @@
-"""What each thread can switch on and off: whether graphs are built, and whether NaN and infinity are looked for."""
+"""What each thread can switch on and off: whether graphs are built, whether NaN and infinity are looked for, who observes."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minigrad.engine import Node, Op
+    from minigrad.tensor import Tensor
+
+
+class Observer:
+    """What the engine reports to the observer of a thread. A subclass overrides what it wants to know.
+
+    The ops that a backward method applies are reported between `walking` and `walked`, before the `sent` that they led to.
+    """
+
+    def applying(self, op: Op, inputs: Sequence[Any]) -> None:
+        """An op is about to be applied."""
+
+    def applied(self, op: Op, inputs: Sequence[Any], out: Tensor) -> None:
+        """An op was applied. It has `parents` if it joined the graph."""
+
+    def walking(self, output: Tensor, targets: Sequence[Node], create_graph: bool) -> None:
+        """A walk back from `output` to the targets begins."""
+
+    def sent(self, op: Op, i: int, g: Tensor, contribution: Tensor, total: Tensor) -> None:
+        """The cotangent `g` of an op's output gave a contribution to input number `i`, whose consumers so far sent `total`."""
+
+    def walked(self, gradients: Mapping[Node, Tensor]) -> None:
+        """The walk has ended with the gradients of those targets that the output depends on."""
 
 
 class _Mode(threading.local):
     grad_enabled = True
     anomaly = False
+    observer: Observer | None = None
     order = 0  # of the backward pass that runs with create_graph: see `engine.Op.order`
 
 
@@ -54,3 +82,13 @@ def detect_anomaly() -> Iterator[None]:
 def detects_anomaly() -> bool:
     """Whether `detect_anomaly` is on in this thread."""
     return mode.anomaly
+
+
+@contextlib.contextmanager
+def observing(observer: Observer) -> Iterator[None]:
+    """Context in which the engine reports to an observer what it does in this thread."""
+    before, mode.observer = mode.observer, observer
+    try:
+        yield
+    finally:
+        mode.observer = before

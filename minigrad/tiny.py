@@ -68,7 +68,7 @@ class Op:
         self.inputs = [x if isinstance(x, Tensor) else Tensor(x) for x in inputs]
         self.out = out = Tensor(self.forward(*(x.data for x in self.inputs)))
         if grad_enabled and any(x.requires_grad for x in self.inputs):
-            self.parents = [(x.op or x) if x.requires_grad else None for x in self.inputs]
+            self.parents = [(x.op or x) if x.requires_grad else None for x in self.inputs]  # an op, a leaf, or None
             self.stamp = next(clock)
             out.op, out.requires_grad = self, True
         return out
@@ -77,7 +77,7 @@ class Op:
         """The vector-Jacobian product: the cotangent of input number `i` from the cotangent `g` of the output."""
         names = arguments(self.forward)
         backward = getattr(self, f"backward_{names[i]}")
-        known = dict(zip(names, self.inputs, strict=True), out=self.out)
+        known = dict(zip(names, self.inputs, strict=True), out=self.out)  # backward_x(g, y) gets the input y of forward(x, y)
         x = backward(g, *(known[name] for name in arguments(backward)[1:]))
         return sum_to(x, self.inputs[i].shape)  # if the input was broadcast, the cotangents of its copies are summed
 
@@ -127,7 +127,7 @@ class LeakyReLU(Op):
     """x where x > 0, else slope * x.    The derivative is 1 or slope: a constant, so an array may stand for it."""
     def __init__(self, slope: float) -> None: self.slope = slope
     def forward(self, x: Array) -> Array: return np.where(x > 0, x, self.slope * x)
-    def backward_x(self, g: Tensor, x: Tensor) -> Tensor: return g * np.where(x.data > 0, 1, self.slope)
+    def backward_x(self, g: Tensor, out: Tensor) -> Tensor: return g * np.where(out.data > 0, 1, self.slope)
 
 class MatMul(Op):
     """a @ b for matrices.    da = g b^T, db = a^T g"""
@@ -173,7 +173,7 @@ def grad(output: Tensor, inputs: Sequence[Tensor], create_graph: bool = False) -
         if not on_path.isdisjoint(op.parents):
             on_path.add(op)
             path.append(op)
-    # From the newest op to the oldest: when an op's turn comes, all its consumers have sent their cotangents.
+    # From the newest op to the oldest: when an op's turn comes, all its consumers have sent theirs, so it runs once.
     cotangents: dict[Op | Tensor | None, Tensor] = {output.op or output: Tensor(np.ones_like(output.data))}
     before, grad_enabled = grad_enabled, create_graph
     for op in reversed(path):

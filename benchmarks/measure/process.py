@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -18,10 +17,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks import isa
+from benchmarks import ENVIRONMENT, isa
 from benchmarks.settings import Settings
 
-ENVIRONMENT = dict(os.environ)  # as the user set it: importing minigrad adds settings that PyTorch must not inherit
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC")  # the last one is XLA's
 PAUSE = 0.1  # seconds between turns: the threads of the other side busy-wait at first, and would take a core from this one
 
@@ -38,6 +36,8 @@ class Worker:
     """An object in another process: `worker.ask("method", name=value)` returns what its method
     returns, through JSON.
 
+    The process starts at once, so that several can start at the same time; `with` waits for it, and ends it.
+
     Parameters
     ----------
     path : "module:Class"; its constructor takes the settings and `arguments`
@@ -51,11 +51,6 @@ class Worker:
         command = [sys.executable, "-m", "benchmarks.measure.worker", path, json.dumps(asdict(settings)), json.dumps(arguments)]
         self.patience = settings.patience
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables)
-        try:
-            self.about: str = self._answer()
-        except BaseException:
-            self.__exit__()
-            raise
 
     def ask(self, method: str, **arguments: Any) -> Any:
         assert self.process.stdin
@@ -84,6 +79,12 @@ class Worker:
         return answer["result"]
 
     def __enter__(self) -> Worker:
+        """Wait until the object is made."""
+        try:
+            self.about: str = self._answer()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exception: object) -> None:

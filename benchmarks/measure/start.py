@@ -15,8 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks import ENVIRONMENT
 from benchmarks.cases import CASES
-from benchmarks.measure.process import ENVIRONMENT, WorkerError
+from benchmarks.measure.process import WorkerError
 from benchmarks.measure.steps import make_side, write_setup
 from benchmarks.settings import JAX, OP_BY_OP, SIDES, Settings
 

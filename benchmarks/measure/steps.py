@@ -12,7 +12,6 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -196,16 +195,17 @@ def sides_of(case: Case, settings: Settings, names: Sequence[str]) -> Iterator[t
         write_setup(case, Path(setup), settings.compared)
         sides: dict[str, Worker] = {}
         missing: dict[str, str] = {}
-        with ThreadPoolExecutor() as pool:  # at the same time: importing a library keeps one core busy
-            starts = {side: pool.submit(make_side, side, settings, case=asdict(case), setup=setup) for side in names}
-        for side, start in starts.items():
-            if error := start.exception():
+        starting: dict[str, Worker] = {}
+        for side in names:  # at the same time: importing a library keeps one core busy
+            starting[side] = make_side(side, settings, case=asdict(case), setup=setup)
+            stack.callback(starting[side].__exit__)
+        for side, worker in starting.items():
+            try:
+                sides[side] = worker.__enter__()
+            except WorkerError as error:
+                if side not in (*PYTORCH, JAX):
+                    raise
                 missing[side] = str(error)
-            else:
-                sides[side] = stack.enter_context(start.result())
-        for side in missing:
-            if side not in (*PYTORCH, JAX) or not isinstance(starts[side].exception(), WorkerError):
-                starts[side].result()  # raises
         yield sides, missing
 
 

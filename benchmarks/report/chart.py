@@ -7,7 +7,6 @@ where JAX was measured, another one says it of JAX's.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 from collections.abc import Sequence
@@ -17,6 +16,12 @@ from typing import Any
 from benchmarks.report.plots import figure_of, png
 from benchmarks.report.tables import Data
 from benchmarks.settings import JAX, OURS, side_name
+from gans.command import running
+from gans.training.config import OneLineParser
+from minigrad import FileError
+from minigrad.io.files import read, write_atomically
+
+MOST_BYTES = 2**26  # of results.json
 
 INSTRUCTIONS = {"avx2": "AVX2", "avx512": "AVX-512"}  # a run's "isa" -> its name
 COLOURS = {
@@ -74,16 +79,22 @@ def chart(runs: Sequence[Data]) -> Any:
     return figure
 
 
+@running("python -m benchmarks.report.chart", (FileError,))
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks.report.chart", description=__doc__)
+    parser = OneLineParser("python -m benchmarks.report.chart", description=__doc__)
     parser.add_argument("results", type=Path, nargs="+", metavar="results.json", help="from `python -m benchmarks --out DIR`")
     parser.add_argument("picture", type=Path, metavar="out.png", help="where to write the chart")
     arguments = parser.parse_args(argv)
-    runs = [json.loads(path.read_text()) for path in arguments.results]
-    for path, run in zip(arguments.results, runs, strict=True):
-        if not speeds(run):
+    runs = []
+    for path in arguments.results:
+        try:
+            runs.append(json.loads(read(path, MOST_BYTES, follow=True)))
+            usable = bool(speeds(runs[-1]) and runs[-1]["machine"])
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):  # another program's file
+            usable = False
+        if not usable:
             parser.error(f"{path} has no training steps of tuned PyTorch")
-    arguments.picture.write_bytes(png(chart(runs), dpi=150))
+    write_atomically(arguments.picture, png(chart(runs), dpi=150))
 
 
 if __name__ == "__main__":

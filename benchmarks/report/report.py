@@ -106,7 +106,6 @@ def write(folder: Path, data: Mapping[str, Any]) -> None:
     """Write results.json and report.md."""
     from minigrad.io.files import write_atomically
 
-    folder.mkdir(parents=True, exist_ok=True)
     results = [{key: value for key, value in result.items() if key not in UNSAVED} for result in data.get("results", ())]
     write_atomically(folder / "results.json", (json.dumps({**data, "results": results}, indent=1) + "\n").encode())
     write_atomically(folder / "report.md", markdown(data).encode())

@@ -43,7 +43,7 @@ from gans.cyclegan.image_pool import ImagePool
 from gans.data.unpaired import load_unpaired
 from gans.data.unpaired_batches import RandomCrops, UnpairedBatches, center_crop
 from gans.losses import bce, least_squares, wasserstein
-from gans.measures.translation import scores
+from gans.measures.translation import report
 from gans.networks.translators import (
     NORMS,
     MeanOfPatches,
@@ -54,7 +54,7 @@ from gans.networks.translators import (
     unet_halvings,
 )
 from gans.training.images import grid
-from gans.training.trainer import Metrics, Shape, Trainer, as_pixels, below, in_evaluation
+from gans.training.trainer import Metrics, Shape, Trainer, as_pixels, below, from_pixels, in_evaluation
 from gans.wgan_gp import gradient_penalty
 from minigrad import nn, optim
 from minigrad.arrays import hooks
@@ -202,11 +202,11 @@ class CycleGAN(Trainer):
         network = self.a_to_b if direction == "AtoB" else self.b_to_a
         parts = []
         for i in range(0, len(images), AT_ONCE):
-            x = channels_last(images[i : i + AT_ONCE].astype(self.dtype) / self.dtype(127.5) - self.dtype(1))
+            x = channels_last(from_pixels(images[i : i + AT_ONCE], self.dtype))
             parts.append(as_pixels(in_evaluation(network, mg.Tensor(x).to(self.backend))))
         return np.concatenate(parts)
 
-    def sample_sheet(self) -> np.ndarray:
+    def sample_sheet(self, samples: np.ndarray | None = None) -> np.ndarray:
         shown = min(SHOWN, len(self.test_a), len(self.test_b))
         columns = []
         for images, there, back in ((self.test_a, "AtoB", "BtoA"), (self.test_b, "BtoA", "AtoB")):
@@ -224,9 +224,7 @@ class CycleGAN(Trainer):
         self.b_to_a.load_state_dict(below(saved, "b_to_a"))
 
     def report(self) -> str:
-        if self.config.data is not None:  # only the drawn landscapes have a known correct translation
-            return ""
-        return scores(self.translate, self.data, self.test_a, self.test_b)
+        return report(self.translate, self.data, self.test_a, self.test_b)
 
 
 def total(losses: Metrics) -> mg.Tensor:

@@ -70,12 +70,17 @@ class Batches:
         self._epoch = -1
         self._order = self.pixels[:0]
 
+    @property
+    def images(self) -> np.ndarray:
+        """All images, uint8 (n, channels, height, width), on the host."""
+        return backend.move(self.pixels, "numpy").transpose(0, 3, 1, 2)
+
     def __getitem__(self, step: int) -> tuple[mg.Tensor, ...]:
         """A step's batch in [-1, 1], (batch_size, channels, height, width), channels-last in memory."""
-        scaled = self._gather(self._indices(step), step).astype(self.dtype) * self.dtype.type(1 / 127.5) - self.dtype.type(1)
+        scaled = self._gather(self.indices(step), step).astype(self.dtype) * self.dtype.type(1 / 127.5) - self.dtype.type(1)
         return (mg.Tensor(scaled.transpose(0, 3, 1, 2)),)
 
-    def _indices(self, step: int) -> Any:
+    def indices(self, step: int) -> Any:
         """The indices of the batch's images, on the backend."""
         epoch, position = divmod(step, self.per_epoch)
         if epoch != self._epoch:

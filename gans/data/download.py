@@ -3,7 +3,6 @@
 import hashlib
 import queue
 import socket
-import stat
 import sys
 import threading
 import time
@@ -20,7 +19,7 @@ from urllib.error import HTTPError, URLError
 
 from gans.data.errors import DataError, printable, write_error
 from gans.data.file_types import guess_file_type
-from minigrad.io.files import replacing
+from minigrad.io.files import opened, replacing
 
 _CHUNK = 1 << 16
 _MAX_REASON = 120  # characters
@@ -79,23 +78,21 @@ def download(urls: Sequence[str], path: Path, published: Published, timeout: flo
 def is_intact(path: Path, published: Published) -> bool:
     """Whether `path` is a readable file with the published size and checksum."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size != published.size:
-            return False
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, _new_md5).hexdigest() == published.md5
+        with opened(path, "rb", follow=True) as file:
+            content = file.read(published.size + 1)
     except OSError:
         return False
+    return len(content) == published.size and _md5(content).hexdigest() == published.md5
 
 
-def _new_md5() -> "hashlib._Hash":
-    return hashlib.md5(usedforsecurity=False)
+def _md5(content: bytes = b"") -> "hashlib._Hash":
+    return hashlib.md5(content, usedforsecurity=False)
 
 
 def _fetch(url: str, file: BinaryIO, name: str, published: Published, timeout: float) -> None:
     from tqdm import tqdm
 
-    digest, head, received = _new_md5(), b"", 0
+    digest, head, received = _md5(), b"", 0
     with (
         _open(url, timeout, published.size) as response,
         tqdm(total=published.size, desc=name, unit="B", unit_scale=True, disable=None) as bar,  # None: no bar in a log file

@@ -13,7 +13,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -101,7 +101,8 @@ def read_image(path: Path, prepare: Callable[[Image], Image], min_side: int | No
     The image is turned upright by its EXIF orientation, and transparent parts become white. Of an
     animation or a file with several pages the first is read. An image that would need more than
     MAX_DECODED bytes is refused before it is decoded: that is 60 megapixels of opaque PNG, BMP or GIF, 24
-    of WebP, 30 of AVIF, 40 of others, and for a JPEG that is decoded at a reduced size Pillow's own limit, 178.
+    of WebP, 30 of AVIF, 40 of others. Of a JPEG that is decoded at a reduced size it is Pillow's own limit,
+    178, or nearly 80 if it is progressive.
     Threads wait until all that they decode together fits.
 
     Parameters
@@ -126,11 +127,8 @@ def _decode(file: Path | BinaryIO, prepare: Callable[[Image], Image], min_side: 
     from PIL import Image, ImageOps
 
     with Image.open(file, formats=tuple(FORMATS)) as image:
-        full = image.size
-        if min_side is not None:
-            image.draft(None, (min_side, min_side))  # decodes a JPEG at 1/2, 1/4 or 1/8 of its size
-        width, height = full if "progressive" in image.info else image.size  # libjpeg holds all of a progressive JPEG
-        need = width * height * _bytes_per_pixel(image)
+        width, height = image.size
+        need = _bytes_to_decode(image, min_side)
         if need > MAX_DECODED:
             raise _Unusable(f"too large: {width:,} x {height:,} pixels")
         with _decoding.reserve(need):
@@ -148,15 +146,40 @@ def _decode(file: Path | BinaryIO, prepare: Callable[[Image], Image], min_side: 
     return pixels
 
 
-def _bytes_per_pixel(image: Image) -> int:
-    """At most, as measured: decoders hold up to five copies of an image, and a conversion makes another."""
+def _bytes_to_decode(image: ImageFile, min_side: int | None) -> int:
+    """The memory that an image needs at most, as measured. With `min_side` a JPEG is set to 1/2, 1/4 or 1/8 of its size."""
+    whole = _coefficients(image)
+    if min_side is not None:
+        image.draft(None, (min_side, min_side))
+    return whole + image.width * image.height * (6 if whole else _bytes_per_pixel(image))
+
+
+def _bytes_per_pixel(image: ImageFile) -> int:
+    """Decoders hold up to five copies of an image, and a conversion makes another."""
     if image.format == "WEBP":
         return 20
     if image.format == "AVIF" or image.mode == "I":
         return 16
-    if image.format in ("PPM", "TIFF") or image.mode == "I;16" or image.has_transparency_data or "progressive" in image.info:
+    if image.format in ("PPM", "TIFF") or image.mode == "I;16" or image.has_transparency_data:
         return 12
     return 8
+
+
+def _coefficients(image: ImageFile) -> int:
+    """The bytes of a JPEG that libjpeg holds whole, because its first scan is not of all its pixels; 0 for other images."""
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    if not isinstance(image, JpegImageFile):
+        return 0
+    # Pillow has just read the header of the first scan. Before it a JPEG of four components could have bytes that look like
+    # another header, and of an MPO file Pillow has read more: these two count as if they were held.
+    n = image.layers
+    if image.format == "JPEG" and n < 4 and "progressive" not in image.info:
+        file = cast(BinaryIO, image.fp)
+        file.seek(-8 - 2 * n, os.SEEK_CUR)
+        if file.read(8 + 2 * n).startswith(bytes([0xFF, 0xDA, 0, 6 + 2 * n, n])):
+            return 0
+    return 2 * n * image.width * image.height
 
 
 class _Budget:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 import minigrad as mg
 from gans.data.batches import Batches, digest_of
@@ -54,20 +53,49 @@ def load_labelled(data: str | None, image_size: int) -> LabelledImages:
     return LabelledImages(digits.images[:, None], digits.labels, digits.source)
 
 
-class LabelledBatches(Batches):
-    """Batches of images, as in `Batches`, and of their labels, int64 (batch_size,)."""
+def some_of_each(labels: Bytes, count: int, seed: int) -> npt.NDArray[np.intp]:
+    """The positions of `count` images: as many of each class as possible, drawn at random. DataError if there are fewer."""
+    if count > len(labels):
+        raise DataError(f"the data set has {len(labels):,} images, fewer than the {count:,} of --labels; lower it.")
+    order = np.random.default_rng((seed, 1)).permutation(len(labels))  # the 1 keeps it apart from the batches' order
+    place = np.empty(len(labels), np.intp)  # of each image among those of its class
+    for c in np.unique(labels):
+        mine = np.flatnonzero(labels[order] == c)
+        place[mine] = np.arange(len(mine))
+    return order[np.argsort(place, kind="stable")[:count]]
 
-    def __init__(
-        self,
-        data: LabelledImages,
-        batch_size: int,
-        seed: int | Sequence[int],
-        backend_name: str = "numpy",
-        dtype: Any = np.float32,
-    ) -> None:
-        super().__init__(data.images, batch_size, seed, backend_name, dtype, data.source)
-        self.labels = backend.move(data.labels.astype(np.int64), backend_name)
-        self.label_digest = digest_of(data.labels)
+
+class LabelledBatches:
+    """A stream of steps, each with a batch of images and their labels, int64 (batch_size,).
+
+    Parameters
+    ----------
+    batches : of the images
+    labels : uint8, one for each image
+    """
+
+    def __init__(self, batches: Batches, labels: Bytes) -> None:
+        self.batches = batches
+        self.labels = backend.move(labels.astype(np.int64), backend.name_of(batches.pixels))
+        self.source, self.count, self.digest = batches.source, batches.count, batches.digest
+        self.label_digest = digest_of(labels)
+        self.batch_size, self.per_epoch = batches.batch_size, batches.per_epoch
 
     def __getitem__(self, step: int) -> tuple[mg.Tensor, ...]:
-        return *super().__getitem__(step), mg.Tensor(self.labels[self._indices(step)])
+        return *self.batches[step], mg.Tensor(self.labels[self.batches.indices(step)])
+
+
+class SomeLabelled:
+    """A stream of steps, each with a batch of all images, and a batch of the few labelled ones with their labels.
+
+    An epoch is one pass through all images; the labelled ones start over as often as needed.
+    """
+
+    def __init__(self, images: Batches, labelled: LabelledBatches) -> None:
+        self.images, self.labelled = images, labelled
+        self.source, self.count, self.digest = images.source, images.count, images.digest
+        self.label_digest = digest_of(labelled.digest.encode(), labelled.label_digest.encode())
+        self.batch_size, self.per_epoch = images.batch_size, images.per_epoch
+
+    def __getitem__(self, step: int) -> tuple[mg.Tensor, ...]:
+        return *self.images[step], *self.labelled[step]

@@ -75,5 +75,5 @@ class UnpairedBatches:
         self.batch_size = a.batch_size
         self.per_epoch = max(a.per_epoch, b.per_epoch)
 
-    def __getitem__(self, step: int) -> tuple[mg.Tensor, mg.Tensor]:
+    def __getitem__(self, step: int) -> tuple[mg.Tensor, ...]:
         return *self.a[step], *self.b[step]

@@ -15,6 +15,7 @@ import minigrad as mg
 import minigrad.functional as F
 from gans.data.batches import digest_of
 from gans.data.cache import cache_folder
+from gans.training.trainer import from_pixels
 from minigrad import nn, optim, random
 from minigrad.capture import Captured
 
@@ -58,7 +59,7 @@ class Classifier(nn.Module):
         features, probabilities = [], []
         with mg.no_grad():
             for start in range(0, len(images), AT_ONCE):
-                h = self.features(_scaled(images[start : start + AT_ONCE]))
+                h = self.features(mg.Tensor(from_pixels(images[start : start + AT_ONCE])))
                 features.append(h.numpy())
                 probabilities.append(F.softmax(self.logits(h), axis=1).numpy())
         return np.concatenate(features).astype(np.float64), np.concatenate(probabilities).astype(np.float64)
@@ -110,7 +111,7 @@ def train_classifier(images: Images, labels: npt.NDArray[np.uint8], epochs: int 
             order = rng.permutation(len(images))
             for i in range(per_epoch):
                 chosen = order[i * batch : (i + 1) * batch]
-                captured(_scaled(shifted(images[chosen], rng)), mg.Tensor(labels[chosen].astype(np.int64)))
+                captured(mg.Tensor(from_pixels(shifted(images[chosen], rng))), mg.Tensor(labels[chosen].astype(np.int64)))
                 bar.update()
     return classifier
 
@@ -129,7 +130,3 @@ def shifted(images: Images, rng: np.random.Generator) -> Images:
     top, left = rng.integers(0, 2 * SHIFT + 1, (2, n, 1))
     rows, columns = top + np.arange(height), left + np.arange(width)
     return padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]][:, None]
-
-
-def _scaled(images: Images) -> mg.Tensor:
-    return mg.Tensor(images.astype(np.float32) / np.float32(127.5) - np.float32(1))

@@ -52,12 +52,17 @@ class RealImages:
     digest: str  # of the training images
     classifier: Classifier | None = None  # of the images' classes; None if these are unknown
     accuracy: float | None = None  # the share of the held-out images that the classifier gets right
-    labels: tuple[Labels, Labels] | None = None  # of training and held-out images; None if there are none
+    labels: tuple[Labels, Labels] | None = None  # of train and test, to measure within classes; None if no run needs them
 
     @property
     def most(self) -> int:
         """The largest number of images that a set can have."""
         return len(self.train) // 2 if self.test is None else min(len(self.train), len(self.test))
+
+    @property
+    def most_are(self) -> str:
+        """What that number of images is, in words."""
+        return "half of the training images" if self.test is None else "the images held out"
 
     @property
     def distance(self) -> str:
@@ -71,7 +76,7 @@ class RealImages:
 class Sample:
     """The measures of one set of images by name and, where the classes are known, the share of each class.
 
-    For a generator with labels, and for real images with labels, also the measures within each class.
+    For images with labels also the measures within each class.
     """
 
     measures: dict[str, float]
@@ -119,12 +124,20 @@ class Comparison:
         """The measures of `count` generated images, and of the labels that the generator got."""
         return self._measure(images, share_nearly_equal(images[:COMPARED], self.real.train), labels)
 
+    def fidelity(self, images: Images) -> dict[str, float]:
+        """The Frechet distance, precision and recall of `count` images: what is quick to compute."""
+        return self._fidelity(self._seen(images)[0])
+
+    def _fidelity(self, features: Floats) -> dict[str, float]:
+        precision, recall = precision_recall(features, self.features)
+        return {self.real.distance: frechet_distance(features, self.features), "precision": precision, "recall": recall}
+
     def _measure(self, images: Images, copies: float, labels: Labels | None) -> Sample:
         features, probabilities = self._seen(images)
-        precision, recall = precision_recall(features, self.features)
         repeats = share_nearly_equal(images[:COMPARED], images, np.arange(min(COMPARED, len(images))))
-        measures = {self.real.distance: frechet_distance(features, self.features), "precision": precision, "recall": recall}
-        classes, within = None, {}
+        measures = self._fidelity(features)
+        classes: Floats | None = None
+        within: dict[str, Floats] = {}
         if probabilities is not None:
             classes = class_shares(probabilities)
             measures |= {"classifier score": classifier_score(probabilities), "rarest class": float(classes.min())}

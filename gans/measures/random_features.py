@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 import minigrad as mg
 import minigrad.functional as F
+from gans.training.trainer import from_pixels
 
 CHANNELS = (16, 32, 32)  # of three convolutions, each of which halves the image
 AT_ONCE = 200  # images per forward pass
@@ -27,7 +28,7 @@ def random_features(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     features = []
     with mg.no_grad():
         for start in range(0, len(images), AT_ONCE):
-            x = mg.Tensor(images[start : start + AT_ONCE].astype(np.float32) / np.float32(127.5) - np.float32(1))
+            x = mg.Tensor(from_pixels(images[start : start + AT_ONCE]))
             for w in weights:
                 x = F.relu(F.conv2d(x, w, stride=2, padding=1))
             quarters = F.avg_pool2d(x, (x.shape[2] // 2, x.shape[3] // 2))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from gans.data.errors import printable
 from gans.measures import within_classes
 from gans.measures.evaluation import DESCRIPTIONS, SHARES, Sample
-from gans.training.plots import new_figure
+from gans.output import new_figure
 from minigrad.io.files import write_atomically
 
 FLOOR = "real images (the floor)"
@@ -43,7 +46,7 @@ def write_report(stem: Path, about: Mapping[str, str], floor: list[Sample], resu
         pictures,
     ]
     text = "\n\n".join(part for part in parts if part) + "\n"
-    write_atomically(stem.with_suffix(".md"), text.encode())
+    write_atomically(stem.with_suffix(".md"), text.encode(errors="backslashreplace"))
     numbers = {name: _numbers(samples) for name, samples in everything.items()}
     write_atomically(stem.with_suffix(".json"), (json.dumps({**about, "results": numbers}, indent=2) + "\n").encode())
     write_atomically(stem.with_suffix(".png"), _picture(floor, ranking))
@@ -55,8 +58,13 @@ def table(everything: Results) -> str:
     measures = list(next(iter(everything.values()))[0].measures)
     lines = [f"| | {' | '.join(measures)} |", f"| --- {'| --: ' * len(measures)}|"]
     for name, samples in everything.items():
-        lines.append(f"| {name} | {' | '.join(_shown(measure, values(samples, measure)) for measure in measures)} |")
+        lines.append(f"| {_cell(name)} | {' | '.join(_shown(measure, values(samples, measure)) for measure in measures)} |")
     return "\n".join(lines)
+
+
+def _cell(name: str) -> str:
+    """A run's name, in which everything is allowed, in a table."""
+    return printable(name).replace("|", r"\|")
 
 
 def _shown(measure: str, values: Sequence[float]) -> str:
@@ -77,17 +85,15 @@ def _classes(everything: Results) -> str:
         return ""
     count = len(shares[FLOOR][0])
     lines = [f"| share of class, % | {' | '.join(map(str, range(count)))} |", f"| --- {'| --: ' * count}|"]
-    lines += [f"| {name} | {' | '.join(f'{100 * x:.1f}' for x in np.mean(each, 0))} |" for name, each in shares.items()]
+    lines += [f"| {_cell(name)} | {' | '.join(f'{100 * x:.1f}' for x in np.mean(each, 0))} |" for name, each in shares.items()]
     return "\n".join(lines)
 
 
 def _within(everything: Results) -> list[str]:
     """For each measure within classes a Markdown table, in percent, and its description; none if no run has labels."""
     rows = {name: [sample.within for sample in samples] for name, samples in everything.items() if samples[0].within}
-    if not rows.keys() - {FLOOR}:
-        return []
     parts = []
-    for measure, description in within_classes.DESCRIPTIONS.items():
+    for measure, description in within_classes.DESCRIPTIONS.items() if rows else ():
         means = {name: 100 * np.mean([within[measure] for within in each], 0) for name, each in rows.items()}
         lines = [f"| {measure}, % | mean | {' | '.join(map(str, range(len(means[FLOOR]))))} |"]
         lines.append(f"| --- | --: {'| --: ' * len(means[FLOOR])}|")
@@ -100,16 +106,17 @@ def _percent(x: float) -> str:
     return "-" if np.isnan(x) else f"{x:.1f}"
 
 
-def _numbers(samples: Sequence[Sample]) -> dict[str, list[float] | list[list[float]]]:
+def _numbers(samples: Sequence[Sample]) -> dict[str, Any]:
     """For each measure its values, one for each seed."""
-    numbers: dict[str, list[float] | list[list[float]]] = {m: values(samples, m) for m in samples[0].measures}
+    numbers: dict[str, Any] = {m: values(samples, m) for m in samples[0].measures}
     classes = [s.classes.tolist() for s in samples if s.classes is not None]
-    within = {m: [np.where(np.isnan(s.within[m]), None, s.within[m]).tolist() for s in samples] for m in samples[0].within}
+    within = {m: [[None if np.isnan(x) else float(x) for x in s.within[m]] for s in samples] for m in samples[0].within}
     return {**numbers, **({"classes": classes} if classes else {}), **within}
 
 
 def _short(name: str, most: int = 30) -> str:
     """The end of a long path."""
+    name = printable(name)
     return name if len(name) <= most else "..." + name[3 - most :]
 
 
@@ -126,6 +133,8 @@ def _picture(floor: Sequence[Sample], ranking: Results) -> bytes:
         means, deviations = [v.mean() for v in of_runs], [v.std(ddof=1) for v in of_runs]
         axes.barh(range(len(names)), means, xerr=deviations, tick_label=names, color="tab:blue")
         line = axes.axvline(scale * float(np.mean(values(floor, measure))), color="black", linestyle="--")
+        for label in axes.get_yticklabels():
+            label.set_parse_math(False)
         axes.invert_yaxis()
         axes.set_title(f"{measure},{unit}" if unit else measure)
         if measure.endswith("FD"):  # from the floor to a bad run is a factor of a thousand
@@ -134,5 +143,7 @@ def _picture(floor: Sequence[Sample], ranking: Results) -> bytes:
             axes.set_xlim(left=0)
     figure.legend([line], [FLOOR], loc="lower right")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a letter of a run's name that the font lacks
+        figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()

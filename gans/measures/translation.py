@@ -1,44 +1,92 @@
-"""How close translations are to the ground truth, compared with not translating and with histogram matching."""
+"""How good translations are, compared with not translating and with histogram matching.
+
+Of any data: how many translations look like the other domain, and how well the cycle closes. Where the held-out images
+are paired also: how close they are to the ground truth.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from gans.data.unpaired import UnpairedImages
 from gans.measures import similarity
+from gans.measures.kinds import looks_like_b, train_classifier_of_domains
+
+Translate = Callable[[np.ndarray, str], np.ndarray]
 
 
-def scores(
-    translate: Callable[[np.ndarray, str], np.ndarray], data: UnpairedImages, test_a: np.ndarray, test_b: np.ndarray
-) -> str:
-    """A Markdown table of PSNR, SSIM and L1 distance, each the mean over the held-out images.
+@dataclass(frozen=True, eq=False)
+class Direction:
+    """The held-out images of a domain, uint8 (n, 3, height, width), and what became of them."""
 
-    Parameters
-    ----------
-    translate : maps (images, "AtoB" or "BtoA") to translated images
-    data : the data set; histogram matching is fitted to its training images
-    test_a, test_b : held-out images uint8 (n, 3, height, width); test_a[i] and test_b[i] show the same scene
-    """
+    name: str  # "AtoB" or "BtoA"
+    source: np.ndarray
+    truth: np.ndarray  # the held-out images of the other domain; if they are paired, truth[i] shows the scene of source[i]
+    fitted: tuple[np.ndarray, np.ndarray]  # training images of both domains, to which histogram matching is fitted
+    translated: dict[str, np.ndarray]  # by what: nothing, histogram match, the network
+
+
+def directions(translate: Translate, data: UnpairedImages, test_a: np.ndarray, test_b: np.ndarray) -> list[Direction]:
+    """Translate the held-out images of both domains. `translate` maps (images, "AtoB" or "BtoA") to images."""
+    found = []
+    for name, source, truth, fitted in (
+        ("AtoB", test_a, test_b, (data.train_a, data.train_b)),
+        ("BtoA", test_b, test_a, (data.train_b, data.train_a)),
+    ):
+        matched, translated = similarity.histogram_match(source, *fitted), translate(source, name)
+        candidates = {"nothing": source, "histogram match": matched, "the network": translated}
+        found.append(Direction(name, source, truth, fitted, candidates))
+    return found
+
+
+def report(translate: Translate, data: UnpairedImages, test_a: np.ndarray, test_b: np.ndarray) -> str:
+    """The tables of `domains` and, where the held-out images are paired, of `scores`."""
+    both = directions(translate, data, test_a, test_b)
+    text = domains(translate, both)
+    return f"{text}\n{scores(both)}" if data.paired else text
+
+
+def domains(translate: Translate, both: Sequence[Direction]) -> str:
+    """A Markdown table: the share of translations that look like the other domain, and the distance after a cycle."""
+    a_to_b, b_to_a = both
+    classifier = train_classifier_of_domains(*a_to_b.fitted)
+    right = np.concatenate([~looks_like_b(classifier, a_to_b.source), looks_like_b(classifier, b_to_a.source)])
     lines = [
-        f"Translations of {len(test_a)} held-out images compared with the ground truth "
+        f"A classifier of the two domains, which gets {100 * right.mean():.1f} % of the {len(right)} held-out images right, "
+        "judges which translations look like the other domain (higher is better). Cycle L1, of 255, is how far images are from "
+        "their reconstruction (lower is better).",
+        "",
+        "| direction | translated by | other domain | cycle L1 |",
+        "| --- | --- | --: | --: |",
+    ]
+    for there, back in ((a_to_b, b_to_a), (b_to_a, a_to_b)):
+        cycled = {
+            "nothing": there.source,
+            "histogram match": similarity.histogram_match(there.translated["histogram match"], *back.fitted),
+            "the network": translate(there.translated["the network"], back.name),
+        }
+        for name, images in there.translated.items():
+            share = (looks_like_b(classifier, images) == (there is a_to_b)).mean()
+            distance = similarity.l1(there.source, cycled[name]).mean()
+            lines.append(f"| {there.name} | {name} | {100 * share:.1f} % | {distance:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+def scores(both: Sequence[Direction]) -> str:
+    """A Markdown table of PSNR, SSIM and L1 distance, each the mean over the held-out images, which are paired."""
+    lines = [
+        f"Translations of {len(both[0].source)} held-out images compared with the ground truth "
         "(PSNR in dB, SSIM: higher is better; L1: lower is better).",
         "",
         "| direction | translated by | PSNR | SSIM | L1 |",
         "| --- | --- | --: | --: | --: |",
     ]
-    directions = (
-        ("AtoB", test_a, test_b, data.train_a, data.train_b),
-        ("BtoA", test_b, test_a, data.train_b, data.train_a),
-    )
-    for direction, source, truth, train_source, train_target in directions:
-        candidates = {
-            "nothing": source,
-            "histogram match": similarity.histogram_match(source, train_source, train_target),
-            "the network": translate(source, direction),
-        }
-        for name, images in candidates.items():
-            psnr, ssim, l1 = (measure(images, truth).mean() for measure in (similarity.psnr, similarity.ssim, similarity.l1))
-            lines.append(f"| {direction} | {name} | {psnr:.2f} | {ssim:.3f} | {l1:.1f} |")
+    for direction in both:
+        for name, images in direction.translated.items():
+            measures = similarity.psnr, similarity.ssim, similarity.l1
+            psnr, ssim, l1 = (measure(images, direction.truth).mean() for measure in measures)
+            lines.append(f"| {direction.name} | {name} | {psnr:.2f} | {ssim:.3f} | {l1:.1f} |")
     return "\n".join(lines) + "\n"

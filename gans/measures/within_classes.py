@@ -19,7 +19,7 @@ DESCRIPTIONS = {
 
 def within_classes(
     features: Floats, read: Labels, asked: Labels, real_features: Floats, real_labels: Labels, classes: int
-) -> dict[str, Floats]:
+) -> dict[str, npt.NDArray[np.float64]]:
     """The measures of DESCRIPTIONS for each class, (classes,) each. NaN for a class with too few images.
 
     Parameters
@@ -27,7 +27,7 @@ def within_classes(
     features, read, asked : of the generated images, the classes that the classifier reads and those asked for
     real_features, real_labels : of the real images
     """
-    rows = np.full((classes, len(DESCRIPTIONS)), np.nan)
+    rows: Floats = np.full((classes, len(DESCRIPTIONS)), np.nan)
     for c in range(classes):
         mine, real = np.flatnonzero(asked == c), np.flatnonzero(real_labels == c)
         count = min(len(mine), len(real))  # precision and recall compare as many images with as many

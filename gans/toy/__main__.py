@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gans.command import running
+from gans.output import save_image
 from gans.toy.data import DISTRIBUTIONS
 from gans.toy.losses import LOSSES
 from gans.toy.modes import SAMPLES, coverage
@@ -17,7 +18,7 @@ from gans.toy.trainer import ToyGAN
 from gans.training.arguments import integer_up_to
 from gans.training.cli import USER_ERRORS
 from gans.training.config import OneLineParser
-from gans.training.images import grid, save_gif, save_png
+from gans.training.images import grid, save_gif
 from minigrad.io import files
 from minigrad.io.files import write_atomically
 
@@ -25,7 +26,7 @@ FRAMES = 60
 SEEDS = 5  # of --table
 
 
-@running("python -m gans.toy", USER_ERRORS)
+@running("python -m gans.toy", (*USER_ERRORS, FloatingPointError))  # it diverges
 def main(argv: Sequence[str] | None = None) -> None:
     parser = OneLineParser(
         "python -m gans.toy", description="Watch GANs learn distributions in one and two dimensions.", allow_abbrev=False
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", choices=DISTRIBUTIONS, default="ring", help="distribution to learn (default: ring)")
     parser.add_argument("--loss", choices=LOSSES, default="gan", help="adversarial loss (default: gan)")
     parser.add_argument("--steps", type=integer_up_to(10**6), default=6_000, metavar="N", help="steps of G (default: 6000)")
-    parser.add_argument("--seed", type=integer_up_to(2**32), default=1, metavar="N", help="random seed (default: 1)")
+    parser.add_argument("--seed", type=integer_up_to(2**32, 0), default=1, metavar="N", help="random seed (default: 1)")
     parser.add_argument(
         "--out", type=Path, default=Path("runs/toy"), metavar="DIR", help="folder for the results (default: runs/toy)"
     )
@@ -44,16 +45,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     what.add_argument("--theory", action="store_true", help="check what each loss measures against the exact value")
     what.add_argument("--serve", action="store_true", help="a page in the browser to play with")
-    parser.add_argument(
-        "--port", type=int, default=8000, choices=range(65536), metavar="N", help="of --serve (default: 8000; 0: a free one)"
-    )
+    help = "of --serve (default: 8000; 0: a free one)"
+    parser.add_argument("--port", type=integer_up_to(65_535, 0), default=8000, metavar="N", help=help)
     arguments = parser.parse_args(argv)
     if arguments.serve:
         serve(arguments)
         return
     files.make_folder(arguments.out, follow=True)
     run = theory if arguments.theory else table if arguments.table else compare if arguments.compare else watch
-    run(arguments)
+    with np.errstate(all="ignore"):
+        run(arguments)
 
 
 def watch(arguments: argparse.Namespace) -> None:
@@ -68,7 +69,7 @@ def watch(arguments: argparse.Namespace) -> None:
         frames.append(frame(toy, title))
         print(f"step {toy.done:,}: " + ", ".join(f"{name} {value:.3f}" for name, value in metrics.items()), flush=True)
     save_gif(arguments.out / "training.gif", frames, milliseconds=100)
-    save_png(arguments.out / "final.png", frames[-1])
+    save_image(arguments.out / "final.png", frames[-1])
     print(f"{report(toy)}\nDone: training.gif and final.png are in {arguments.out}")
 
 
@@ -87,7 +88,7 @@ def compare(arguments: argparse.Namespace) -> None:
         print(f"{name}: {report(toy)}", flush=True)
     frames = [grid(np.stack(panels).transpose(0, 3, 1, 2), across=4) for panels in zip(*films, strict=True)]
     save_gif(arguments.out / "compare.gif", frames, milliseconds=150)
-    save_png(arguments.out / "compare.png", frames[-1])
+    save_image(arguments.out / "compare.png", frames[-1])
     print(f"Done: compare.gif and compare.png are in {arguments.out}")
 
 
@@ -127,7 +128,7 @@ def theory(arguments: argparse.Namespace) -> None:
     for check in theory.checks():
         checks.append(check)
         print(f"{check.what:<72} {check.measured:9.4f} {check.exact:9.4f}  error {check.error:.4f}", flush=True)
-    save_png(arguments.out / "theory.png", theory_sheet())
+    save_image(arguments.out / "theory.png", theory_sheet())
     write_atomically(
         arguments.out / "theory.json", (json.dumps([check._asdict() for check in checks], indent=2) + "\n").encode()
     )

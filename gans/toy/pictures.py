@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gans.output import new_figure
 from gans.toy.data import Floats
 from gans.toy.trainer import ToyGAN
-from gans.training.plots import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

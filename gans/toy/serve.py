@@ -7,7 +7,6 @@ to see. The threads that answer requests only pass on orders and the last snapsh
 from __future__ import annotations
 
 import json
-import math
 import queue
 import threading
 import time
@@ -40,21 +39,29 @@ class Playground:
     def __init__(self) -> None:
         self.orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
         self.data, self.loss, self.lr, self.per_frame, self.seed = "ring", "gan", 1e-3, 10, 0
-        self.running, self.once = False, False
+        self.running, self.once, self.diverged = False, False, False
         self.snapshot: bytes = b"{}"
 
     def run(self) -> None:
-        """Obey, train, take a snapshot; for ever."""
+        """Take turns, for ever."""
         self.restart()
         while True:
             started = time.monotonic()
-            changed = self.obey()
-            if self.running or self.once:
-                self.losses.append(list(self.toy.train(1 if self.once else self.per_frame).values()))
-                self.once, changed = False, True
-            if changed:
-                self.snapshot = json.dumps(self.state()).encode()
+            self.turn()
             time.sleep(max(0.001, FRAME - (time.monotonic() - started)))
+
+    @np.errstate(all="ignore")
+    def turn(self) -> None:
+        """Obey, train, and take a snapshot of what has changed."""
+        changed = self.obey()
+        if self.running or self.once:
+            try:
+                self.losses.append(list(self.toy.train(1 if self.once else self.per_frame).values()))
+            except FloatingPointError:
+                self.running, self.diverged = False, True
+            self.once, changed = False, True
+        if changed:
+            self.snapshot = json.dumps(self.state()).encode()
 
     def obey(self) -> bool:
         """Carry out the orders that have come. Returns whether there were any."""
@@ -75,6 +82,7 @@ class Playground:
     def restart(self) -> None:
         self.toy = ToyGAN(DISTRIBUTIONS[self.data](), LOSSES[self.loss], self.seed, lr=self.lr)
         self.losses: deque[list[float]] = deque(maxlen=HISTORY)
+        self.diverged = False
         self.snapshot = json.dumps(self.state()).encode()
 
     def state(self) -> dict[str, Any]:
@@ -85,7 +93,7 @@ class Playground:
         hit, good, _ = coverage(toy.real, toy.generate(500)) if toy.real.modes else (None, None, None)
         return {
             "step": toy.done, "running": self.running, "data": self.data, "loss": self.loss, "lr": self.lr,
-            "per_frame": self.per_frame, "losses": finite(self.losses), "hit": hit, "good": good,
+            "diverged": self.diverged, "per_frame": self.per_frame, "losses": finite(self.losses), "hit": hit, "good": good,
             "modes": len(toy.real.centres), "centres": toy.real.centres.tolist() if toy.real.modes else [],
             "fake": finite(fake), **shown,
         }  # fmt: skip
@@ -134,14 +142,14 @@ def checked(body: bytes) -> Order:
     if not isinstance(order, dict):
         raise ValueError("an order is a JSON object")
     allowed = {
-        "data": lambda v: v in DISTRIBUTIONS,
-        "loss": lambda v: v in LOSSES,
+        "data": lambda v: v in list(DISTRIBUTIONS),  # a list compares what cannot be a key, too
+        "loss": lambda v: v in list(LOSSES),
         "lr": lambda v: isinstance(v, float | int) and 1e-6 <= v <= 1,
         "per_frame": lambda v: type(v) is int and 1 <= v <= 100,
         "running": lambda v: type(v) is bool,
         "once": lambda v: type(v) is bool,
         "restart": lambda v: type(v) is bool,
-        "centres": lambda v: isinstance(v, list) and all(_is_point(c) for c in v),
+        "centres": lambda v: isinstance(v, list) and all(_is_point(c) for c in v) and len({len(c) for c in v}) == 1,
     }
     for name, value in order.items():
         if name not in allowed or not (isinstance(value, list | str | float | int) and allowed[name](value)):
@@ -150,7 +158,7 @@ def checked(body: bytes) -> Order:
 
 
 def _is_point(c: Any) -> bool:
-    return isinstance(c, list) and all(isinstance(v, float | int) and math.isfinite(v) and abs(v) < 100 for v in c)
+    return isinstance(c, list) and all(isinstance(v, float | int) and abs(v) < 100 for v in c)  # NaN is not
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -16,12 +16,17 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", choices=("auto", "numpy", "cupy"), default="numpy", help=help)
 
 
-def integer_up_to(largest: int) -> Callable[[str], int]:
-    """An argparse type: an integer from 1 to `largest`."""
+def add_best(parser: argparse.ArgumentParser) -> None:
+    help = "use the weights of the best evaluation (of a run with --evaluate-every), instead of the last ones"
+    parser.add_argument("--best", action="store_true", help=help)
+
+
+def integer_up_to(largest: int, least: int = 1) -> Callable[[str], int]:
+    """An argparse type: an integer from `least`, which is not negative, to `largest`."""
 
     def parse(text: str) -> int:
-        if not text.isdecimal() or len(text) > 20 or not 1 <= int(text) <= largest:
-            raise argparse.ArgumentTypeError(f"{text[:99]!r} is not an integer from 1 to {largest:,}")
+        if not text.isdecimal() or len(text) > 20 or not least <= int(text) <= largest:
+            raise argparse.ArgumentTypeError(f"{text[:99]!r} is not an integer from {least} to {largest:,}")
         return int(text)
 
     return parse

@@ -17,8 +17,10 @@ from gans.data.batches import Stream
 from gans.data.errors import DataError
 from gans.data.mnist import SYNTHETIC
 from gans.training.config import ConfigError, RunConfig, check_saved, parse
-from gans.training.loop import Loop, TrainingError
+from gans.training.evaluations import Evaluations
+from gans.training.loop import Loop, TrainingError, total_steps
 from gans.training.run_folder import RunFolder
+from gans.training.tensorboard import EventFile
 from gans.training.trainer import Trainer
 from minigrad import nn
 from minigrad.arrays import backend
@@ -31,7 +33,7 @@ ENOUGH_STEPS = 2000  # what the advice to a user with fewer leads to
 
 MAY_CHANGE = {  # when a run is resumed
     "backend", "no_capture", "tf32", "data", "epochs", "decay_epochs", "steps", "out", "resume", "sample_every", "save_every",
-    "dry_run",
+    "evaluate_every", "stop_when", "tensorboard", "dry_run",
 }  # fmt: skip
 
 
@@ -54,6 +56,8 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
         config = _resumed(config, given, folder, trainer_class)
     elif not config.dry_run:
         folder.check_free(config.overwrite)
+    if config.stop_when and not config.evaluate_every:
+        raise ConfigError("--stop-when needs --evaluate-every, which says how often to measure what should improve")
     config = dataclasses.replace(config, backend=backend.resolve(config.backend), data=_absolute(config.data))
     backend.allow_tf32(config.tf32)
     mg.manual_seed(config.seed)
@@ -65,9 +69,11 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
     if config.dry_run:
         _dry_run(trainer, batches)
         return 0
+    evaluations = Evaluations(trainer.evaluator(batches), folder, config.stop_when) if config.evaluate_every else None
+    folder.metrics.events = EventFile(folder.events) if config.tensorboard else None
     with folder.locked():
         command.current.folder = folder.path
-        loop = Loop(trainer, batches, folder)
+        loop = Loop(trainer, batches, folder, evaluations)
         if config.resume:
             _check_same_data(folder.settings(), settings)
             loop.restore()
@@ -75,21 +81,34 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
         else:
             folder.check_free(config.overwrite)  # again: another process may have started a run here meanwhile
             folder.start(settings)
-        if loop.step >= loop.last_step:
+        if loop.finished:
             loop.conclude()
             if not files.exists(folder.report):  # the run was interrupted while making it
                 _report(trainer, folder)
-            limit = "--epochs" if config.steps is None or config.steps > loop.step else f"--steps than {config.steps}"
-            print(f"{folder.path} is finished, at step {loop.step}; to continue, give more {limit}")
+            print(f"{folder.path} is finished, at step {loop.step}; to continue, give more {_limit(loop)}")
             return 0
+        if folder.metrics.events:
+            folder.metrics.events.begin(loop.step)
         files.remove(folder.report)  # it describes an earlier end
         if number := loop.run():
             return number
         _report(trainer, folder)
     whole = trainer.config.epochs * batches.per_epoch
     done = "Done" if loop.step == whole else f"Done with the {loop.step:,} steps of --steps (--epochs has {whole:,})"
+    if loop.plateau:
+        done = f"Done at step {loop.step:,}: {loop.plateau}"
+    if evaluations:
+        print(f"{folder.best} has the weights of the best evaluation, at step {evaluations.best()[0]:,}")
     print(f"{done}: {folder.samples.name}, {folder.gif.name}, {folder.losses.name} and the weights are in {folder.path}")
     return 0
+
+
+def _limit(loop: Loop) -> str:
+    """The flag that ended a finished run."""
+    config = loop.trainer.config
+    if loop.plateau:
+        return f"--stop-when than {config.stop_when}"
+    return "--epochs" if config.steps is None or config.steps > loop.step else f"--steps than {config.steps}"
 
 
 def _report(trainer: Trainer, folder: RunFolder) -> None:
@@ -155,10 +174,11 @@ def _check_same_data(before: dict[str, Any], now: dict[str, Any]) -> None:
 def _introduce(trainer: Trainer, batches: Stream) -> None:
     sizes = ", ".join(f"{name} {sum(p.size for p in net.parameters()):,}" for name, net in trainer.networks().items())
     print(f"{trainer.name} on {trainer.backend}: {batches.count:,} images ({batches.source}); parameters: {sizes}")
-    steps, per_epoch = trainer.config.epochs * batches.per_epoch, batches.per_epoch
-    if steps < FEW_STEPS and trainer.config.steps is None:
-        few = f"{batches.count:,} images are {per_epoch} steps an epoch, {steps} steps in all"
-        print(f"{few}: expect little more than noise; try --epochs {-(-ENOUGH_STEPS // per_epoch)}")
+    steps, per_epoch = total_steps(trainer.config, batches.per_epoch), batches.per_epoch
+    if steps < FEW_STEPS:
+        few = f"{batches.count:,} images are {per_epoch:,} steps an epoch, {steps:,} in all"
+        without = "" if trainer.config.steps is None else " without --steps"
+        print(f"{few}: expect little more than noise; try --epochs {-(-ENOUGH_STEPS // per_epoch)}{without}")
     if trainer.backend == "numpy" and not backend.kernels_are_compiled():
         print("The first run compiles its kernels, which takes some seconds; later runs reuse them.", file=sys.stderr)
 

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar
 
 from gans import command
 from gans.command import EXIT_CODES
+from gans.data.errors import printable
 from gans.training.schedule import intervals
 
 
@@ -59,6 +60,14 @@ class RunConfig:
         form=intervals,
     )
     save_every: str = option("1epoch,5min", "how often to save a checkpoint, in the same way", form=intervals)
+    evaluate_every: str | None = option(
+        None, "how often to measure the images, in the same way, and keep the best weights; by default never", form=intervals
+    )
+    stop_when: int | None = option(
+        None, "stop when N evaluations in a row are not better than the best one before them", at_least=1
+    )
+    tensorboard: bool = option(False, "also write event files for TensorBoard (needs tensorboardX)")
+    watch_gradients: bool = option(False, "note the norm of each layer's gradient in metrics.csv, and draw them over time")
     dry_run: bool = option(False, "run one step and write nothing")
 
 
@@ -78,15 +87,16 @@ def _not_empty(text: str) -> str:
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """The parser of every command: its error messages are one line, and it has --debug. A path may not be empty."""
+    """The parser of every command: its error messages are one line, and it has --debug. No text may be empty."""
 
     def __init__(self, prog: str, **settings: Any) -> None:
         super().__init__(prog, epilog=EXIT_CODES, **settings)
         self.register("type", Path, lambda text: Path(_not_empty(text)))
+        self.register("type", None, _not_empty)
         self.add_argument("--debug", action=_Debug, nargs=0, dest=argparse.SUPPRESS, help="show the traceback of an error")
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
+        self.exit(2, f"{self.prog}: {printable(message)} (--help lists the flags)\n")
 
 
 def parse(config_class: type[C], prog: str, argv: Sequence[str] | None = None) -> tuple[C, set[str]]:
@@ -108,7 +118,7 @@ def _add_flag(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hi
     if kind is bool:
         parser.add_argument(flag, action="store_true", **common)
         return
-    metavar = "WHEN" if field.metadata["form"] else {int: "N", float: "X", Path: "DIR", str: "NAME"}[kind]
+    metavar = "WHEN" if field.metadata["form"] else {int: "N", float: "X"}.get(kind, "DIR")
     choices = field.metadata["choices"]
     if choices:
         parser.add_argument(flag, choices=choices, type=kind, **common)
@@ -180,4 +190,7 @@ def check_saved(config_class: type[RunConfig], saved: dict[str, Any], path: Path
         problem = None if value is None and may_be_none else _problem(_plain_type(hints[name]), value, field)
         if problem:
             raise ConfigError(f"{path} has a wrong {name}: {problem}")
-    return {name: str(saved[name]) if field.metadata["form"] else saved[name] for name, field in fields.items()}
+    return {
+        name: str(saved[name]) if field.metadata["form"] and saved[name] is not None else saved[name]
+        for name, field in fields.items()
+    }

@@ -38,15 +38,6 @@ def default_scale(height: int) -> int:
     return 2 if height < SMALL else 1
 
 
-def save_png(path: Path, pixels: np.ndarray) -> None:
-    """Write pixels uint8 (height, width, 3). FileError if the file cannot be written."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
-    write_atomically(path, buffer.getvalue())
-
-
 def save_gif(path: Path, frames: Sequence[np.ndarray], milliseconds: int = 150, last: int = 1500, comment: str = "") -> None:
     """Write an endless animation of frames of one size, each shown for `milliseconds`, the last one for `last`."""
     from PIL import Image

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from gans.data.batches import Batches, Stream
 from gans.data.errors import DataError
 from gans.data.images import MNIST_SIZE
 from gans.data.labelled import LabelledBatches, class_names, load_labelled
@@ -47,13 +48,14 @@ class LabelledTrainer(LatentTrainer):
     def batch_shapes(self) -> tuple[Shape, ...]:
         return *super().batch_shapes, (self.images_per_step,)
 
-    def load_batches(self) -> LabelledBatches:
+    def load_batches(self) -> Stream:
         size = self.image_shape[-1]
         found = class_names(self.config.data, size)
         if list(found) != self.classes:
             raise DataError(f"{self.config.data} has the classes {', '.join(found)}, not {', '.join(self.classes)}.")
         data = load_labelled(self.config.data, size)
-        return LabelledBatches(data, self.images_per_step, self.config.seed, self.backend, self.dtype)
+        order = (self.images_per_step, self.config.seed, self.backend, self.dtype, data.source)
+        return LabelledBatches(Batches(data.images, *order), data.labels)
 
     def labels(self, numbers: np.ndarray) -> mg.Tensor:
         """Labels (n,) as the generator takes them."""
@@ -66,7 +68,7 @@ class LabelledTrainer(LatentTrainer):
     def fixed_inputs(self, count: int, seed: int) -> tuple[mg.Tensor, ...]:
         return self.fixed_noise(count, seed), self.labels(self.in_turn(count))
 
-    def sample_sheet(self) -> np.ndarray:
+    def sample_sheet(self, samples: np.ndarray | None = None) -> np.ndarray:
         """One row for each class. All images of a column have the same latent vector."""
         rows = min(len(self.classes), ROWS)
         noise = self.fixed_noise(COLUMNS, self.config.seed)

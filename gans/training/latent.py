@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from gans.data.batches import Batches
+from gans.data.batches import Batches, Stream
 from gans.data.images import load_training_images
 from gans.training.average import follow
 from gans.training.config import RunConfig
+from gans.training.evaluations import Evaluator
 from gans.training.images import grid
 from gans.training.trainer import Shape, Trainer, as_pixels, in_evaluation
 from minigrad import nn, optim
@@ -75,7 +76,7 @@ class LatentTrainer(Trainer):
         """The training images, uint8 (n, channels, height, width), and a description of their source."""
         return load_training_images(self.config.data, self.image_shape[-1], self.image_shape[0])
 
-    def load_batches(self) -> Batches:
+    def load_batches(self) -> Stream:
         images, source = self.load_images()
         return Batches(images, self.images_per_step, self.config.seed, self.backend, self.dtype, source)
 
@@ -97,8 +98,16 @@ class LatentTrainer(Trainer):
         parts = [in_evaluation(self.sampler, *(x[i : i + AT_ONCE] for x in inputs)) for i in starts]
         return as_pixels(np.concatenate(parts))
 
-    def sample_sheet(self) -> np.ndarray:
-        return grid(self.generate(*self.fixed_inputs(SAMPLES, self.config.seed)))
+    def samples(self) -> np.ndarray:
+        return self.generate(*self.fixed_inputs(SAMPLES, self.config.seed))
+
+    def sample_sheet(self, samples: np.ndarray | None = None) -> np.ndarray:
+        return grid(self.samples() if samples is None else samples)
+
+    def evaluator(self, batches: Stream) -> Evaluator:
+        from gans.measures.real import evaluator_of  # it needs a captured step, to train a classifier
+
+        return evaluator_of(self, batches if isinstance(batches, Batches) else None)
 
     def weights(self) -> dict[str, Any]:
         return self.sampler.state_dict()

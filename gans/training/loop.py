@@ -13,15 +13,19 @@ import numpy as np
 import minigrad as mg
 from gans.command import stop_request
 from gans.data.batches import Stream
+from gans.training.collapse import CollapseAlarm
 from gans.training.config import RunConfig
+from gans.training.evaluations import Evaluations
 from gans.training.metrics import ROW_EVERY
 from gans.training.reading import Reading
 from gans.training.run_folder import RunFolder
 from gans.training.schedule import Schedule
-from gans.training.trainer import Metrics, Stateful, Trainer
+from gans.training.trainer import Metrics, Stateful, Trainer, as_pixels
+from gans.training.watch import GradientNorms
 from minigrad import random
 from minigrad.arrays import backend
 from minigrad.io import files
+from minigrad.io.files import FileError
 from minigrad.io.safetensors import check_like
 from minigrad.optim import CHECK_EVERY, BadGradient
 
@@ -42,16 +46,25 @@ class Loop:
     trainer : the algorithm
     batches : the data
     folder : where to write the run, or None to write nothing
+    evaluations : what --evaluate-every measures, or None
     """
 
-    def __init__(self, trainer: Trainer, batches: Stream, folder: RunFolder | None) -> None:
-        self.trainer, self.batches, self.folder = trainer, batches, folder
-        self.make_step = trainer.step if trainer.config.no_capture else captured(trainer.step)
+    def __init__(
+        self, trainer: Trainer, batches: Stream, folder: RunFolder | None, evaluations: Evaluations | None = None
+    ) -> None:
+        self.trainer, self.batches, self.folder, self.evaluations = trainer, batches, folder, evaluations
+        self.alarm: CollapseAlarm | None = None
+        self.plateau = ""  # why the run ends before its last step
+        watch = GradientNorms(trainer) if trainer.config.watch_gradients else None
+        step = watch.watched(trainer.step) if watch else trainer.step
+        self.make_step = step if trainer.config.no_capture else captured(step)
+        self.metric_names = [*trainer.captions, *(watch.names if watch else [])]
         self.step = 0
         self.saved_step = -1
         self.last_step = total_steps(trainer.config, batches.per_epoch)
         self.sampling = Schedule(trainer.config.sample_every, batches.per_epoch, FIRST_SAMPLE)
         self.saving = Schedule(trainer.config.save_every, batches.per_epoch)
+        self.evaluating = Schedule(trainer.config.evaluate_every or "1epoch", batches.per_epoch)
         self.pending: list[Metrics] = []  # of the steps since the last full row of metrics.csv
         self.row: tuple[int, Reading] | None = None  # a full row on its way from the GPU: its last step, its metrics
         self.shown: dict[str, str] = {}  # metrics in the progress bar
@@ -67,7 +80,7 @@ class Loop:
             elif self.folder:  # a grid of the interruption goes, so that the files equal those of an uninterrupted run
                 self.folder.cut_samples(self.step if self.sampling.includes(self.step) else self.step - 1)
             with progress_bar(self) as bar, np.errstate(all="ignore"):
-                while self.step < self.last_step and not stop.signal:
+                while not (self.finished or stop.signal):
                     self.pending.append(self.guarded_step())
                     self.step += 1
                     if self.step % ROW_EVERY == 0:
@@ -82,6 +95,10 @@ class Loop:
             self.conclude()
         return stop.signal
 
+    @property
+    def finished(self) -> bool:
+        return self.step >= self.last_step or bool(self.plateau)
+
     def guarded_step(self) -> Metrics:
         """One step. If it meets a NaN or an infinity, it is repeated to find the op that made it, and the run ends."""
         before = random.get_rng_state()
@@ -92,9 +109,11 @@ class Loop:
             raise self.failure(self.step, error) from error
 
     def write_what_is_due(self) -> None:
-        """Write the samples and the checkpoint that are due after this step."""
-        due = [write for schedule, write in ((self.sampling, self.sample), (self.saving, self.save)) if schedule.due(self.step)]
-        if due:
+        """Write what is due after this step. Evaluations come before the checkpoint: a resumed run has those up to its step."""
+        schedules = [(self.sampling, self.sample), (self.saving, self.save)]
+        if self.evaluations:
+            schedules.insert(0, (self.evaluating, self.evaluate))
+        if due := [write for schedule, write in schedules if schedule.due(self.step)]:
             self.finish_row()
             self.check_finite()
             for write in due:
@@ -135,7 +154,7 @@ class Loop:
         means = {name: float(values.mean()) for name, values in metrics.items()}
         if self.folder:
             self.folder.metrics.append(step, means)
-        self.shown = {name: f"{value:.3f}" for name, value in means.items()}
+        self.shown = {name: f"{value:.3f}" for name, value in means.items() if name in self.trainer.captions}
 
     def read(self, reading: Reading, end: int) -> dict[str, np.ndarray]:
         """The metrics of the steps before step `end`, one array each. TrainingError if a value is not finite."""
@@ -191,10 +210,21 @@ class Loop:
     # --- files
 
     def sample(self) -> None:
-        """Write the sample grid of this step."""
+        """Write the sample grid of this step, and look whether its images have become alike."""
         if self.folder:
-            self.folder.save_samples(self.step, self.trainer.sample_sheet())
+            images = self.trainer.samples()
+            self.folder.save_samples(self.step, self.trainer.sample_sheet(images))
+            if images is not None:
+                self.alarm = self.alarm or CollapseAlarm(as_pixels(self.batches[0][0].numpy()))
+                self.alarm.see(self.step, images)
         self.sampling.restart()
+
+    def evaluate(self) -> None:
+        """Measure the images of this step, and note whether they have stopped improving."""
+        assert self.evaluations
+        self.evaluations.add(self.step, self.trainer.weights())
+        self.plateau = self.evaluations.plateau()
+        self.evaluating.restart()
 
     def save(self) -> None:
         """Write the checkpoint, unless the file is of this step already. Callers check for bad values first."""
@@ -208,26 +238,36 @@ class Loop:
         self.saving.restart()
 
     def restore(self) -> None:
+        """Continue from the folder's checkpoint: load it, and delete what was written after it."""
+        assert self.folder
+        self.read_checkpoint()
+        self.folder.metrics.cut(self.step, self.metric_names)
+        self.plateau = self.evaluations.plateau() if self.evaluations else ""
+
+    def read_checkpoint(self) -> None:
         """Load the folder's checkpoint: weights, optimizers, random stream, step and pending metrics."""
         assert self.folder
         like = {**self.trainer.state_dict(), "random.counter": np.array(0)}
         arrays, step = self.folder.load_checkpoint(like)
-        metrics, waiting = self.trainer.captions, np.zeros(step % ROW_EVERY)
-        optional = {f"pending.{i:02}.{name}": waiting for i in range(len(metrics)) for name in metrics}
+        names, waiting = self.metric_names, np.zeros(step % ROW_EVERY)
+        optional = {f"pending.{i:02}.{name}": waiting for i in range(len(names)) for name in names}
         optional |= {f"{name}.skipped": np.array(part.skipped) for name, part in self.trainer.optimizers().items()}
         check_like(self.folder.checkpoint, arrays, like, optional)
-        pending = {key.split(".", 2)[2]: arrays[key] for key in sorted(arrays) if key.startswith("pending.")}
+        updates = sum(int(arrays[f"{name}.steps"]) for name in self.trainer.optimizers())
+        if step > updates:
+            raise FileError(f"{self.folder.checkpoint} is damaged: its step is {step}, after only {updates} updates of weights")
+        numbered = sorted((int(key.split(".", 2)[1]), key) for key in arrays if key.startswith("pending."))
+        pending = {key.split(".", 2)[2]: arrays[key] for _, key in numbered}
         rows = list(zip(*pending.values(), strict=True))
         self.trainer.load_state_dict(arrays)
         random.set_rng_state((self.trainer.config.seed, int(arrays["random.counter"])))
         self.step = self.saved_step = step
         self.pending = [{name: mg.Tensor(value) for name, value in zip(pending, row, strict=True)} for row in rows]
-        self.folder.metrics.cut(step)
-        self.folder.rename_samples(self.batches.per_epoch)
 
     def draw_overview(self) -> None:
         if self.folder:
-            self.folder.save_overview(self.trainer.captions)
+            measures = self.evaluations.evaluator.captions if self.evaluations else {}
+            self.folder.save_overview({**self.trainer.captions, **measures})
             self.overview_drawn = time.monotonic()
 
     def title(self) -> str:

@@ -3,11 +3,14 @@
 config.json               settings, data source and minigrad's version
 metrics.csv               one row every few steps: the means over these steps
 losses.png                the metrics as curves, with explanations
+gradients.png             with --watch-gradients, the norm of each layer's gradient over time
 samples/step-000469.png   outputs for the same noise, or the same images, after so many steps
 training.gif              the samples as an animation
 report.md                 measured quality of the result at the end of training, if it can be measured
 checkpoint.safetensors    everything that the next step depends on
 generator.safetensors     the generator's weights only (CycleGAN: of both generators), under PyTorch's names
+tensorboard/              event files for TensorBoard, with --tensorboard
+best.safetensors          the same weights after the best evaluation so far, with --evaluate-every
 """
 
 from __future__ import annotations
@@ -22,10 +25,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 import minigrad as mg
+from gans.output import save_image
 from gans.training.config import ConfigError, is_plain
-from gans.training.images import read_png, save_gif, save_png
+from gans.training.images import read_png, save_gif
 from gans.training.metrics import MetricsFile
-from gans.training.plots import Drawings, plot_curves
+from gans.training.plots import Drawings, plot_curves, plot_norms
+from gans.training.tensorboard import NAME as EVENTS
+from gans.training.watch import PREFIX
 from minigrad.io import files
 from minigrad.io.files import FileError, write_atomically
 from minigrad.io.safetensors import LARGEST_COUNT, check_like, load_with_metadata
@@ -44,11 +50,14 @@ class RunFolder:
         self.config = path / "config.json"
         self.metrics = MetricsFile(path / "metrics.csv")
         self.losses = path / "losses.png"
+        self.gradients = path / "gradients.png"
         self.samples = path / "samples"
         self.gif = path / "training.gif"
         self.report = path / "report.md"
         self.checkpoint = path / "checkpoint.safetensors"
         self.generator = path / "generator.safetensors"
+        self.best = path / "best.safetensors"
+        self.events = path / "tensorboard"
         self.lock = path / ".lock"
         self.drawings = Drawings()
 
@@ -104,8 +113,9 @@ class RunFolder:
     def start(self, settings: Mapping[str, Any]) -> None:
         """Delete the files of an older run, and write config.json."""
         files.make_folder(self.path, follow=True)
-        others = *self.sample_paths(), *self._numbered("epoch").values(), *self._tracebacks(), *self._evaluation()
-        for file in (self.checkpoint, self.generator, self.metrics.path, self.losses, self.gif, self.report, *others):
+        others = *self.sample_paths(), *self._tracebacks(), *self._evaluation(), *files.entries(self.events, f"{EVENTS}*")
+        weights = self.checkpoint, self.generator, self.best
+        for file in (*weights, self.metrics.path, self.losses, self.gradients, self.gif, self.report, *others):
             files.remove(file)
         self.save_settings(settings)
 
@@ -118,7 +128,7 @@ class RunFolder:
         if not self.holds_run():
             raise ConfigError(f"{self.path} holds no run (there is no {self.config.name})")
         try:
-            settings = json.loads(files.read(self.config, MOST_SETTINGS), object_pairs_hook=_distinct)
+            settings = json.loads(files.read(self.config, MOST_SETTINGS))
             _check(settings, {"trainer": str, "config": dict, "data": dict, "samples": str, "minigrad": str})
             _check(settings["data"], {"source": str, "images": int, "hash": str})
         except (ValueError, TypeError, RecursionError) as error:
@@ -140,12 +150,16 @@ class RunFolder:
             raise FileError(f"{self.checkpoint} is damaged or another program's: its step is missing or out of range")
         return arrays, int(step)
 
-    def load_weights(self, like: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """The generator's weights. ConfigError if there are none yet, FileError unless they have the form of `like`."""
-        if not files.exists(self.generator):
-            raise ConfigError(f"{self.path} has no {self.generator.name} yet; it is written with the first checkpoint")
-        weights, _ = load_with_metadata(self.generator, _most_bytes(like))
-        check_like(self.generator, weights, like)
+    def save_best(self, weights: Mapping[str, Any], step: int) -> None:
+        mg.save(self.best, weights, {"step": str(step)})
+
+    def load_weights(self, like: Mapping[str, Any], best: bool = False) -> dict[str, np.ndarray]:
+        """The generator's last weights, or its best. ConfigError without any, FileError unless they have the form of `like`."""
+        path, when = (self.best, "evaluation (--evaluate-every)") if best else (self.generator, "checkpoint")
+        if not files.exists(path):
+            raise ConfigError(f"{self.path} has no {path.name} yet; it is written with the first {when}")
+        weights, _ = load_with_metadata(path, _most_bytes(like))
+        check_like(path, weights, like)
         return weights
 
     def save_report(self, text: str) -> None:
@@ -156,32 +170,30 @@ class RunFolder:
 
     def sample_paths(self) -> list[Path]:
         """The sample grids, from the first to the last."""
-        return [path for _, path in sorted(self._numbered("step").items())]
+        return [path for _, path in sorted(self._numbered().items())]
 
     def save_samples(self, step: int, sheet: np.ndarray) -> None:
-        save_png(self.sample_path(step), sheet)
+        save_image(self.sample_path(step), sheet)
 
     def cut_samples(self, step: int) -> None:
         """Delete the sample grids after a step, which a resumed run will write again."""
-        for number, path in self._numbered("step").items():
+        for number, path in self._numbered().items():
             if number > step:
                 files.remove(path)
 
-    def rename_samples(self, per_epoch: int) -> None:
-        """Name the sample grids of an older version, which are named after their epochs, after their steps."""
-        for number, path in self._numbered("epoch").items():
-            files.rename(path, self.sample_path(number * per_epoch))
-
-    def _numbered(self, word: str) -> dict[int, Path]:
-        paths = {path.stem.removeprefix(f"{word}-"): path for path in files.entries(self.samples, f"{word}-*.png")}
+    def _numbered(self) -> dict[int, Path]:
+        paths = {path.stem.removeprefix("step-"): path for path in files.entries(self.samples, "step-*.png")}
         return {int(number): path for number, path in paths.items() if number.isdecimal() and len(number) < 20}
 
     def save_overview(self, captions: Mapping[str, str]) -> None:
         """Write losses.png and training.gif from the metrics and samples so far."""
         with self.drawings.attempt(self.losses.name):
             steps, curves = self.metrics.read()
+            norms = {name: curves.pop(name) for name in list(curves) if name.startswith(PREFIX)}
             if len(steps):
                 plot_curves(self.losses, steps, curves, captions)
+            if len(steps) and norms:
+                plot_norms(self.gradients, steps, {name.removeprefix(PREFIX): norms[name] for name in norms})
         frames = []
         for path in evenly(self.sample_paths(), MOST_FRAMES):
             with self.drawings.attempt(f"a frame of {self.gif.name}"):
@@ -196,13 +208,6 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
     if len(items) <= most:
         return list(items)
     return [items[i * (len(items) - 1) // (most - 1)] for i in range(most)]
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object. ValueError if a name appears twice."""
-    if len(found := dict(pairs)) < len(pairs):
-        raise ValueError("a name appears twice")
-    return found
 
 
 def _check(found: Any, schema: Mapping[str, type]) -> None:

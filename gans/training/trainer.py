@@ -9,7 +9,8 @@ import numpy as np
 
 import minigrad as mg
 from gans.data.batches import Stream
-from gans.training.config import RunConfig
+from gans.training.config import ConfigError, RunConfig
+from gans.training.evaluations import Evaluator
 from minigrad import nn, optim
 from minigrad.arrays import backend
 
@@ -64,8 +65,15 @@ class Trainer:
         """The training data."""
         raise NotImplementedError
 
-    def sample_sheet(self) -> np.ndarray:
-        """An image of the current results, uint8 (height, width, 3), from the same inputs throughout a run."""
+    def samples(self) -> np.ndarray | None:
+        """The images of the fixed noise, uint8 (n, channels, height, width); None for a trainer without noise."""
+        return None
+
+    def sample_sheet(self, samples: np.ndarray | None = None) -> np.ndarray:
+        """An image of the current results, uint8 (height, width, 3), from the same inputs throughout a run.
+
+        `samples` are those of now, if the caller has them already.
+        """
         raise NotImplementedError
 
     def weights(self) -> dict[str, Any]:
@@ -75,6 +83,10 @@ class Trainer:
     def load_weights(self, saved: Mapping[str, Any]) -> None:
         """Load the arrays that `weights` returned. ValueError if names or shapes differ."""
         raise NotImplementedError
+
+    def evaluator(self, batches: Stream) -> Evaluator:
+        """What --evaluate-every measures, given the training data. ConfigError where nothing can be measured."""
+        raise ConfigError(f"gans.{self.name} has no measure for --evaluate-every")
 
     def report(self) -> str:
         """Measured quality of the result as Markdown; empty where it cannot be measured."""
@@ -122,6 +134,11 @@ def in_evaluation(network: nn.Module, *inputs: mg.Tensor) -> np.ndarray:
 def as_pixels(images: np.ndarray) -> np.ndarray:
     """Images in [-1, 1] as uint8."""
     return np.rint((images + 1) * 127.5).clip(0, 255).astype(np.uint8)
+
+
+def from_pixels(images: np.ndarray, dtype: Any = np.float32) -> np.ndarray:
+    """Images from 0 to 255, such as uint8, in [-1, 1]."""
+    return images.astype(dtype) / dtype(127.5) - dtype(1)
 
 
 def below(arrays: Mapping[str, Any], owner: str) -> dict[str, Any]:

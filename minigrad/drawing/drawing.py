@@ -15,6 +15,7 @@ from minigrad.drawing.boxes import KINDS, Box, Edge
 from minigrad.drawing.layout import graphviz_layout, layered
 from minigrad.drawing.svg import svg
 from minigrad.engine import Node, Op, ancestors
+from minigrad.io.files import write_atomically
 from minigrad.nn.module import Module
 from minigrad.tensor import Shape, Tensor
 
@@ -34,11 +35,11 @@ class Drawing:
     edges: list[Edge] = field(default_factory=list)
 
     def save(self, path: str | Path) -> None:
-        """Write the drawing, as its suffix says: .svg or .dot."""
+        """Write the drawing, as its suffix says: .svg or .dot. FileError if it cannot be written."""
         suffix = Path(path).suffix
         if suffix not in (".svg", ".dot"):
             raise ValueError(f"a drawing is saved as .svg or .dot, not as {str(path)!r}; other programs convert these")
-        Path(path).write_text(self.svg if suffix == ".svg" else self.dot, encoding="utf-8")
+        write_atomically(path, (self.svg if suffix == ".svg" else self.dot).encode())
 
     @cached_property
     def dot(self) -> str:

@@ -14,7 +14,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -37,6 +37,14 @@ class FileError(Exception):
 def _check_link(path: str | Path, follow: bool) -> None:
     if not follow and os.path.islink(path):  # O_NOFOLLOW says "too many levels of symbolic links", and Windows lacks it
         raise OSError(errno.ELOOP, "it is a symbolic link, which is not followed")
+
+
+def _check_replaceable(path: Path) -> None:
+    """OSError if there is a named pipe, a device or a folder, in whose place a file would come."""
+    with suppress(FileNotFoundError):
+        mode = os.lstat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+            raise OSError(errno.EINVAL, NOT_REGULAR)
 
 
 @contextmanager
@@ -83,6 +91,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     It is written under a temporary name in the same folder and flushed to disk before it is renamed, so
     `path` is always either unchanged or complete. Raises OSError.
     """
+    _check_replaceable(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with opened(temporary, "xb") as file:
@@ -125,12 +134,6 @@ def remove(path: Path) -> None:
     """Delete a file, if it exists. FileError if that fails."""
     with explained(f"cannot delete {path}"):
         path.unlink(missing_ok=True)
-
-
-def rename(path: Path, new: Path) -> None:
-    """Give a file another name in its folder, in place of the file that has it. FileError if that fails."""
-    with explained(f"cannot rename {path}"):
-        os.replace(path, new)
 
 
 def exists(path: Path) -> bool:

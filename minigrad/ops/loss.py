@@ -13,7 +13,8 @@ import numpy as np
 from minigrad.arrays import hooks
 from minigrad.arrays.backend import array_module
 from minigrad.engine import Op, as_real
-from minigrad.ops.elementwise import Elementwise, absolute, maximum, sigmoid, where
+from minigrad.ops.activations import sigmoid
+from minigrad.ops.elementwise import Elementwise, absolute, maximum, where
 from minigrad.ops.movement import pick
 from minigrad.ops.reduce import mean, reduce_sum
 from minigrad.ops.softmax import log_softmax

@@ -26,11 +26,14 @@ def test_what_a_machine_lacks_is_refused_in_a_sentence() -> None:
     assert [isa.widest(features) for features in ({}, AVX2, AVX512)] == ["native", "avx2", "avx512"]
 
 
-def test_the_program_refuses_what_this_machine_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_program_refuses_what_this_machine_lacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
     monkeypatch.setattr(isa, "host_features", lambda: AVX2)
-    with pytest.raises(SystemExit, match="benchmarks: --isa avx512: this processor has no avx512f, avx512bw"):
+    with pytest.raises(SystemExit, match="1"):
         program.main(["--isa", "avx512"])
+    assert "benchmarks: --isa avx512: this processor has no avx512f, avx512bw" in capsys.readouterr().err
 
 
 def test_with_avx2_no_feature_of_avx512_is_left_to_numba() -> None:

@@ -45,17 +45,47 @@ def test_an_unknown_case_is_named_in_one_line(capsys: pytest.CaptureFixture[str]
     assert f"there is no case nonsense; choose from {', '.join(CASES)}" in capsys.readouterr().err
 
 
-def test_without_pytorch_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "flag", ["--threads=0", "--seconds=nan", "--patience=-1", "--stop-after=soon", "--out=", "--out={file}", "--x=\x1b[2J"]
+)
+def test_a_flag_that_cannot_be_used_is_one_sentence(
+    flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = stub_parts(monkeypatch)
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as ended:
+        program.main([flag.format(file=tmp_path / "file")])
+    assert ended.value.code in (1, 2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("python -m benchmarks: ") and line.isprintable()
+    assert flag.partition("=")[0] in line or "cannot use the folder" in line
+    assert not called
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_results_that_cannot_be_printed_are_kept(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    command = [sys.executable, "-m", "benchmarks", "--stop-after", "0", "--out", str(tmp_path)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    lost = "python -m benchmarks: stdout could not be written (No space left on device)\n"
+    assert (done.returncode, done.stderr) == (74, lost)
+    assert (tmp_path / "results.json").exists()
+
+
+def test_without_pytorch_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SystemExit, match="PyTorch is not installed here: pip install torch"):
+    with pytest.raises(SystemExit, match="1"):
         program.main([])
+    assert "PyTorch is not installed here: pip install torch" in capsys.readouterr().err
 
 
-def test_without_a_gpu_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
     monkeypatch.setattr("minigrad.arrays.backend.why_no_gpu", lambda: "the driver is on holiday.")
-    with pytest.raises(SystemExit, match="--backend cupy cannot run here: the driver is on holiday"):
+    with pytest.raises(SystemExit, match="1"):
         program.main(["--backend", "cupy"])
+    assert "--backend cupy cannot run here: the driver is on holiday" in capsys.readouterr().err
 
 
 def process_exists(pid: int) -> bool:
@@ -126,7 +156,9 @@ def test_stop_after_sets_the_deadline(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert json.loads((tmp_path / "results.json").read_text())["left_out"] == ["floor", "mnist_gan"]
 
 
-def test_a_failure_is_reported_and_the_rest_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_failure_is_reported_and_the_rest_is_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     called = stub_parts(monkeypatch)
 
     def compare(name: str, *_: Any) -> Any:
@@ -134,13 +166,16 @@ def test_a_failure_is_reported_and_the_rest_is_measured(monkeypatch: pytest.Monk
 
     monkeypatch.setattr("benchmarks.measure.steps.compare", compare)
     monkeypatch.setitem(run.PARTS, "steps", run.measure_steps)
-    with pytest.raises(SystemExit, match="benchmarks: lsgan: other losses in lsgan"):
+    with pytest.raises(SystemExit, match="1"):
         program.main(["lsgan", "mnist_gan", "--out", str(tmp_path)])
+    assert "benchmarks: lsgan: other losses in lsgan" in capsys.readouterr().err
     assert [name for name, _ in called] == [name for name in run.PARTS if name != "steps"]
     assert "- failed: mnist_gan: other losses in mnist_gan" in (tmp_path / "report.md").read_text()
 
 
-def test_an_interrupted_run_has_kept_every_case_it_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_interrupted_run_has_kept_every_case_it_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
 
     def compare(name: str, *_: Any) -> Any:
@@ -149,8 +184,9 @@ def test_an_interrupted_run_has_kept_every_case_it_measured(monkeypatch: pytest.
         return stub_result(name)
 
     monkeypatch.setattr("benchmarks.measure.steps.compare", compare)
-    with pytest.raises(SystemExit, match=r"interrupted; .* has what was measured"):
+    with pytest.raises(SystemExit, match="130"):
         program.main(["--part", "steps", "--part", "layers", "--out", str(tmp_path)])
+    assert f"{tmp_path} has what was measured" in capsys.readouterr().out
     saved = json.loads((tmp_path / "results.json").read_text())
     assert [result["case"] for result in saved["results"]] == ["mnist_gan", "dcgan_28"]
     assert saved["unfinished"] == ["steps", "layers"]
@@ -171,10 +207,12 @@ def test_a_terminated_run_has_kept_what_it_measured_and_its_workers_end(tmp_path
         f"program.main(['--part', 'floor', '--out', {str(tmp_path)!r}])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
-    assert "interrupted; " in done.stderr and "has what was measured" in done.stderr
+    assert (done.returncode, done.stderr) == (143, "python -m benchmarks: stopped by SIGTERM\n")
+    *_, pid, kept = done.stdout.splitlines()
+    assert kept == f"{tmp_path} has what was measured"
     saved = json.loads((tmp_path / "results.json").read_text())
     assert (saved["rates"], saved["unfinished"]) == ({"NumPy": 1.0}, ["floor"])
-    assert not process_exists(int(done.stdout.splitlines()[-1]))
+    assert not process_exists(int(pid))
 
 
 def test_results_are_on_disk_while_the_next_case_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

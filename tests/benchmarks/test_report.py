@@ -102,17 +102,17 @@ def test_beside_a_busy_process_the_medians_are_divided() -> None:
 
 
 def test_a_report_has_every_part_and_its_plots(tmp_path: Path) -> None:
-    report.write(tmp_path / "out", DATA)
-    report.write_plots(tmp_path / "out", DATA)
-    text = (tmp_path / "out" / "report.md").read_text()
+    report.write(tmp_path, DATA)
+    report.write_plots(tmp_path, DATA)
+    text = (tmp_path / "report.md").read_text()
     assert text.startswith("# minigrad compared with PyTorch\n\na machine\n\n- minigrad 7\n- PyTorch 8\n")
     for part in report.SECTIONS.values():
         assert f"## {part.title}\n" in text
         if part.plot:
             assert f"]({part.plot})" in text
-            assert (tmp_path / "out" / part.plot).stat().st_size > 5000
+            assert (tmp_path / part.plot).stat().st_size > 5000
     assert "Left out, because the time was over: start." in text
-    saved = json.loads((tmp_path / "out" / "results.json").read_text())
+    saved = json.loads((tmp_path / "results.json").read_text())
     assert saved["results"][0]["seconds"] == RESULT["seconds"]
     assert "calls" not in saved["results"][0]
 
@@ -183,8 +183,15 @@ def test_the_chart_of_two_machines_has_a_group_of_bars_for_each_and_for_jax() ->
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["minigrad, AVX2", "JAX, AVX2", "minigrad, AVX-512"]
 
 
-def test_without_tuned_steps_there_is_no_chart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "results.json").write_text(json.dumps({"machine": "a machine", "results": [RESULT]}))
+OTHER_FILES = [
+    json.dumps({"machine": "a machine", "results": [RESULT]}), json.dumps({"results": [tuned("lsgan", 2.0)]}), "", "[]", "{",
+    '{"results": 3}', '{"results": [{}]}', "[" * 100_000, "\udcff",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", OTHER_FILES, ids=lambda content: repr(content[:20]))
+def test_without_tuned_steps_there_is_no_chart(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "results.json").write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(SystemExit, match="2"):
         chart.main([str(tmp_path / "results.json"), str(tmp_path / "chart.png")])
     assert "no training steps" in capsys.readouterr().err

@@ -16,6 +16,7 @@ import gans.lsgan
 import gans.mnist_gan
 import gans.r3gan
 import gans.softmax_gan
+import gans.ssgan
 import gans.wgan
 import gans.wgan_gp
 import minigrad as mg
@@ -82,6 +83,23 @@ def make_cgan(name: str, condition: str) -> Trainer:
         return gans.cgan.CGAN(gans.cgan.Config(backend=name, batch_size=3, condition=condition))
 
 
+def tiny_classifier(trainer: Any) -> nn.Module:
+    classifier = gans.ssgan.Classifier(len(trainer.classes), 0.3)
+    classifier.features = nn.Sequential(
+        nn.Conv2d(1, 2, 5, 4, 2), nn.LeakyReLU(0.2), nn.Dropout(0.3), nn.Flatten(), nn.Linear(98, 6), nn.Tanh()
+    )
+    classifier.logits = nn.Linear(6, len(trainer.classes))
+    return classifier
+
+
+def make_ssgan(name: str) -> Trainer:
+    with (
+        mock.patch.object(gans.ssgan.SSGAN, "make_generator", dense_generator),
+        mock.patch.object(gans.ssgan.SSGAN, "make_discriminator", tiny_classifier),
+    ):
+        return gans.ssgan.SSGAN(gans.ssgan.Config(backend=name, batch_size=3))
+
+
 def make_wgan(trainer_class: type[gans.wgan.CriticTrainer], config: Any) -> Trainer:
     with (
         mock.patch.object(gans.wgan.CriticTrainer, "make_generator", dense_generator),
@@ -130,6 +148,7 @@ MAKERS: dict[str, Callable[[str], Trainer]] = {
     "r3gan": lambda name: gans.r3gan.R3GAN(gans.r3gan.Config(backend=name, batch_size=2, width=2, ema=0.5)),
     "cgan": lambda name: make_cgan(name, "concat"),
     "cgan_projection": lambda name: make_cgan(name, "projection"),
+    "ssgan": make_ssgan,
     "cyclegan": make_cyclegan,
     "cyclegan_wgan_gp": lambda name: make_cyclegan(name, gan_loss="wgan-gp", batch_size=1),
 }

@@ -127,8 +127,9 @@ def generate() -> Callable[..., Ended]:
 
 
 @pytest.fixture
-def cyclegan(two_domains: Path) -> Callable[..., Ended]:
-    """`python -m gans.cyclegan --data TWO_KINDS ...` in this process, with tiny networks."""
+def cyclegan(two_domains: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    """`python -m gans.cyclegan --data TWO_KINDS ...` in this process, with tiny networks and an untrained classifier."""
+    monkeypatch.setattr("gans.measures.kinds.STEPS", 0)
     from gans.cyclegan import CycleGAN
     from gans.training.cli import main
 

@@ -61,6 +61,7 @@ def send(number: int) -> None:
         (SystemExit(2), 2, ""),
         (SystemExit("no PyTorch"), 1, "no PyTorch\n"),
         (Mistake("too many"), 1, "prog: too many\n"),
+        (Mistake("\x1b[2J\na\udcff"), 1, "prog: \\x1b[2J\\na\\udcff\n"),
         (MemoryError(), 1, "prog: there is not enough memory for these settings\n"),
         (MemoryError("64 GB"), 1, "prog: there is not enough memory for these settings (64 GB)\n"),
         (KeyboardInterrupt(), 130, "prog: interrupted\n"),
@@ -181,15 +182,35 @@ def test_nohup_keeps_a_command_running() -> None:
 
 @POSIX
 @pytest.mark.parametrize("first", STOPS, ids=lambda number: number.name)
-def test_the_second_signal_interrupts_what_finishes_the_step(first: signal.Signals) -> None:
+def test_the_second_signal_interrupts_what_finishes_the_step(first: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "current", command.Command())
     with stop_request() as stop:
         send(first)
         assert stop.signal == first
-        send(signal.SIGHUP)  # a closed terminal sends it twice
+        for repeated in STOPS:
+            send(repeated)
         for second in (signal.SIGINT, signal.SIGTERM):
+            command.current.signalled -= command.REPEATED
+            send(signal.SIGHUP)  # a closed terminal sends it twice
+            command.current.signalled -= command.REPEATED
             with pytest.raises(Stopped) as stopped:
                 send(second)
             assert stopped.value.number == second and stop.signal == first
+
+
+@POSIX
+def test_a_signal_that_is_passed_on_twice_ends_a_command_once() -> None:
+    cleaned = []
+
+    def work() -> None:
+        try:
+            send(signal.SIGINT)
+        finally:
+            send(signal.SIGINT)
+            cleaned.append(True)
+
+    assert run(work) == Ended(130, "", "prog: stopped by SIGINT\n")
+    assert cleaned
 
 
 @POSIX
@@ -267,7 +288,7 @@ def test_a_bug_in_training_leaves_its_traceback_in_the_run_folder(
 def test_a_run_without_a_terminal_or_a_plotting_backend_trains_and_says_where_it_is(digits: Path, tmp_path: Path) -> None:
     """As in a service on a system without UTF-8, with a folder named in other scripts, and stderr closed."""
     variables = {"LANG": "C", "PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "1", "MPLBACKEND": "module://nothing"}
-    folder = "Übung/画像"
+    folder = "Übung/画像\udcff"  # the last byte of its name is in no encoding
     program = [sys.executable, "-m", "gans.mnist_gan", "--steps", "1", "--batch-size", "4"]
     program += ["--data", str(digits), "--out", folder]
     done = subprocess.run(
@@ -275,7 +296,7 @@ def test_a_run_without_a_terminal_or_a_plotting_backend_trains_and_says_where_it
         stdout=subprocess.PIPE, text=True, cwd=tmp_path, env={**os.environ, **variables, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0
-    assert re.search(r"^Done.* \\xdcbung/\\u753b\\u50cf", done.stdout, re.MULTILINE)
+    assert re.search(r"^Done.* \\xdcbung/\\u753b\\u50cf\\udcff", done.stdout, re.MULTILINE)
     assert (tmp_path / folder / "losses.png").exists()
 
 

@@ -15,7 +15,7 @@ from gans import trainers
 from gans.__main__ import commands, main, summary
 from gans.trainers import TRAINERS, trainer_named
 from gans.training.trainer import Trainer
-from tests.gans.conftest import ROOT
+from tests.gans.conftest import ROOT, run_here
 
 GANS = Path(gans.__file__).parent
 
@@ -105,3 +105,18 @@ def test_the_environment_is_tuned_before_numpy_loads(module: str) -> None:
     order = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")]
     numpy = next(i for i, name in enumerate(order) if name.split(".")[0] == "numpy")
     assert order.index("minigrad.tuning") < numpy
+
+
+WRONG = [
+    "gans.generate run --out=", "gans.generate run --seed=-1", "gans.evaluate run --data=", "gans.evaluate run --out=",
+    "gans.translate run --direction=AtoB --input= --out=x", "gans.translate run --direction=AtoB --input=x --out=",
+    "gans.toy.__main__ --out=", "gans.toy.__main__ --port=65536", "gans.toy.__main__ --seed=x", "gans.toy.__main__ --\x1b[2J",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_a_wrong_flag_of_any_command_is_one_short_line(line: str) -> None:
+    module, *arguments = line.split()
+    ended = run_here(importlib.import_module(module).main, tuple(arguments))
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.endswith("\n") and ended.err[:-1].isprintable() and len(ended.err) < 200

@@ -16,7 +16,7 @@ import minigrad as mg
 from gans.data.drawn.digits import synthetic_digits
 from gans.data.idx import write_idx
 from gans.measures.evaluation import Sample
-from gans.measures.report import FLOOR, ranked, table
+from gans.measures.report import FLOOR, ranked, table, write_report
 from gans.training.images import read_png
 from tests.gans.conftest import Ended, files, run_here
 
@@ -110,6 +110,27 @@ def test_a_run_is_measured_beside_the_floor_and_gets_a_report_and_pictures(evalu
 
 
 @pytest.mark.usefixtures("chart_stubbed")
+def test_a_run_with_labels_is_also_measured_within_each_class(
+    evaluate: Command, run: Path, labelled: Path, tmp_path: Path
+) -> None:
+    from gans.cgan import CGAN
+    from gans.measures.within_classes import DESCRIPTIONS
+    from gans.training.cli import main
+
+    given = ("--data", labelled, "--batch-size", 16, "--steps", 1, "--out", tmp_path / "cgan")
+    assert run_here(lambda argv: main(CGAN, argv), given).code == 0
+    ended = evaluate(tmp_path / "cgan", run, "--out", tmp_path)
+    assert (ended.code, ended.err) == (0, "")
+    results = json.loads((tmp_path / "evaluation.json").read_text())["results"]
+    assert not results[str(run)].keys() & DESCRIPTIONS.keys()
+    for name in DESCRIPTIONS:
+        assert np.shape(results[FLOOR][name]) == np.shape(results[str(tmp_path / "cgan")][name]) == (3, 10)
+        row = results[FLOOR][name][0]
+        assert f"| {name}, % | mean | 0 | 1 |" in ended.out
+        assert all(x is None or 0 <= x <= 1 for x in row)
+
+
+@pytest.mark.usefixtures("chart_stubbed")
 def test_the_neighbours_are_shown_below_generated_images(evaluate: Command, run: Path, labelled: Path) -> None:
     from gans.data.mnist import load_mnist
 
@@ -155,6 +176,16 @@ def test_runs_are_sorted_by_their_mean_distance_and_shares_are_shown_in_percent(
     results = ranked({"b": samples(3, 5), "c": samples(9, 1), "a": samples(1, 2)})
     assert list(results) == ["a", "b", "c"]
     assert table({"b": results["b"]}).splitlines()[-1] == "| b | 4.00 ± 1.41 | 50.0 ± 0.0 % |"
+
+
+def test_runs_of_any_name_are_reported_and_drawn(tmp_path: Path) -> None:
+    names = ["$\\frac$", "a|b", "a\nb", "\udcff", "\x1b[2J", "_^", "画像" * 20]
+    samples = [Sample({"MNIST-FD": d, "recall": 0.5}) for d in (1.0, 2.0)]
+    text = write_report(tmp_path / "evaluation", {"data": "from \udcff"}, samples, dict.fromkeys(names, samples))
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(rows) == len(names) + 3 and all(row.isprintable() for row in rows)
+    assert (tmp_path / "evaluation.md").read_text("utf-8") == text.replace("\udcff", r"\udcff")
+    assert (tmp_path / "evaluation.png").exists()
 
 
 @pytest.mark.usefixtures("chart_stubbed")
@@ -238,7 +269,7 @@ def test_a_run_of_cyclegan_has_its_own_report(evaluate: Command, tmp_path: Path)
 def test_a_count_that_the_data_do_not_have_is_an_error_before_a_classifier_is_trained(
     count: int, evaluate: Command, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr("gans.evaluate.load_classifier")
+    monkeypatch.delattr("gans.measures.real.load_classifier")
     assert f"--count {count} is not from 4 to 40: the images held out are 40" in evaluate(run, "--count", count).complaint
 
 
@@ -277,10 +308,9 @@ def test_runs_on_different_data_do_not_compare(evaluate: Command, run: Path) -> 
     assert "different images" in evaluate(run, copy).complaint
 
 
-def test_an_output_folder_that_does_not_exist_is_an_error(evaluate: Command, run: Path, tmp_path: Path) -> None:
-    assert "is not a folder" in evaluate(run, "--out", tmp_path / "missing").complaint
+def test_an_output_folder_that_cannot_be_made_is_an_error(evaluate: Command, run: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert "is not a folder" in evaluate(run, "--out", tmp_path / "file").complaint
+    assert "cannot use the folder" in evaluate(run, "--out", tmp_path / "file").complaint
 
 
 @pytest.mark.usefixtures("chart_stubbed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,18 @@ def test_if_no_image_can_be_read_the_command_fails_and_creates_no_folder(source:
     assert "cannot be translated: cut.png (damaged)" in first
     assert second == f"python -m gans.translate: nothing in {source} could be translated"
     assert not Path("out").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have fewer names")
+def test_strange_names_are_kept_and_printed_in_one_line(translate: Command, run: Path) -> None:
+    names = ["\udcff", "a\nb", "\x1b[2J", "画像", "$\\frac$", "-x", "{}"]
+    for name in names:
+        save(Path(f"in/{name}.png"))
+        Path(f"in/{name}.jpg.webp").write_bytes(b"")
+    ended = call(translate, run, "in")
+    assert ended.code == 0
+    assert ended.err.count("\n") == 1 and ended.err[:-1].isprintable()
+    assert set(files(Path("out"))) == {f"{name}.png" for name in names}
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this platform")

@@ -153,6 +153,7 @@ def test_it_imports_only_numpy_and_the_standard_library() -> None:
 
 def test_its_ops_have_the_engines_names_and_come_in_an_order_of_formula_forward_backward() -> None:
     """So that a reader can go from one to the other."""
+    import minigrad.ops.activations as a
     import minigrad.ops.elementwise as e
     import minigrad.ops.linear as linear
     import minigrad.ops.movement as movement
@@ -161,6 +162,6 @@ def test_its_ops_have_the_engines_names_and_come_in_an_order_of_formula_forward_
     ours = [op for op in vars(tiny).values() if isinstance(op, type) and issubclass(op, tiny.Op) and op is not tiny.Op]
     assert len(ours) == 12
     for op in ours:
-        engines = next(getattr(m, op.__name__) for m in (e, linear, movement, r) if hasattr(m, op.__name__))
+        engines = next(getattr(m, op.__name__) for m in (a, e, linear, movement, r) if hasattr(m, op.__name__))
         methods = [name for name in vars(op) if name.startswith(("forward", "backward"))]
         assert op.__doc__ and methods[0] == "forward" and set(methods) <= set(vars(engines)) | set(dir(engines))

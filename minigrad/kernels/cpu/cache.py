@@ -58,9 +58,13 @@ class KernelCache(FunctionCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
-            return super().load_overload(sig, target_context)
+            loaded = super().load_overload(sig, target_context)
         except Exception:  # unpickling a damaged file raises many kinds of errors
             return None
+        if loaded is not None and loaded.reload_init:
+            # A function that is compiled with this one in it needs its units (see `units`) when it is loaded itself.
+            loaded.library._reload_init.update(loaded.reload_init)
+        return loaded
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:

@@ -2,9 +2,8 @@
 
 A tile of a product is some channels of its result wide. Where the channels fill the tiles,
 `implicit_gemm` multiplies images and weights where they are. Where the result has few channels its
-tiles would be nearly empty, and in the weights' gradient a tile that is not full would read beyond
-the last image: there `im2col` is used, whose columns are taps x channels. Every number is summed in
-an order that does not depend on the number of threads.
+tiles would be nearly empty: there, and for the weights' gradient, `im2col` is used, whose columns
+are taps x channels. Every number is summed in an order that does not depend on the number of threads.
 
 With stride 1, a convolution with few output channels is computed as a transposed convolution with
 the kernel rotated by 180 degrees (and the reverse): the images change places, and the few channels
@@ -66,12 +65,8 @@ def conv2d_weight(x: Array, g: Array, geometry: Geometry) -> Array:
     if _has_few((out, channels), geometry):
         return channels_last(_rotate(conv2d_weight(g, x, _rotated(geometry))))
     w = np.empty((out, *geometry.kernel, channels), x.dtype, like=x)
-    if channels % _width(x) == 0:  # a tile must not read beyond the last image
-        kernel = implicit_gemm.conv_weight
-    elif out % _width(g) == 0:
-        kernel = im2col.conv_weight_by_taps
-    else:
-        kernel = im2col.conv_weight
+    by_taps = channels % _width(x) != 0 and out % _width(g) == 0
+    kernel = im2col.conv_weight_by_taps if by_taps else im2col.conv_weight
     arrays = _flat(x), _flat(g), w.reshape(-1)
     launch(kernel, *arrays, len(x), out, conv_sizes(channels, geometry), numba.get_num_threads())
     return w.transpose(0, 3, 1, 2)

@@ -16,6 +16,7 @@ Source: Goto and van de Geijn, "Anatomy of high-performance matrix multiplicatio
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -26,14 +27,15 @@ from minigrad.arrays.hooks import launch
 from minigrad.kernels.cpu.loops import as_input, in_c_order
 from minigrad.kernels.cpu.tile import BLOCK, multiples, multiply_tile
 from minigrad.kernels.cpu.units import call, compiled, share, unit
-from minigrad.kernels.cpu.vectors import L2_BYTES, ROWS, TILE_BYTES, VECTOR_BYTES, copy_vectors, transpose_square
+from minigrad.kernels.cpu.vectors import L2_BYTES, ROWS, TILE_BYTES, VECTOR_BYTES, copy_vectors, prefetch, transpose_square
 
 Array = Any
 
 CACHE = L2_BYTES // 8  # float32 in a group of panels: half of the second-level cache
 STRIPS = 8  # of the left matrix that share a panel while it is in the cache
 SHARES_PER_THREAD = 4  # of a large product: a thread that has lost its processor leaves the rest to the others
-LEAST = 1 << 19  # multiplications in a share
+LEAST = 1 << 21  # multiplications in a share
+LINE, AHEAD = 16, 8  # float32 in a cache line; rows that are asked for before they are packed, as each may be on another page
 PARALLEL_FROM = 1 << 20  # multiplications from which threads share a product; waking a thread costs about as much
 
 
@@ -45,9 +47,9 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array:
     threads = 1 if m * n * k < PARALLEL_FROM else numba.get_num_threads()
     down, across = (m + ROWS - 1) // ROWS, -(-n * a.itemsize // TILE_BYTES)  # tiles
     shares = 1 if threads == 1 else max(threads, min(SHARES_PER_THREAD * threads, m * n * k // LEAST))
-    columns = _columns_of_grid(shares, across, down)
-    matrices = *_flat(a), *_flat(b), row, c.reshape(-1), m, n, k
-    launch(_product, *matrices, down, across, columns, shares // columns, threads)
+    left, right = _flat(a), _flat(b)
+    columns = _columns_of_grid(shares, across, down, right[1], left[1])
+    launch(_product, *left, *right, row, c.reshape(-1), m, n, k, down, across, columns, shares // columns, threads)
     return c
 
 
@@ -65,19 +67,20 @@ def _flat(x: Array) -> tuple[Array, bool]:
 
 
 @lru_cache(maxsize=1024)
-def _columns_of_grid(shares: int, across: int, down: int) -> int:
+def _columns_of_grid(shares: int, across: int, down: int, b_by_columns: bool, a_by_columns: bool) -> int:
     """How many columns of rectangles to cut a result of across x down tiles into, one rectangle a share.
 
-    The best cut minimises the work of the largest rectangle. Packing a panel, or fetching a strip,
-    counts about as much as a tile.
+    The best cut minimises the work of the largest rectangle, which packs its panels, and its strips
+    if the left matrix is stored by columns. The weights were measured, in times of a tile.
     """
-    best, least = 1, -1
+    panel, strip = 2.5 if b_by_columns else 1.5, 1.0 if a_by_columns else 0.3
+    best, least = 1, math.inf
     for columns in range(1, shares + 1):
         if shares % columns == 0:
             rows = shares // columns
             wide, high = (across + columns - 1) // columns, (down + rows - 1) // rows
-            work = wide * high + wide + high
-            if least < 0 or work < least:
+            work = wide * high + panel * wide + strip * high
+            if work < least:
                 best, least = columns, work
     return best
 
@@ -107,12 +110,13 @@ def _rectangle(
     width = TILE_BYTES // a.itemsize
     a_rows, a_col = (multiples(1, ROWS), ROWS) if a_by_columns else (multiples(k, ROWS), 1)
     c_rows, one_run = multiples(n, ROWS), multiples(0, 2)
-    depth = max(1, min(BLOCK, k))
-    group = max(1, min(right - left, CACHE // (depth * width)))  # panels that are packed together
-    panels = np.empty(group * depth * width, a.dtype)
-    strips = np.empty(STRIPS * depth * ROWS if a_by_columns else 0, a.dtype)
-    for p in range(0, max(k, 1), BLOCK):
-        depth = min(BLOCK, k - p)
+    pieces = max(1, (k + BLOCK // 2) // BLOCK)
+    block = max(1, (k + pieces - 1) // pieces)  # terms, some BLOCK; a short last block would cost as many loads and stores
+    group = max(1, min(right - left, CACHE // (block * width)))  # panels that are packed together
+    panels = np.empty(group * block * width, a.dtype)
+    strips = np.empty(STRIPS * block * ROWS if a_by_columns else 0, a.dtype)
+    for p in range(0, max(k, 1), block):
+        depth = min(block, k - p)
         for first in range(left, right, group):
             count = min(group, right - first)
             if b_by_columns:
@@ -151,6 +155,8 @@ def pack_rows(
     rows = max(0, min(k if width == reach else k - 1, (len(x) - last) // row + 1))  # that may be copied in whole vectors
     for few in range(0, whole, 8):  # panels at a time: many places to write to would not stay in the cache
         for p in range(rows):
+            for i in range(0, min(8, whole - few) * width + LINE - 1, LINE):
+                prefetch(x, start + (p + AHEAD) * row + column + few * width + i)
             for panel in range(few, min(few + 8, whole)):
                 copy_vectors(x, start + p * row + column + panel * width, panels, place + (panel * k + p) * width, width)
     for panel in range(count):

@@ -1,4 +1,4 @@
-"""Convolutions on the CPU by im2col and a matrix product, for layers whose channels do not fill a tile.
+"""Convolutions by im2col and a matrix product: the weights' gradient, and layers whose channels do not fill a tile.
 
 im2col copies what the window sees at each of P positions into a row of K = kernel height x kernel
 width x channels numbers; col2im, its transpose, adds such rows back onto the image
@@ -8,10 +8,12 @@ width x channels numbers; col2im, its transpose, adds such rows back onto the im
     conv_weight       weights' gradient (O, K) = g^T (O, P)  im2col(x) (P, K)
 
 An image of one or three channels fills a small part of a tile of `gemm`, but its K numbers a
-position fill it well. The whole (P, K) matrix would be many times larger than the image, so it
-never exists: each thread makes a block of it that fits its cache, and uses it at once. One row of
-the kernel, kernel width x channels numbers, is contiguous in a channels-last image. Images are
-padded with zeros first, so that the same runs are copied at every position.
+position fill it well. In the weights' gradient each number of im2col is used O times, which pays for
+a copy that the micro-kernel reads from front to back. The whole (P, K) matrix would be many times
+larger than the image, so it never exists: each thread makes a block of it that fits its cache, and
+uses it at once. One row of the kernel, kernel width x channels numbers, is contiguous in a
+channels-last image. Images are padded with zeros first, so that the same runs are copied at every
+position.
 """
 
 from __future__ import annotations
@@ -137,13 +139,13 @@ def _weight_part(
     packed = np.empty(strips * block_positions * ROWS, g.dtype)
     zeros, one_run = np.zeros(width, g.dtype), multiples(0, 2)
     g_rows, w_rows = multiples(1, ROWS), multiples(k, ROWS)
-    for left in range(left_panel, right_panel, block_panels):
-        right = min(left + block_panels, right_panel)
-        runs = _runs(sizes, left * width, min(right * width, k), width, block_positions, width)
-        for p in range(first, last, block_positions):
-            count = min(block_positions, last - p)
+    for p in range(first, last, block_positions):
+        count = min(block_positions, last - p)
+        call(pack_rows, (g, p * out, out, count, top * ROWS, out, ROWS, strips, packed, 0))
+        for left in range(left_panel, right_panel, block_panels):
+            right = min(left + block_panels, right_panel)
+            runs = _runs(sizes, left * width, min(right * width, k), width, block_positions, width)
             _im2col(padded, sizes, p, count, runs, width, block)
-            call(pack_rows, (g, p * out, out, count, top * ROWS, out, ROWS, strips, packed, 0))
             for i in range(strips):
                 for panel in range(left, right):
                     multiply_tile(

@@ -1,10 +1,9 @@
 """Convolutions on the CPU by implicit GEMM: the product of im2col, without im2col, for layers whose channels fill a tile.
 
-With N targets (pixels of all results), P positions, and kernels between C and O channels:
+With N targets (pixels of all results), and kernels between C and O channels:
 
-    conv         conv2d: (N, O) = im2col(x) (N, taps C)  weights (taps C, O). conv_transpose2d is the same with g for x and
-                 C and O exchanged: each target is a sum over the taps that reach it.
-    conv_weight  the weights' gradient, at each tap (O, C) = g^T (O, P)  x (P, C), of the pixels that this tap sees
+    conv2d: (N, O) = im2col(x) (N, taps C)  weights (taps C, O). conv_transpose2d is the same with g for x and C and O
+    exchanged: each target is a sum over the taps that reach it.
 
 The im2col matrix is kernel height x kernel width times as large as the image. Here it is never
 built: the micro-kernel `multiply_tile` gets a table of the addresses where its rows begin, and a
@@ -19,16 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.cpu.gemm import CACHE, SHARES_PER_THREAD, pack_columns, pack_rows
+from minigrad.kernels.cpu.gemm import SHARES_PER_THREAD, pack_columns, pack_rows
 from minigrad.kernels.cpu.im2col import pad
-from minigrad.kernels.cpu.sizes import ConvSizes, ImplicitGemmSizes
-from minigrad.kernels.cpu.tile import BLOCK, SHORT, cut, multiples, multiply_tile
+from minigrad.kernels.cpu.sizes import ImplicitGemmSizes
+from minigrad.kernels.cpu.tile import BLOCK, cut, multiply_tile
 from minigrad.kernels.cpu.units import call, compiled, inner, share, unit
 from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES
 
 Array = Any
 
-LEAST = 256  # positions to sum over before the weights' gradient is stored
 SHARE = 1 << 12  # products of a tile with a column of its rows, at least, in a share
 TILES = 16  # that use a part of a panel while it is in the first-level cache
 
@@ -155,71 +153,3 @@ def _row_offsets(one: Any, sizes: ImplicitGemmSizes, first: int, x_rows: Array, 
             if i == one.down:
                 image, i = image + 1, 0
     return count
-
-
-@compiled
-def conv_weight(x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes, threads: int) -> None:
-    """(O, C) at each tap = g^T (O, P) x (P, C), of the pixels it sees.
-
-    Threads take shares of the tiles until none is left.
-    """
-    width = TILE_BYTES // x.itemsize
-    tiles = (out + ROWS - 1) // ROWS * sizes.kernel_h * sizes.kernel_w * (sizes.channels // width)
-    shares = max(1, min(SHARES_PER_THREAD * threads, tiles // TILES))
-    share(threads, shares, tiles, _weight_tiles, (x, g, w, n, out, sizes))
-
-
-@unit
-def _weight_tiles(first: int, last: int, x: Array, g: Array, w: Array, n: int, out: int, sizes: ConvSizes) -> None:
-    """Tiles first .. last - 1 of the weights' gradient, in order of taps, strips and panels.
-
-    They are summed over blocks of lines of positions, so that a block's numbers stay in the cache.
-    """
-    channels, rows, columns = sizes.channels, sizes.rows, sizes.columns
-    width = TILE_BYTES // x.itemsize
-    taps, strips, panels = sizes.kernel_h * sizes.kernel_w, (out + ROWS - 1) // ROWS, channels // width
-    first_tap, last_tap = first // (strips * panels), -(-last // (strips * panels))
-    of_a_line = columns * out + sizes.stride_h * sizes.image_w * channels  # numbers of g and x in one line of positions
-    blocks = max(1, min(n * rows * of_a_line // CACHE, n * rows * columns // LEAST))
-    lines = (n * rows + blocks - 1) // blocks
-    entries = lines * columns if columns < SHORT else lines
-    runs, counts, lengths = np.empty(taps * entries * 2, np.int64), np.empty(taps, np.int64), np.empty(taps, np.int64)
-    g_rows, w_rows, zeros = multiples(1, ROWS), multiples(taps * channels, ROWS), np.zeros(width, x.dtype)
-    packed = np.empty(strips * lines * columns * ROWS, g.dtype)
-    for first_line in range(0, n * rows, lines):
-        height = min(lines, n * rows - first_line)
-        call(pack_rows, (g, first_line * columns * out, out, height * columns, 0, out, ROWS, strips, packed, 0))
-        for tap in range(first_tap, last_tap):
-            counts[tap], lengths[tap] = _tap_runs(sizes, tap, first_line, height, runs, tap * entries)
-        for tile in range(first, last):
-            tap, strip, column = tile // (strips * panels), tile // panels % strips, tile % panels * width
-            multiply_tile(
-                packed, strip * height * columns * ROWS, g_rows, ROWS, x, column, sizes.stride_w * channels,
-                runs, tap * entries, counts[tap], lengths[tap], zeros, 0, first_line == 0,
-                w, (strip * ROWS * taps + tap) * channels + column, w_rows, 0, out - strip * ROWS, width,
-            )  # fmt: skip
-
-
-@inner
-def _tap_runs(sizes: ConvSizes, tap: int, first: int, lines: int, runs: Array, place: int) -> tuple[int, int]:
-    """The runs of one tap over lines of positions: the offsets in the strips of g and in x of one line each.
-
-    They are written from run number `place` on. A line whose pixels lie in the padding has none.
-    Short lines are cut into single positions. Returns how many runs there are, and the positions in
-    each.
-    """
-    a = tap // sizes.kernel_w * sizes.dilation_h - sizes.padding_h
-    b = tap % sizes.kernel_w * sizes.dilation_w - sizes.padding_w
-    left = max(0, -(b // sizes.stride_w))
-    right = max(left, min(sizes.columns, (sizes.image_w - 1 - b) // sizes.stride_w + 1))
-    length = 1 if sizes.columns < SHORT else right - left
-    run = place
-    for line in range(lines):
-        image, y = (first + line) // sizes.rows, (first + line) % sizes.rows * sizes.stride_h + a
-        if 0 <= y < sizes.image_h:
-            for column in range(left, right, max(1, length)):
-                pixel = (image * sizes.image_h + y) * sizes.image_w + column * sizes.stride_w + b
-                runs[2 * run] = (line * sizes.columns + column) * ROWS
-                runs[2 * run + 1] = pixel * sizes.channels
-                run += 1
-    return run - place, length

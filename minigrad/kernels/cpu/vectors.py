@@ -45,6 +45,7 @@ def _second_level_cache() -> int:
 L2_BYTES = _second_level_cache()
 
 I32, I64 = ir.IntType(32), ir.IntType(64)
+BYTES = ir.IntType(8).as_pointer()
 OFFSET = types.intp
 
 
@@ -201,3 +202,18 @@ def transpose_square(typingctx: Any, source: Any, start: Any, source_row: Any, t
         return context.get_dummy_value()
 
     return signature, generate
+
+
+@intrinsic
+def prefetch(typingctx: Any, x: Any, offset: Any) -> Any:
+    """Ask for the cache line of x[offset], which may lie beyond the array: what follows does not wait for it."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        (start,) = addresses(context, builder, (signature.args[0],), args[:1])
+        address = builder.bitcast(builder.gep(start, [args[1]]), BYTES)
+        kind = ir.FunctionType(ir.VoidType(), [address.type, I32, I32, I32])
+        call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(call, [address, I32(0), I32(3), I32(1)])  # for reading, into all caches, data
+        return context.get_dummy_value()
+
+    return types.void(x, OFFSET), generate

@@ -258,6 +258,55 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
         assert reason(tmp_path / name).startswith("too large: 1,099,511,627,776 bytes")
 
 
+SHRUNK = 64  # pixels; min_side of `read_image`
+# Scans of a JPEG, and whether it is progressive.
+HELD_WHOLE = [
+    ("1 2 3", False),
+    ("12 3", False),
+    ("1 23", False),
+    ("123", True),
+    ("1234", False),
+    ("1 234", False),
+]
+
+
+def jpeg(side: int, scans: str, progressive: bool = False) -> bytes:
+    """A grey JPEG, whose coefficients are all 0, with these components in each scan."""
+
+    def segment(marker: int, content: bytes) -> bytes:
+        return struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content
+
+    components = [int(c) for c in scans.replace(" ", "")]
+    frame = struct.pack(">BHHB", 8, side, side, len(components)) + b"".join(bytes([c, 0x11, 0]) for c in components)
+    parts = [segment(0xDB, b"\0" + 64 * b"\1"), segment(0xC2 if progressive else 0xC0, frame)]
+    parts += [segment(0xC4, bytes([kind, 1] + 16 * [0])) for kind in (0x00, 0x10)]  # Huffman tables: one bit, which means 0
+    bits, last = (1, 0) if progressive else (2, 63)  # of a block
+    for scan in scans.split():
+        parts.append(segment(0xDA, bytes([len(scan)]) + b"".join(bytes([int(c), 0]) for c in scan) + bytes([0, last, 0])))
+        parts.append(bytes((-(-side // 8)) ** 2 * len(scan) * bits // 8 + 1))
+    return b"\xff\xd8" + b"".join(parts) + b"\xff\xd9"
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize(("scans", "progressive"), HELD_WHOLE)
+def test_a_jpeg_that_is_held_whole_counts_with_its_full_size(
+    tmp_path: Path, scans: str, progressive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg(10_000, scans, progressive))
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", None)
+    with pytest.raises(Exception) as caught:
+        read_image(path, lambda image: image, SHRUNK)
+    assert why_unreadable(caught.value) == "too large: 10,000 x 10,000 pixels"
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("scans", ["123", "1"])
+def test_a_large_jpeg_that_is_decoded_at_a_reduced_size_is_read(tmp_path: Path, scans: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(10_000, scans))
+    assert read_image(tmp_path / "a.jpg", lambda image: image.resize((2, 2)), SHRUNK).tolist() == [[[128, 128]] * 2] * 3
+
+
 SCRIPT = """
 import json, os, resource, sys
 from pathlib import Path
@@ -268,7 +317,7 @@ def peak(path):
     reading, writing = os.pipe()
     if not os.fork():
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        read_image(Path(path), lambda image: image.resize((64, 64)))
+        read_image(Path(path), lambda image: image.resize((64, 64)), 64 if path.endswith(".jpg") else None)
         os.write(writing, str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before).encode())
         os._exit(0)
     os.wait()
@@ -290,7 +339,13 @@ def test_decoding_needs_no_more_memory_than_it_reserves(tmp_path: Path) -> None:
             path = tmp_path / f"{side}{mode[:2]}{FORMATS[name][0]}"
             IMAGES[mode][0]().resize((side, side), Image.Resampling.NEAREST).save(path, name, **options)
             with Image.open(path) as image:
-                needs[str(path)] = side * side * module._bytes_per_pixel(image)
+                needs[str(path)] = module._bytes_to_decode(image, None)
+    for scans, progressive in [("123", False), *HELD_WHOLE]:
+        for side in (3000, 50):
+            path = tmp_path / f"{side} {scans} {progressive}.jpg"
+            path.write_bytes(jpeg(side, scans, progressive))
+            with Image.open(path) as image:
+                needs[str(path)] = module._bytes_to_decode(image, SHRUNK)
     root = str(Path(__file__).parents[3])
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, *needs]
     result = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)

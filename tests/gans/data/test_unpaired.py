@@ -47,6 +47,20 @@ def test_the_path_may_be_a_string_and_the_images_of_any_format(tmp_path: Path) -
     assert len(load_unpaired_folder(str(tmp_path), 4).train_b) == 18
 
 
+def test_held_out_images_of_the_same_names_are_pairs(tmp_path: Path) -> None:
+    for name in ("trainA", "trainB"):
+        fill(tmp_path / name, 16, suffix=".png" if name == "trainA" else ".bmp")
+    assert load_unpaired_folder(tmp_path, 4).paired
+    fill(tmp_path / "testA", 3)
+    assert not load_unpaired_folder(tmp_path, 4).paired
+    fill(tmp_path / "testB", 3, suffix=".webp")
+    assert load_unpaired_folder(tmp_path, 4).paired
+    (tmp_path / "testB" / "0001.webp").rename(tmp_path / "testB" / "other.webp")
+    assert not load_unpaired_folder(tmp_path, 4).paired
+    (tmp_path / "testB" / "other.webp").write_bytes(b"damaged")
+    assert not load_unpaired_folder(tmp_path, 4).paired
+
+
 @pytest.mark.parametrize(("count", "held_out"), [(16, 2), (30, 3), (200, 20)])
 def test_without_test_folders_a_tenth_is_held_out_and_a_line_says_so(
     tmp_path: Path, count: int, held_out: int, capsys: pytest.CaptureFixture[str]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -86,6 +88,18 @@ def test_a_missing_class_has_a_share_of_zero(comparison: Comparison, digits: tup
     assert sample.classes[5:].sum() < 0.1 and sample.classes.sum() == pytest.approx(1)
     assert sample.measures["rarest class"] < 0.02
     assert sample.measures["classifier score"] < 6
+
+
+def test_images_of_other_classes_than_their_labels_show_within_the_classes(digits: tuple[RealImages, np.ndarray]) -> None:
+    real, labels = digits
+    comparison = Comparison(dataclasses.replace(real, labels=(labels, synthetic_digits(400, 1)[1])), COUNT, seed=0)
+    images, asked = synthetic_digits(COUNT, 2)
+    right, wrong = (comparison.generated(images[:, None], given).within for given in (asked, (asked + 1) % 10))
+    assert min(right["read as the class"].mean(), comparison.floor().within["read as the class"].mean()) > 0.9
+    assert wrong["read as the class"].mean() < 0.1
+    for measure in ("precision in the class", "recall in the class"):
+        assert right[measure].mean() > 0.4 > 0.2 > wrong[measure].mean()
+    assert not comparison.generated(images[:, None]).within
 
 
 # --- images without classes

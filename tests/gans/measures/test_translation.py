@@ -7,7 +7,7 @@ import pytest
 
 from gans.data.unpaired import UnpairedImages
 from gans.measures import similarity
-from gans.measures.translation import scores
+from gans.measures.translation import Translate, directions, report, scores
 
 RNG = np.random.default_rng(0)
 DAY = RNG.integers(100, 256, (5, 3, 16, 16), dtype=np.uint8)
@@ -28,8 +28,12 @@ def perfect(images: np.ndarray, direction: str) -> np.ndarray:
     return DATA.test_b if direction == "AtoB" else DATA.test_a
 
 
+def scored(translate: Translate) -> str:
+    return scores(directions(translate, DATA, DATA.test_a, DATA.test_b))
+
+
 def test_both_directions_are_measured_for_three_candidates_with_a_caption() -> None:
-    table = scores(perfect, DATA, DATA.test_a, DATA.test_b)
+    table = scored(perfect)
     assert table.startswith(
         "Translations of 2 held-out images compared with the ground truth (PSNR in dB, SSIM: higher is better; L1: lower"
     )
@@ -39,7 +43,7 @@ def test_both_directions_are_measured_for_three_candidates_with_a_caption() -> N
 
 
 def test_a_perfect_network_has_zero_l1_and_beats_the_baselines() -> None:
-    found = rows(scores(perfect, DATA, DATA.test_a, DATA.test_b))
+    found = rows(scored(perfect))
     for direction in ("AtoB", "BtoA"):
         assert found[direction, "the network"] == {"PSNR": np.inf, "SSIM": 1, "L1": 0}
         for name in ("nothing", "histogram match"):
@@ -47,7 +51,7 @@ def test_a_perfect_network_has_zero_l1_and_beats_the_baselines() -> None:
 
 
 def test_the_numbers_are_means_over_the_held_out_images() -> None:
-    found = rows(scores(lambda images, direction: 255 - images, DATA, DATA.test_a, DATA.test_b))
+    found = rows(scored(lambda images, direction: 255 - images))
     matched = similarity.histogram_match(DATA.test_b, DATA.train_b, DATA.train_a)
     for key, images, truth in (
         (("AtoB", "nothing"), DATA.test_a, DATA.test_b),
@@ -60,12 +64,19 @@ def test_the_numbers_are_means_over_the_held_out_images() -> None:
 
 
 def test_histogram_matching_solves_what_a_lookup_table_can_solve() -> None:
-    found = rows(scores(perfect, DATA, DATA.test_a, DATA.test_b))
+    found = rows(scored(perfect))
     assert found["AtoB", "histogram match"]["L1"] < 0.1 * found["AtoB", "nothing"]["L1"]
 
 
 def test_the_network_translates_each_domain_once_in_its_direction() -> None:
     calls = []
-    scores(lambda images, direction: calls.append((direction, images)) or images, DATA, DATA.test_a, DATA.test_b)
+    scored(lambda images, direction: calls.append((direction, images)) or images)
     assert [direction for direction, _ in calls] == ["AtoB", "BtoA"]
     assert calls[0][1] is DATA.test_a and calls[1][1] is DATA.test_b
+
+
+def test_the_whole_report_translates_each_domain_once_there_and_once_back() -> None:
+    calls = []
+    paired = UnpairedImages(DAY[:3], NIGHT[:3], DAY[3:], NIGHT[3:], "here", paired=True)
+    report(lambda images, direction: calls.append(direction) or images, paired, DATA.test_a, DATA.test_b)
+    assert sorted(calls) == ["AtoB", "AtoB", "BtoA", "BtoA"]

@@ -1,6 +1,7 @@
 """The playground: orders, snapshots, other sites' requests, and the page in a real browser."""
 
 import json
+import random
 import threading
 import urllib.error
 import urllib.request
@@ -79,12 +80,54 @@ def test_data_whose_clusters_are_dragged_is_what_is_learned(url):
     "body",
     [
         b"", b"[1]", b'{"lr": 7}', b'{"lr": "x"}', b'{"lr": NaN}', b'{"loss": "x"}', b'{"per_frame": 2.5}', b'{"quit": true}',
-        b'{"centres": [[1e999, 0]]}', b'{"centres": [["a"]]}', b'{"data": {}}', b"[" * 5_000,
+        b'{"centres": [[1e999, 0]]}', b'{"centres": [["a"]]}', b'{"data": {}}', b"[" * 5_000, b'{"data": []}',
+        b'{"centres": [[1], [1, 2]]}', b'{"centres": [[1' + b"0" * 400 + b"]]}",
     ],
 )  # fmt: skip
 def test_what_is_no_order_is_refused_in_a_sentence(url, body):
     status, sentence = refused(post, url, body)
     assert status == 400 and sentence and "Traceback" not in sentence
+
+
+VALUES = [
+    None, True, 0, 1, 2, 100, 10**400, -1e400, float("nan"), 1e-6, "", "\ud800", [], [[]], [[1]], [[1], [1, 2]],
+    [[1.0, 2.0]] * 8, [[10**400, 1]], {}, {"a": 1}, *serve.DISTRIBUTIONS, *serve.LOSSES,
+]  # fmt: skip
+NAMES = ["data", "loss", "lr", "per_frame", "running", "once", "restart", "centres", "\ud800"]
+
+
+@pytest.mark.parametrize("cases", [12, pytest.param(1000, marks=pytest.mark.long)])
+def test_no_order_ends_the_playground(cases):
+    draw = random.Random(0)
+    playground = serve.Playground()
+    playground.restart()
+    obeyed = refused = 0
+    while obeyed < cases:
+        order = {draw.choice(NAMES): draw.choice(VALUES) for _ in range(draw.choice([1, 1, 2]))}
+        if refused > 20 * obeyed:
+            order = {"loss": draw.choice(list(serve.LOSSES)), "lr": draw.choice([1, 1e-6]), "once": True}
+        try:
+            playground.orders.put(serve.checked(json.dumps(order).encode()))
+        except (ValueError, RecursionError):
+            refused += 1
+            continue
+        playground.turn()
+        json.loads(playground.snapshot)
+        obeyed += 1
+    assert refused
+
+
+def test_a_game_that_diverges_stops_and_says_so():
+    playground = serve.Playground()
+    playground.loss, playground.running = "reverse-kl", True
+    playground.lr, playground.per_frame = 1.0, 100
+    playground.restart()
+    playground.turn()
+    state = json.loads(playground.snapshot)
+    assert state["diverged"] and not state["running"]
+    playground.orders.put({"restart": True})
+    playground.turn()
+    assert not json.loads(playground.snapshot)["diverged"]
 
 
 def test_pages_of_other_sites_are_refused(url):

@@ -5,15 +5,22 @@ from __future__ import annotations
 import errno
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import minigrad as mg
+from gans.data.errors import DataError
+from gans.data.idx import write_idx
+from gans.output import save_image
 from gans.training.config import ConfigError
+from gans.training.images import save_gif
 from gans.training.run_folder import RunFolder
 from minigrad import FileError
 from minigrad.io import files as io
@@ -110,6 +117,37 @@ def test_what_is_no_regular_file_is_refused_in_one_sentence(name: str, make: Any
     assert str(path) in sentence(caught.value)
     assert precious.read_text() == "two years"
     assert len(files(folder)) == 2
+
+
+def bind(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(os.path.relpath(path))  # the path of a socket must be short
+
+
+PIXELS = np.zeros((4, 4, 3), np.uint8)
+WRITERS: dict[str, Callable[[Path], Any]] = {
+    "a.safetensors": lambda path: mg.save(path, {"a": np.zeros(2)}),
+    "a.png": lambda path: save_image(path, PIXELS),
+    "a.gif": lambda path: save_gif(path, [PIXELS]),
+    "a.jpg": lambda path: save_image(path, PIXELS),
+    "a.idx": lambda path: write_idx(path, PIXELS),
+    "a.svg": lambda path: mg.draw(mg.Tensor([1.0], requires_grad=True) * 2).save(path),
+}
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, bind] if os.name == "posix" else [os.mkdir], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("name", WRITERS)
+def test_no_output_replaces_what_is_no_regular_file(
+    name: str, make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / name)
+    before = (tmp_path / name).lstat()
+    with pytest.raises((FileError, DataError), match="not a regular file") as caught:
+        WRITERS[name](tmp_path / name)
+    assert str(tmp_path / name) in sentence(caught.value)
+    assert (tmp_path / name).lstat().st_ino == before.st_ino
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs symbolic links")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gans.training.images import GAP, SMALL, grid, read_png, save_gif, save_png
+from gans.output import save_image
+from gans.training.images import GAP, SMALL, grid, read_png, save_gif
 from minigrad import FileError
 
 RNG = np.random.default_rng(0)
@@ -53,7 +54,7 @@ def test_a_grid_is_as_square_as_possible(count: int, across: int, down: int) -> 
 
 def test_a_png_round_trip_changes_nothing(tmp_path: Path) -> None:
     sheet = grid(random_images(5, 3, 16, 16))
-    save_png(tmp_path / "a.png", sheet)
+    save_image(tmp_path / "a.png", sheet)
     np.testing.assert_array_equal(read_png(tmp_path / "a.png"), sheet)
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
@@ -87,7 +88,7 @@ def test_equal_frames_do_not_shorten_a_gif(tmp_path: Path) -> None:
     assert sum(gif(tmp_path / "a.gif")[1]) == 3 * 100 + 700
 
 
-@pytest.mark.parametrize("save", [save_png, lambda path, sheet: save_gif(path, [sheet])])
+@pytest.mark.parametrize("save", [save_image, lambda path, sheet: save_gif(path, [sheet])])
 def test_an_image_in_a_missing_folder_is_refused_in_one_sentence(
     save: Callable[[Path, np.ndarray], None], tmp_path: Path
 ) -> None:

@@ -45,12 +45,12 @@ class Repeated:
 @pytest.mark.parametrize("which", MAKERS)
 def test_memory_stays_flat(which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make(which, "numpy")
-    monkeypatch.setattr(type(trainer), "sample_sheet", lambda self: np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.setattr(type(trainer), "sample_sheet", lambda self, samples: np.zeros((8, 8, 3), np.uint8))
     stream, folder = Repeated(batches(trainer, 8)), RunFolder(tmp_path / "run")
     folder.start(SETTINGS)
     loop = Loop(trainer, stream, folder)
     loop.last_step = STEPS
-    assert loop.run()
+    assert loop.run() == 0
     settled = np.array(stream.memory[len(stream.memory) // 4 :])
     growth = np.polyfit(np.arange(len(settled)), settled, 1)[0]
     print(f"{which}: {growth:+.1f} KB per 1,000 steps; at the start of each epoch {np.round(settled - settled[0]).tolist()}")

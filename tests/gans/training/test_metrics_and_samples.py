@@ -128,19 +128,6 @@ def test_samples_of_more_than_999999_steps_stay_in_order(started: RunFolder) -> 
     assert [path.name for path in started.sample_paths()] == ["step-000009.png", "step-999999.png"]
 
 
-def test_samples_of_an_older_version_are_named_after_their_steps_and_deleted_when_overwriting(started: RunFolder) -> None:
-    sheet = np.zeros((4, 4, 3), np.uint8)
-    started.save_samples(1, sheet)
-    for name in ("epoch-0000.png", "epoch-0003.png", "epoch-mine.png"):
-        started.sample_path(1).rename(started.samples / name)
-        started.save_samples(1, sheet)
-    started.rename_samples(per_epoch=469)
-    assert [path.name for path in started.sample_paths()] == ["step-000000.png", "step-000001.png", "step-001407.png"]
-    (started.samples / "epoch-0040.png").write_bytes(b"old")
-    started.start(SETTINGS)
-    assert [path.name for path in started.samples.iterdir()] == ["epoch-mine.png"]
-
-
 @pytest.mark.parametrize("count", [0, 1, 59, 60, 61, 200])
 def test_a_gif_has_at_most_so_many_frames_including_the_first_and_the_last(count: int) -> None:
     chosen = run_folder.evenly(range(count), 60)

@@ -89,11 +89,9 @@ def test_resuming_follows_the_same_data_to_another_folder(train: Train, digits: 
     assert saved["config"]["steps"] == 12
 
 
-def test_a_run_of_a_version_that_named_samples_after_epochs_is_resumed(train: Train, whole: Path, tmp_path: Path) -> None:
+def test_a_run_of_a_version_that_had_other_settings_is_resumed(train: Train, whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     train("--epochs", 2, "--out", folder)
-    for epoch in range(3):
-        (folder / "samples" / f"step-{4 * epoch:06d}.png").rename(folder / "samples" / f"epoch-{epoch:04d}.png")
     settings = json.loads((folder / "config.json").read_text())
     del settings["config"]["save_every"]
     settings["config"]["sample_every"] = 1
@@ -170,11 +168,7 @@ def test_a_step_that_cannot_be_gives_one_sentence(step: str, train: Train, tmp_p
     train("--steps", 5, "--out", folder)
     path = folder / "checkpoint.safetensors"
     mg.save(path, mg.load(path), {"step": step})
-    ended = train("--resume", "--epochs", 3, "--out", folder)
-    if step == "15":  # as many steps since the last row of metrics.csv
-        assert ended.code == 0
-    else:
-        assert "checkpoint.safetensors" in ended.complaint
+    assert "checkpoint.safetensors" in train("--resume", "--epochs", 3, "--out", folder).complaint
 
 
 @pytest.mark.parametrize(

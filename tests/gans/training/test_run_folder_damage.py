@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from gans.training.config import ConfigError
 from gans.training.run_folder import RunFolder
 from minigrad import FileError
 from minigrad.io.files import write_atomically
-from tests.gans.conftest import files
+from minigrad.io.safetensors import load_with_metadata
+from tests.gans.conftest import Train, files
 from tests.gans.training.conftest import METRICS, SETTINGS, failing, sentence
 
 # --- writing: all or nothing
@@ -190,6 +192,17 @@ def test_another_programs_safetensors_is_not_a_checkpoint(started: RunFolder, me
     sentence(caught.value)
 
 
+@pytest.mark.parametrize("step", [12, 2**31 + 4, 2**62 - 2])  # as many metrics wait as after 2 steps
+def test_a_step_that_the_weights_have_not_been_trained_for_is_refused(step: int, train: Train, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "run" / "checkpoint.safetensors"
+    train("--steps", 2, "--out", tmp_path / "run")
+    arrays, _ = load_with_metadata(checkpoint)
+    mg.save(checkpoint, arrays, {"step": str(step)})
+    before = files(tmp_path / "run")
+    assert f"its step is {step}, after only 4 updates of weights" in train("--resume", "--out", tmp_path / "run").complaint
+    assert files(tmp_path / "run") == before
+
+
 def test_a_folder_in_place_of_the_checkpoint_is_refused(started: RunFolder) -> None:
     started.checkpoint.mkdir()
     with pytest.raises(FileError, match="not a regular file"):
@@ -217,7 +230,7 @@ def settings(**changes: Any) -> bytes:
      b"[" * 200_000, b'{"a": ' * 100_000, settings(data=5), settings(data=None), settings(data={}),
      settings(trainer="a\nb"), settings(samples="\x1b[2J"),
      settings(data={**SETTINGS["data"], "images": True}), settings(data={**SETTINGS["data"], "source": "\ud800"}),
-     settings()[:-1] + b', "config": {}}', b"9" * 5000, settings()[:-1] + b', "x": ' + b"9" * 5000 + b"}"],
+     b"9" * 5000, settings()[:-1] + b', "x": ' + b"9" * 5000 + b"}"],
 )  # fmt: skip
 def test_damaged_settings_are_refused_in_one_sentence(started: RunFolder, content: bytes) -> None:
     started.config.write_bytes(content)

@@ -82,3 +82,43 @@ def test_a_process_that_finds_everything_compiled_computes_the_same(tmp_path: Pa
     )
     assert compiling.returncode == 0, compiling.stderr
     assert (loading.returncode, loading.stdout) == (0, compiling.stdout), loading.stderr
+
+
+KERNELS = """
+import sys
+from minigrad.kernels.cpu.cache import cached_by_version
+
+with cached_by_version():
+    import numpy as np
+    from minigrad.kernels.cpu.units import compiled, inner, share, unit
+
+    @unit
+    def _fill(first, last, x):
+        for i in range(first, last):
+            x[i] = i
+
+    @inner
+    def _fill_all(x):
+        share(2, 4, len(x), _fill, (x,))
+
+    @compiled
+    def first(x):
+        _fill_all(x)
+
+    @compiled
+    def second(x):
+        _fill_all(x)
+
+x = np.zeros(100)
+globals()[sys.argv[1]](x)
+print(int(x.sum()))
+"""
+
+
+def test_a_function_compiled_around_one_that_was_loaded_finds_its_units_when_it_is_loaded_itself(tmp_path: Path) -> None:
+    """The third process loads only `second`, which was compiled after `_fill_all` had been loaded."""
+    (tmp_path / "kernels.py").write_text(KERNELS)
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(Path(__file__).parents[3])}
+    for function in ("first", "second", "second"):
+        command = [sys.executable, str(tmp_path / "kernels.py"), function]
+        assert subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout == "4950\n"

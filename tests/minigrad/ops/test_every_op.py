@@ -22,7 +22,7 @@ import minigrad.functional as F
 from minigrad import Op, Tensor
 from minigrad.gradcheck import gradcheck, gradgradcheck
 from minigrad.kernels.geometry import Geometry, Size
-from minigrad.ops import conv, elementwise, linear, loss, movement, norm, pad, pool, reduce, softmax
+from minigrad.ops import activations, conv, elementwise, linear, loss, movement, norm, pad, pool, reduce, softmax
 
 Maker = Callable[[np.random.Generator], np.ndarray]
 
@@ -105,20 +105,20 @@ EXAMPLES: dict[type[Op], list[Example]] = {
         *[Example(lambda x, power=power: F.pow(x, power), (apart(3, 4),)) for power in (0, 1, 2, 3.0, -1)],
     ],
     elementwise.Exp: unary(F.exp, normal),
-    elementwise.Expm1: unary(lambda x: elementwise.Expm1()(x), normal),
-    elementwise.Erf: unary(lambda x: elementwise.Erf()(x), normal),
+    activations.Expm1: unary(lambda x: activations.Expm1()(x), normal),
+    activations.Erf: unary(lambda x: activations.Erf()(x), normal),
     elementwise.Log: unary(F.log, positive),
     elementwise.Sqrt: unary(F.sqrt, positive),
     elementwise.Abs: unary(F.abs, apart),
-    elementwise.Tanh: unary(F.tanh, normal),
-    elementwise.TanhBackward: examples(
-        lambda g, y: elementwise.TanhBackward()(g, y), (normal(3, 4), normal(3, 4)), (normal(0, 2), normal(0, 2))
+    activations.Tanh: unary(F.tanh, normal),
+    activations.TanhBackward: examples(
+        lambda g, y: activations.TanhBackward()(g, y), (normal(3, 4), normal(3, 4)), (normal(0, 2), normal(0, 2))
     ),
-    elementwise.Sigmoid: unary(F.sigmoid, normal),
-    elementwise.Softplus: unary(F.softplus, normal),
-    elementwise.LeakyReLU: [*unary(F.relu, apart), *unary(F.leaky_relu, apart), *unary(lambda x: F.leaky_relu(x, 1.5), apart)],
-    elementwise.LeakyReLUBackward: examples(
-        lambda g, y: elementwise.LeakyReLUBackward(0.2)(g, y), (normal(3, 4), apart(3, 4)), (normal(0), apart(0))
+    activations.Sigmoid: unary(F.sigmoid, normal),
+    activations.Softplus: unary(F.softplus, normal),
+    activations.LeakyReLU: [*unary(F.relu, apart), *unary(F.leaky_relu, apart), *unary(lambda x: F.leaky_relu(x, 1.5), apart)],
+    activations.LeakyReLUBackward: examples(
+        lambda g, y: activations.LeakyReLUBackward(0.2)(g, y), (normal(3, 4), apart(3, 4)), (normal(0), apart(0))
     ),
     elementwise.Maximum: [*binary(F.maximum, apart, lambda *s: lambda rng: apart(*s)(rng) + 0.05), *with_numbers(F.maximum)],
     elementwise.Minimum: [*binary(F.minimum, apart, lambda *s: lambda rng: apart(*s)(rng) + 0.05), *with_numbers(F.minimum)],

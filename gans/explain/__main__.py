@@ -1,0 +1,98 @@
+"""The command `python -m gans.explain`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from gans.command import running
+from gans.explain.calls import captured_calls
+from gans.explain.record import record, sources
+from gans.trainers import TRAINERS, trainer_named
+from gans.training.cli import USER_ERRORS
+from gans.training.config import ConfigError, OneLineParser, RunConfig, check_saved, parse
+from gans.training.loop import Loop
+from gans.training.run_folder import RunFolder
+from gans.training.trainer import Trainer
+from minigrad.io.files import write_atomically
+
+PROG = "python -m gans.explain"
+SMALL = {"batch_size": 8, "critic_steps": 1}  # at most, unless they are given: the page shows one small step
+
+
+@running(PROG, USER_ERRORS)
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = OneLineParser(
+        PROG,
+        allow_abbrev=False,
+        description="Write a page that shows one training step: its graph, values, and backward passes.",
+    )
+    parser.add_argument("name", choices=TRAINERS, metavar="NAME", help=f"a trainer: {', '.join(TRAINERS)}")
+    parser.add_argument("--run", type=Path, metavar="DIR", help="take the step from this run's last checkpoint")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the page to write (default: NAME.html)")
+    parser.usage = f"{PROG} NAME [--run DIR] [--out FILE] [flags of the trainer, such as --data DIR --batch-size N]"
+    arguments, rest = parser.parse_known_args(argv)
+    out = arguments.out or Path(f"{arguments.name}.html")
+    trainer_class = trainer_named(arguments.name)
+    config, given = parse(trainer_class.config_class, f"{PROG} {arguments.name}", rest)
+    trainer, batch, step = prepared(trainer_class, config, given, arguments.run)
+    write_atomically(out, page(trainer, batch, step).encode())
+    print(f"Open {out} in a browser: step {step + 1:,} of {arguments.name}")
+
+
+def prepared(
+    trainer_class: type[Trainer], config: RunConfig, given: set[str], run: Path | None
+) -> tuple[Trainer, tuple[mg.Tensor, ...], int]:
+    """A trainer, the batch of its next step, and the number of steps that it has done."""
+    folder = RunFolder(run) if run else None
+    if folder:
+        settings = folder.settings()
+        if settings["trainer"] != trainer_class.name:
+            raise ConfigError(f"{run} holds a run of gans.{settings['trainer']}, not of gans.{trainer_class.name}")
+        saved = check_saved(trainer_class.config_class, settings["config"], folder.config)
+        config = type(config)(**{**saved, **{name: getattr(config, name) for name in given}})
+    fields = {field.name for field in dataclasses.fields(config)} - given
+    small = {name: min(most, getattr(config, name)) for name, most in SMALL.items() if name in fields}
+    config = dataclasses.replace(config, backend="numpy", **small)
+    mg.manual_seed(config.seed)
+    trainer = trainer_class(config)
+    loop = Loop(trainer, trainer.load_batches(), folder)
+    if folder:
+        loop.read_checkpoint()
+    return trainer, tuple(loop.batches[loop.step]), loop.step
+
+
+def page(trainer: Trainer, batch: tuple[mg.Tensor, ...], step: int) -> str:
+    """One step of the trainer as a page."""
+    with np.errstate(all="ignore"):
+        recorder, metrics = record(trainer, batch)
+        calls, refusal = captured_calls(trainer, batch, recorder.events)
+    data: dict[str, Any] = {
+        "name": trainer.name,
+        "title": (type(trainer).__doc__ or "").partition("\n")[0],
+        "about": f"step {step + 1:,}, {len(batch[0])} images in the batch",
+        "metrics": {name: f"{value.item():.4g}" for name, value in metrics.items()},
+        "captions": trainer.captions,
+        "networks": {name: {"about": type(network).__name__, "parameters": sum(p.size for p in network.parameters())}
+                     for name, network in recorder.networks.items()},
+        "nodes": recorder.nodes,
+        "passes": recorder.passes,
+        "groups": recorder.groups,
+        "ops": {name: sources(kind) for name, kind in recorder.kinds.items()},
+        "calls": calls,
+        "refusal": refusal,
+    }  # fmt: skip
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    text = text.replace("<", "\\u003c")  # so that no </script> ends the script
+    template = Path(__file__).with_name("page.html").read_text("utf-8")
+    return template.replace("NAME_OF_TRAINER", trainer.name).replace("{/*DATA*/}", text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""SSGAN: a semi-supervised GAN, whose discriminator learns to classify digits from a few labels.
+
+    python -m gans.ssgan --labels 100
+
+D is a classifier with a logit l_k for each of K classes. One more class, "generated", has the logit 0.
+With  Z(x) = sum_k exp l_k(x),  the probability that x is real is  D(x) = Z(x) / (Z(x) + 1).
+All images teach D what digits look like; the few labels teach it their names:
+
+    for each batch of images x, and batch of labelled images x' with labels y:
+        draw z ~ N(0, I)
+        descend  - mean log p(y | x', real) - mean log D(x) - mean log(1 - D(G(z)))  with respect to D's weights
+        descend  || mean f(x) - mean f(G(z)) ||^2                                    with respect to G's weights
+
+where  p(y | x, real) = exp l_y / Z,  and f are the features before D's last layer. This loss of G, feature
+matching, makes G's images resemble the data only on average. They fill the space around the real ones, between
+the classes, and D learns to draw its borders there. A generator that is too good would not help D.
+
+Details: log Z is a log-sum-exp, so log D = log Z - softplus(log Z) and log(1 - D) = -softplus(log Z). The
+labelled images are shifted at random by up to 2 pixels. The paper's D has dense layers and Gaussian
+noise; here it is a small convolutional network with dropout. Without noise or dropout D wins, and
+learns nothing more from G.
+
+At the end the run writes the test errors of D, and of the same network trained with the same labelled
+batches alone, to report.md.
+
+Source: Salimans et al., "Improved techniques for training GANs", NeurIPS 2016, sections 3.1 and 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+import minigrad.functional as F
+from gans.data.batches import Batches, Stream
+from gans.data.labelled import DIGITS, LabelledBatches, SomeLabelled, load_labelled, some_of_each
+from gans.data.mnist import load_mnist
+from gans.data.unpaired_batches import RandomCrops
+from gans.measures import few_labels
+from gans.networks.semi_supervised import Classifier, dense_generator
+from gans.training.cli import main
+from gans.training.config import RunConfig, option
+from gans.training.latent import GAN
+from gans.training.loop import captured
+from gans.training.trainer import Metrics, Shape, below
+from minigrad import nn, optim
+
+SHIFT = 2  # pixels
+
+
+@dataclass(frozen=True)
+class Config(RunConfig):
+    """Train a classifier of MNIST's digits with a few labels, beside a GAN that learns from all images."""
+
+    data: str | None = option(None, "folder with the IDX files of MNIST or Fashion-MNIST; or the word synthetic")
+    labels: int = option(100, "training images whose labels are used, as many of each class; --seed draws them", at_least=10)
+    batch_size: int = option(64, "images per step; of labelled ones as many, or all of them", at_least=1)
+    lr: float = option(1e-3, "learning rate of the discriminator")
+    g_lr: float = option(3e-3, "learning rate of the generator")
+    dropout: float = option(0.5, "probability of each of D's activations to become 0 in a step", at_most=0.99)
+
+
+class SSGAN(GAN):
+    """The two networks, their optimizers, and the training step."""
+
+    name = "ssgan"
+    config_class = Config
+    config: Config
+    captions = {
+        "labelled": "cross-entropy of the labelled images: log 10 = 2.3 if D only guesses their classes",
+        "d_loss": "discriminator loss of the other images, -log D(x) - log(1 - D(G(z))): lower if D wins",
+        "g_loss": "generator loss, the squared distance of the mean features: its scale is that of D's features",
+        "D(x)": "mean of D on real images",
+        "D(G(z))": "mean of D on generated images",
+    }
+    latent_size = 100
+    image_shape = (1, 28, 28)
+    classes = DIGITS
+
+    def make_generator(self) -> nn.Module:
+        return dense_generator(self.latent_size)
+
+    def make_discriminator(self) -> Classifier:
+        return Classifier(len(self.classes), self.config.dropout)
+
+    def __init__(self, config: Config, dtype: Any = np.float32) -> None:
+        super().__init__(config, dtype)
+        self.g_optimizer.lr = config.g_lr
+
+    def make_optimizer(self, parameters: list[nn.Parameter]) -> optim.Optimizer:
+        return optim.Adam(parameters, self.config.lr, betas=(0.5, 0.999))
+
+    @property
+    def batch_shapes(self) -> tuple[Shape, ...]:
+        n = min(self.config.batch_size, self.config.labels)
+        return *super().batch_shapes, (n, *self.image_shape), (n,)
+
+    def load_batches(self) -> Stream:
+        config, data = self.config, load_labelled(self.config.data, 28)
+        self.test = load_mnist(config.data, "test", labels=True)
+        few = some_of_each(data.labels, config.labels, config.seed)
+        padded = np.pad(data.images[few], ((0, 0), (0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT)))
+        n = min(config.batch_size, config.labels)
+        shifted = RandomCrops(padded, 28, False, n, (config.seed, 2), self.backend, self.dtype)
+        self.labelled = LabelledBatches(shifted, data.labels[few])
+        images = Batches(data.images, config.batch_size, config.seed, self.backend, self.dtype, data.source)
+        return SomeLabelled(images, self.labelled)
+
+    def step(self, real: mg.Tensor, labelled: mg.Tensor, labels: mg.Tensor) -> Metrics:
+        D, G, n, k = self.discriminator, self.generator, len(real), len(labelled)
+        fake = G(self.noise(n))
+
+        logits = D(F.concatenate([labelled, real, fake.detach()]))  # detached: D's loss sends no gradient to G
+        supervised = F.cross_entropy(logits[:k], labels)
+        log_z = F.logsumexp(logits[k:], axis=1)
+        d_loss = (F.softplus(log_z[:n]) - log_z[:n]).mean() + F.softplus(log_z[n:]).mean()
+        self.d_optimizer.step(mg.grad(supervised + d_loss, D.parameters()))
+
+        with mg.no_grad():
+            aim = D.features(real).mean(axis=0)
+        g_loss = ((aim - D.features(fake).mean(axis=0)) ** 2).sum()
+        self.g_optimizer.step(mg.grad(g_loss, G.parameters()))  # through D, but only to G's weights
+
+        with mg.no_grad():
+            d_real, d_fake = F.sigmoid(log_z[:n]).mean(), F.sigmoid(log_z[n:]).mean()
+            return {"labelled": supervised, "d_loss": d_loss, "g_loss": g_loss, "D(x)": d_real, "D(G(z))": d_fake}
+
+    def weights(self) -> dict[str, Any]:
+        """Of the generator, and of the discriminator, which is the classifier."""
+        parts = {"generator": self.generator, "discriminator": self.discriminator}
+        return {f"{name}.{key}": a for name, network in parts.items() for key, a in network.state_dict().items()}
+
+    def load_weights(self, saved: Mapping[str, Any]) -> None:
+        self.generator.load_state_dict(below(saved, "generator"))
+        self.discriminator.load_state_dict(below(saved, "discriminator"))
+
+    def report(self) -> str:
+        position = mg.random.get_rng_state()
+        mg.manual_seed(self.config.seed)
+        alone = self.make_discriminator().to(self.backend, self.dtype)
+        capture = (lambda step: step) if self.config.no_capture else captured
+        steps = self.d_optimizer.steps
+        few_labels.train_alone(alone, self.make_optimizer(alone.parameters()), self.labelled, steps, capture)
+        mg.random.set_rng_state(position)
+        assert self.test.labels is not None
+        test = self.test.images[:, None], self.test.labels, self.backend, self.dtype
+        errors = {"all images, and these labels (this run)": few_labels.error(self.discriminator, *test)}
+        errors[f"the labelled images alone, {steps:,} steps"] = few_labels.error(alone, *test)
+        return few_labels.table(errors, self.config.labels, len(self.test.images))
+
+
+if __name__ == "__main__":
+    main(SSGAN)

@@ -1,0 +1,261 @@
+"""The page of a step: what is recorded is what the engine does, and the page works in a real browser."""
+
+import json
+import re
+import time
+
+import numpy as np
+import pytest
+from browser import Browser, needs_chromium
+
+import minigrad as mg
+from benchmarks.cases import random_batch
+from gans.explain.__main__ import main, page
+from gans.explain.record import record
+from gans.trainers import TRAINERS, trainer_named
+from gans.training.cli import main as train_main
+from minigrad import nn
+from minigrad.tensor import Tensor
+from tests.gans.conftest import run_here
+
+SMALL = {
+    "dcgan": {"arch": "28"}, "lsgan": {"arch": "28"}, "softmax_gan": {"arch": "28"}, "hinge_gan": {"arch": "mlp"},
+    "cyclegan": {"preset": "fast", "image_size": 32, "width": 2},
+}  # fmt: skip
+
+
+def small_trainer(name):
+    kind = trainer_named(name)
+    few = {"batch_size": 2, "backend": "numpy", **SMALL.get(name, {})}
+    if "critic_steps" in kind.config_class.__dataclass_fields__:
+        few["critic_steps"] = 1
+    mg.manual_seed(0)
+    trainer = kind(kind.config_class(**few))
+    trainer.steps_per_epoch = 1
+    return trainer, tuple(mg.Tensor(a) for a in random_batch(trainer, np.random.default_rng(0)))
+
+
+def data_of(text):
+    return json.loads(re.search(r"^const DATA = (.*);$", text, re.M)[1])
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """Makes the page of a trainer, once."""
+    folder, made = tmp_path_factory.mktemp("pages"), {}
+
+    def make(name):
+        if name not in made:
+            made[name] = folder / f"{name}.html"
+            made[name].write_text(page(*small_trainer(name), 0), "utf-8")
+        return made[name]
+
+    return make
+
+
+def test_recording_changes_no_bit_and_leaves_no_trace():
+    states = []
+    for recorded in (False, True):
+        trainer, batch = small_trainer("wgan_gp")
+        record(trainer, batch) if recorded else trainer.step(*batch)
+        states.append(trainer.state_dict())
+        assert all("forward" not in vars(m) for network in trainer.networks().values() for m in network.modules())
+    assert all(np.array_equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_the_recorded_gradients_are_those_that_the_optimizers_get(monkeypatch):
+    trainer, batch = small_trainer("wgan_gp")
+    given = {}
+    for net, optimizer in (("critic", trainer.critic_optimizer), ("generator", trainer.g_optimizer)):
+        names = [f"{net}.{name}" for name, _ in getattr(trainer, net).named_parameters()]
+        monkeypatch.setattr(optimizer, "step", lambda grads, names=names: given.update(zip(names, grads, strict=True)))
+    recorder, _ = record(trainer, batch)
+    shown = {recorder.nodes[i]["name"]: g for p in recorder.passes for i, g in p["totals"].items()}
+    assert given.keys() < shown.keys()
+    for name, gradient in given.items():
+        assert shown[name]["norm"] == pytest.approx(float(np.linalg.norm(gradient.numpy())), rel=1e-3, abs=1e-30)
+        assert shown[name]["shape"] == list(gradient.shape)
+
+
+def test_the_penalty_of_wgan_gp_has_a_second_order_graph_that_does_not_reach_the_biases():
+    recorder, _ = record(*small_trainer("wgan_gp"))
+    first, second, third = recorder.passes
+    assert first["create_graph"] and not second["create_graph"]
+    made = [n["id"] for n in recorder.nodes if n["order"] == 1 and "made_by" in n]
+    assert len(made) == 6 and set(made) <= {turn["op"] for turn in second["turns"]}
+    reached = {}
+    for turn in second["turns"]:
+        for send in turn["sends"]:
+            to = recorder.nodes[recorder.nodes[turn["op"]]["inputs"][send["input"]]["node"]]
+            if to["kind"] == "parameter":
+                reached.setdefault(to["name"], set()).add(turn["op"] in made)
+    assert reached["critic.1.weight"] == {True, False} and reached["critic.1.bias"] == {False}
+    assert {state for name, state in third["parameters"].items() if name.startswith("critic.")} == {"skipped"}
+    assert {state for name, state in second["parameters"].items() if name.startswith("generator.")} == {"never"}
+
+
+def test_cuts_are_seen_and_each_fan_in_has_its_sum():
+    recorder, _ = record(*small_trainer("dcgan"))
+    edges = [x for n in recorder.nodes for x in n["inputs"]]
+    (cut,) = [x for x in edges if x.get("edge") == "cut"]
+    assert recorder.nodes[cut["node"]]["path"][0] == "generator#1"
+    assert any(x.get("edge") == "no_grad" for x in edges)
+    sums = 0
+    for p in recorder.passes:
+        so_far = {}
+        for turn in p["turns"]:
+            for send in turn["sends"]:
+                to = recorder.nodes[turn["op"]]["inputs"][send["input"]]["node"]
+                parts = so_far.setdefault(to, [])
+                parts.append(send["x"]["first"][0])
+                if "total" in send:
+                    sums += 1
+                    rounding = 6e-4 * (sum(map(abs, parts)) + abs(send["total"]["first"][0]))  # of four digits
+                    assert send["total"]["first"][0] == pytest.approx(sum(parts), abs=rounding)
+    assert sums >= 8  # D's parameters get gradients from real and from generated images
+
+
+def test_a_trainer_that_explain_does_not_know_is_recorded_under_its_own_names():
+    class Made(type(small_trainer("mnist_gan")[0])):
+        """A new trainer. </script> in its docstring must not end the page's script."""
+
+        def make_discriminator(self):
+            return nn.Sequential(nn.Flatten(), nn.Linear(784, 1))
+
+        def step(self, pictures):
+            score = (self.discriminator(pictures) ** 2).mean()
+            self.d_optimizer.step(mg.grad(score, self.discriminator.parameters()))
+            return {"score": score}
+
+    trainer = Made(Made.config_class(batch_size=2, backend="numpy"))
+    text = page(trainer, (Tensor(np.ones((2, 1, 28, 28), np.float32)),), 4)
+    data = data_of(text)
+    assert text.count("</script>") == 1 and "</script>" in data["title"]
+    assert {n["name"] for n in data["nodes"] if n.get("name")} == {
+        "pictures",
+        "score",
+        "discriminator.1.weight",
+        "discriminator.1.bias",
+    }
+    assert (
+        data["ops"]["Linear"]["forward"].startswith("def forward(self, x")
+        and "return g" not in data["ops"]["Linear"]["forward"]
+    )
+    assert "def backward_weight" in data["ops"]["Linear"]["backward"]["backward_weight"]
+
+
+def test_each_call_of_a_captured_step_has_at_most_one_op_or_backward(pages):
+    data = data_of(pages("mnist_gan").read_text("utf-8"))
+    owners = [range(*n["calls"]) for n in data["nodes"] if "calls" in n]
+    owners += [range(*send["calls"]) for p in data["passes"] for turn in p["turns"] for send in turn["sends"]]
+    numbers = [i for owner in owners for i in owner]
+    assert len(numbers) == len(set(numbers)) and 0 < len(numbers) < len(data["calls"])
+    between = [call for i, call in enumerate(data["calls"]) if i not in set(numbers)]
+    assert sum("adam" in call for call in data["calls"]) == sum("adam" in call for call in between) >= 10
+
+
+def test_the_command_writes_a_page_of_a_run_without_touching_it(digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = ("--data", digits, "--batch-size", 16, "--steps", 3, "--out", tmp_path / "run")
+    assert run_here(lambda argv: train_main(trainer_named("mnist_gan"), argv), run).code == 0
+    before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    ended = run_here(main, ("mnist_gan", "--run", tmp_path / "run"))
+    assert ended.code == 0 and "step 4 of mnist_gan" in ended.out
+    data = data_of((tmp_path / "mnist_gan.html").read_text("utf-8"))
+    saved = mg.load(tmp_path / "run" / "checkpoint.safetensors")["discriminator.1.weight"]
+    (first, *_) = [n for n in data["nodes"] if n.get("name") == "discriminator.1.weight"]
+    assert first["value"]["norm"] == pytest.approx(float(np.linalg.norm(saved)), rel=1e-3)
+    assert before == {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    assert "not of gans.dcgan" in run_here(main, ("dcgan", "--run", tmp_path / "run")).complaint
+    assert run_here(main, ("unknown",)).code == 2
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with Browser(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+def pressed(browser, key, expression):
+    browser.press(key)
+    browser.wait(f"!!({expression})", 10)
+
+
+@needs_chromium
+@pytest.mark.parametrize("name", TRAINERS)
+def test_the_page_of_every_trainer_opens_quickly_and_shows_every_pass_and_level(name, pages, browser):
+    url = pages(name).as_uri()
+    browser.errors.clear()
+    began = time.monotonic()
+    browser.open(url)
+    browser.wait("document.readyState === 'complete' && document.querySelectorAll('.box').length > 3")
+    assert time.monotonic() - began < 10  # on a busy machine; on an idle one it takes a fraction of a second
+    for i in range(browser.value("passes.length") + 1):
+        pressed(browser, str(i + 1), f"state.view === {i - 1}")
+        for _ in range(3):
+            browser.press("f")
+        assert browser.value("document.querySelectorAll('.edge.back').length > 0") == (i > 0)
+    assert browser.value("document.querySelectorAll('#sections a[href], script[src], link, img[src^=http]').length") == 0
+    labelled = "e => e.textContent.trim() || e.getAttribute('aria-label') || e.getAttribute('alt')"
+    assert browser.value(f"[...document.querySelectorAll('button, input, .box, svg[role=img], img')].every({labelled})")
+    assert browser.errors == []
+
+
+@needs_chromium
+def test_every_switch_and_key_of_the_page_works(pages, browser):
+    browser.errors.clear()
+    browser.open(pages("wgan_gp").as_uri())
+    browser.wait("document.readyState === 'complete' && state.level === 'layers'")
+    pressed(
+        browser, "3", "state.view === 1 && document.querySelector('#views [aria-pressed=true]').textContent.includes('critic')"
+    )
+    pressed(browser, "ArrowRight", "state.turn === 0 && document.querySelector('.box.current')")
+    assert browser.value("get('panel').textContent.includes('Turn 1 of')")
+    pressed(browser, "End", "state.turn === passes[1].turns.length - 1")
+    pressed(browser, "ArrowLeft", "state.turn === passes[1].turns.length - 2")
+    pressed(browser, "Home", "state.turn === -1")
+    zoom = browser.value("state.zoom")
+    pressed(browser, "+", f"state.zoom > {zoom}")
+    pressed(browser, "-", f"Math.abs(state.zoom - {zoom}) < 1e-9")
+    pressed(
+        browser,
+        "0",
+        "Math.abs(get('graph').firstChild.width.baseVal.value - get('graph').clientWidth) < 40 || state.zoom === .15",
+    )
+    dark = browser.value("state.dark")
+    pressed(browser, "t", f"state.dark !== {str(dark).lower()}")
+
+    pressed(browser, "/", "document.activeElement === get('search')")
+    for letter in "critic.1.weight":
+        browser.press(letter)
+    browser.wait("get('found').children.length > 0 && !!document.querySelector('.box.match')")
+    pressed(browser, "Enter", "nodes[state.selected].name === 'critic.1.weight' && document.querySelector('.edge.route')")
+    assert browser.value("get('panel').textContent.includes('The sum of 2 contributions')")
+    pressed(browser, "Escape", "state.selected === null && get('search').value === ''")
+
+    browser.value("fold('networks'); document.querySelector('.box.folded').focus()")
+    pressed(browser, "Enter", "typeof state.selected === 'string' && get('panel').textContent.includes('Ops inside')")
+    folded = browser.value("boxes.size")
+    pressed(browser, "Enter", f"boxes.size > {folded}")
+
+    for button in ("first", "next", "back", "last", "in", "out", "fit", "theme"):
+        browser.value(f"get('{button}').click()")
+    browser.value("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    browser.wait("!!document.querySelector('ol.calls li button')")
+    browser.value("document.querySelector('ol.calls li button').click()")
+    assert browser.value("document.querySelectorAll('#sections td button').length") > 10
+    for i in range(browser.value("nodes.length")):  # the details of every node
+        browser.value(f"go({i})")
+    for i in range(3):
+        browser.value(f"show({i}); for (let t = 0; t < order().length; t++) step(t)")
+    assert browser.errors == []
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_is_cut_off_at_the_side_of_the_page(width, pages, browser):
+    size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": False}
+    browser.call("Emulation.setDeviceMetricsOverride", **size)
+    browser.open(pages("dcgan").as_uri())
+    browser.wait("document.readyState === 'complete' && document.querySelectorAll('.box').length > 3")
+    assert browser.value("document.documentElement.scrollWidth") <= width

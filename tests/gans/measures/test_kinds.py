@@ -1,0 +1,65 @@
+"""The classifier of two domains, and what the report of a translation says with it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from gans.data.unpaired import UnpairedImages
+from gans.measures import kinds, translation
+from gans.measures.kinds import looks_like_b, train_classifier_of_domains
+from tests.gans.measures.test_translation import rows
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "STEPS", 60)
+
+
+def domain(channel: int, count: int, seed: int) -> np.ndarray:
+    """Noise that is brighter in one colour."""
+    images = np.random.default_rng(seed).integers(0, 120, (count, 3, 16, 16), dtype=np.uint8)
+    images[:, channel] += 60
+    return images
+
+
+DATA = UnpairedImages(domain(0, 40, 0), domain(2, 40, 1), domain(0, 20, 2), domain(2, 20, 3), "here")
+
+
+def test_it_tells_unseen_images_apart_and_repeats_to_the_bit() -> None:
+    state = mg.random.get_rng_state()
+    networks = [train_classifier_of_domains(DATA.train_a, DATA.train_b) for _ in range(2)]
+    assert mg.random.get_rng_state() == state
+    assert not looks_like_b(networks[0], DATA.test_a).any()
+    assert looks_like_b(networks[0], DATA.test_b).all()
+    for a, b in zip(*(n.state_dict().values() for n in networks), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_large_images_are_reduced() -> None:
+    x = kinds._scaled(np.full((1, 3, 256, 200), 255, np.uint8))
+    assert x.shape == (1, 3, 85, 66)
+    assert (x.numpy() == 1).all()
+
+
+def test_doing_nothing_is_seen_and_a_swap_of_colours_is_a_translation() -> None:
+    def found(translate: translation.Translate) -> dict:
+        both = translation.directions(translate, DATA, DATA.test_a, DATA.test_b)
+        return rows(translation.domains(translate, both).replace(" %", ""))
+
+    nothing, swap = found(lambda x, _: x), found(lambda x, _: x[:, ::-1])
+    for direction in ("AtoB", "BtoA"):
+        assert nothing[direction, "the network"] == nothing[direction, "nothing"] == {"other domain": 0, "cycle L1": 0}
+        assert swap[direction, "the network"] == {"other domain": 100, "cycle L1": 0}
+    lossy = found(lambda x, _: np.maximum(x[:, ::-1], 10))
+    assert lossy["AtoB", "the network"]["cycle L1"] > 0
+
+
+def test_only_pairs_are_compared_with_the_truth() -> None:
+    def report(paired: bool) -> str:
+        data = UnpairedImages(DATA.train_a, DATA.train_b, DATA.test_a, DATA.test_b, "here", paired)
+        return translation.report(lambda x, _: x, data, DATA.test_a, DATA.test_b)
+
+    assert "PSNR" in report(True) and "PSNR" not in report(False)
+    assert "gets 100.0 % of the 40 held-out images right" in report(False)
