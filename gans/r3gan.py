@@ -22,7 +22,7 @@ writes it out. Both penalties and the loss share one pass through D. The samples
 average of G's weights.
 
 The default data is Stacked MNIST, which shows what G leaves out. Three random digits are the colour
-channels of each image. That makes 1,000 kinds of images.
+channels of each image. That makes 1,000 kinds of images, and `gans.evaluate` counts those that G makes.
 
 The paper's networks are larger, with grouped convolutions and resampling by filters, and it changes
 the learning rate, gamma and Adam's beta2 during training.

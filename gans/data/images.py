@@ -37,13 +37,14 @@ def load_training_images(data: str | None, image_size: int, channels: int = 1) -
         raise DataError(f"{error} (For MNIST's files, use --arch 28 or --image-size 28.)") from error
 
 
-def stacked(digits: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Stacked MNIST: as many images (n, 3, 28, 28) as digits (n, 28, 28), each with three random digits as its channels.
+def stacked(digits: np.ndarray, count: int | None = None, seed: int = 0) -> np.ndarray:
+    """Stacked MNIST: `count` images (count, 3, 28, 28), each with three random digits of (n, 28, 28) as its channels.
 
+    Without a count there are as many images as digits.
     The digits 1, 2 and 3 are one of 1,000 modes, 123. Source: Metz et al., "Unrolled generative adversarial networks",
     ICLR 2017.
     """
-    return digits[np.random.default_rng(seed).integers(len(digits), size=(len(digits), 3))]
+    return digits[np.random.default_rng(seed).integers(len(digits), size=(count or len(digits), 3))]
 
 
 def load_faces(image_size: int, count: int = 10_000, seed: int = 0) -> tuple[np.ndarray, str]:
