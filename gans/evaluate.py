@@ -21,7 +21,8 @@ from gans.command import running
 from gans.measures.evaluation import COMPARED, MOST, Comparison, RealImages, Sample
 from gans.measures.nearest import nearest
 from gans.measures.precision_recall import NEIGHBOURS
-from gans.measures.real import check_enough, load_real, with_classifier
+from gans.measures.predictions import STACKED_SAMPLES
+from gans.measures.real import check_enough, labelled, load_real, with_classifier
 from gans.measures.report import Results, write_report
 from gans.output import save_image
 from gans.trainers import load_run
@@ -45,7 +46,8 @@ BESIDE = 4  # nearest training images of each
 def main(argv: Sequence[str] | None = None) -> None:
     parser = OneLineParser("python -m gans.evaluate", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folder, such as runs/mnist_gan")
-    help = f"images in each of {len(SEEDS)} sets (default: as many as the data have held out, at most {MOST:,})"
+    help = f"images in each of {len(SEEDS)} sets (default: as many as are held out, at most {MOST:,}; "
+    help += f"of Stacked MNIST {STACKED_SAMPLES:,})"
     parser.add_argument("--count", type=integer_up_to(MAX_COUNT), metavar="N", help=help)
     parser.add_argument("--data", metavar="DIR", help="folder of the data that the runs were trained on, if it has moved")
     help = "folder for evaluation.md, .json and .png (default: the run folder; the current folder for several runs)"
@@ -64,13 +66,13 @@ def _run(arguments: argparse.Namespace) -> str:
     _check_same_data(paths)
     out = arguments.out or (paths[0] if len(paths) == 1 else Path())
     files.make_folder(out, follow=True)
-    real, labels = load_real(trainers[paths[0]])
+    real, digits = load_real(trainers[paths[0]])
     _check_trained_on(paths[0], real)
     count = _count(arguments.count, real)
-    if labels is not None:
-        real = with_classifier(real, labels)
+    if digits:
+        real = with_classifier(real, digits)
         if any(isinstance(trainer, LabelledTrainer) for trainer in trainers.values()):
-            real = dataclasses.replace(real, labels=labels)
+            real = dataclasses.replace(real, labels=(labelled(digits[0])[1], labelled(digits[1])[1]))
     floor: list[Sample] = []
     results: Results = {str(path): [] for path in paths}
     with tqdm(total=len(SEEDS) * (1 + len(paths)), desc="measuring", unit=" sets", delay=1, disable=None) as bar:
@@ -123,7 +125,7 @@ def _check_trained_on(path: Path, real: RealImages) -> None:
 def _count(asked: int | None, real: RealImages) -> int:
     check_enough(real)
     if asked is None:
-        return min(MOST, real.most)
+        return real.usual
     if not NEIGHBOURS < asked <= real.most:
         raise ConfigError(f"--count {asked} is not from {NEIGHBOURS + 1} to {real.most:,}: {real.most_are} are {real.most:,}")
     return asked
@@ -136,6 +138,9 @@ def _about(real: RealImages, count: int) -> dict[str, str]:
     else:
         reference, others = f"of the {len(real.test):,} test images", "as many training images"
     right = "" if real.accuracy is None else f" The classifier gets {100 * real.accuracy:.1f} % of the test images right."
+    if real.stacked:
+        right = right.replace("test images", "test digits") + " It reads each colour channel."
+        others += f"; only modes and KL are of more than {MOST:,} images"
     return {
         "data": f"Data: {real.source}.{right}",
         "compared": f"Each value is the mean of {len(SEEDS)} seeds, with the standard deviation. Each seed draws the noise of "

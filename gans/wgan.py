@@ -42,12 +42,14 @@ from gans.training.latent import LatentConfig, LatentTrainer
 from gans.training.trainer import Metrics
 from minigrad import nn, optim
 
+ARCH = "mlp: dense layers; conv: convolutions; stacked: the same for Stacked MNIST, three digits as colour channels"
+
 
 @dataclass(frozen=True)
 class CriticConfig(LatentConfig):
     """Settings of every GAN with a critic."""
 
-    arch: str = option("mlp", "mlp: dense layers; conv: convolutions", choices=("mlp", "conv"))
+    arch: str = option("mlp", ARCH, choices=("mlp", "conv", "stacked"))
     image_size: int = option(28, "28: grey, MNIST's; 64: colour, with --arch conv", choices=(28, 64))
     batch_size: int = option(64, "images per critic step", at_least=1)
     critic_steps: int = option(5, "critic steps per generator step", at_least=1)
@@ -66,7 +68,8 @@ class CriticTrainer(LatentTrainer):
                 f"--arch {config.arch} is for 28 x 28 images: use --arch conv with --image-size {config.image_size}"
             )
         self.pair = PAIRS[config.arch, config.image_size]
-        self.image_shape = (1 if config.image_size == 28 else 3, config.image_size, config.image_size)
+        grey = config.image_size == 28 and config.arch != "stacked"
+        self.image_shape = (1 if grey else 3, config.image_size, config.image_size)
         super().__init__(config, dtype)
         self.critic: nn.Module = self.make_critic().to(self.backend, dtype)
         self.critic_optimizer = self.make_optimizer(self.critic.parameters())

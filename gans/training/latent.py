@@ -94,7 +94,7 @@ class LatentTrainer(Trainer):
 
     def load_images(self) -> tuple[np.ndarray, str]:
         """The training images, uint8 (n, channels, height, width), and a description of their source."""
-        return load_training_images(self.config.data, self.image_shape[-1])
+        return load_training_images(self.config.data, self.image_shape[-1], self.image_shape[0])
 
     def load_batches(self) -> Stream:
         images, source = self.load_images()

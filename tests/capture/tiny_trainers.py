@@ -14,6 +14,7 @@ import gans.dcgan
 import gans.hinge_gan
 import gans.lsgan
 import gans.mnist_gan
+import gans.r3gan
 import gans.softmax_gan
 import gans.ssgan
 import gans.wgan
@@ -144,6 +145,7 @@ MAKERS: dict[str, Callable[[str], Trainer]] = {
     "wgan_gp_dragan": lambda name: make_wgan(
         gans.wgan_gp.WGANGP, gans.wgan_gp.Config(backend=name, batch_size=2, critic_steps=2, penalty="dragan")
     ),
+    "r3gan": lambda name: gans.r3gan.R3GAN(gans.r3gan.Config(backend=name, batch_size=2, width=2, ema=0.5)),
     "cgan": lambda name: make_cgan(name, "concat"),
     "cgan_projection": lambda name: make_cgan(name, "projection"),
     "ssgan": make_ssgan,
