@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minigrad import from_pytorch
+from minigrad import from_pytorch, parallel
 from minigrad.arrays import hooks
 from minigrad.arrays.backend import array_module, as_array, is_gpu, kernels, move, name_of, to_numpy, zeros_like
 from minigrad.arrays.layout import is_dense
@@ -117,6 +117,8 @@ class Optimizer:
                 f"the parameters' {[p.shape for p in self.params]}"
             )
         self._check_params()
+        if ranks := parallel.current():
+            arrays = ranks.sum_gradients(arrays, [p.data for p in self.params])
         used = {i for i, a in enumerate(arrays) if a is not None}
         hooks.on_host(lambda: self._count(used))
         if len(used) == len(arrays) and not any(self.skipped):
@@ -337,8 +339,9 @@ def _clipped(grads: list[Array], max_norm: float) -> tuple[list[Array], Array]:
     """The clipped gradients and their norm; PyTorch's formula. The norm is not read, so that a step can be captured."""
     if not grads:
         return [], np.zeros((), np.float32)
-    xp = array_module(*grads)
-    norm = xp.sqrt(sum((g * g).sum() for g in grads))
+    xp, ranks = array_module(*grads), parallel.current()
+    whole = ranks.sum_gradients(grads, grads) if ranks else grads  # the step will sum what is clipped here
+    norm = xp.sqrt(sum((g * g).sum() for g in whole))
     factor = xp.minimum(max_norm / (norm + 1e-6), 1)
     return [(g * factor).astype(g.dtype, copy=False) for g in grads], norm
 

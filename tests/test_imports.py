@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("minigrad.tuning", "minigrad.from_pytorch", "minigrad.modes", "minigrad.io.caches"),
     ("minigrad.arrays",),
+    ("minigrad.parallel",),
     ("minigrad.kernels",),
     ("minigrad.tensor",),
     ("minigrad.engine",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shlex
 import sys
@@ -19,10 +20,11 @@ from gans.data.mnist import SYNTHETIC
 from gans.training.config import ConfigError, RunConfig, check_saved, parse
 from gans.training.evaluations import Evaluations
 from gans.training.loop import Loop, TrainingError, total_steps
+from gans.training.one_voice import one_voice
 from gans.training.run_folder import RunFolder
 from gans.training.tensorboard import EventFile
 from gans.training.trainer import Trainer
-from minigrad import nn
+from minigrad import nn, parallel
 from minigrad.arrays import backend
 from minigrad.io import files
 
@@ -33,15 +35,18 @@ ENOUGH_STEPS = 2000  # what the advice to a user with fewer leads to
 
 MAY_CHANGE = {  # when a run is resumed
     "backend", "no_capture", "tf32", "data", "epochs", "decay_epochs", "steps", "out", "resume", "sample_every", "save_every",
-    "keep_every", "checkpoint", "evaluate_every", "stop_when", "tensorboard", "dry_run",
+    "keep_every", "checkpoint", "evaluate_every", "stop_when", "tensorboard", "dry_run", "parallel", "local_norm",
 }  # fmt: skip
 
 
 def main(trainer_class: type[Trainer], argv: Sequence[str] | None = None) -> None:
     """Train. `gans.command` has the exit codes."""
     prog = f"python -m gans.{trainer_class.name}"
-    with command.running(prog, USER_ERRORS):
+    flags = sys.argv[1:] if argv is None else argv
+    with one_voice("--parallel" in flags, "--local-norm" in flags), command.running(prog, USER_ERRORS):
         config, given = parse(trainer_class.config_class, prog, argv)
+        if config.parallel:
+            parallel.start(config.local_norm)  # again, for the sentence if there is no MPI
         folder = RunFolder(config.out or Path("runs", trainer_class.name))
         if number := _train(trainer_class, config, given, folder):
             print(f"Interrupted and saved. To resume: {prog} --out {shlex.quote(str(folder.path))} --resume")
@@ -54,10 +59,11 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
         raise ConfigError("--resume continues a run and --overwrite deletes it: give only one of them")
     if config.checkpoint and not config.resume:
         raise ConfigError("--checkpoint goes back to an earlier step of a run: give --resume too")
+    ranks = parallel.current()
     if config.resume:
-        config = _resumed(config, given, folder, trainer_class)
+        config = parallel.from_first(lambda: _resumed(config, given, folder, trainer_class))
     elif not config.dry_run:
-        folder.check_free(config.overwrite)
+        parallel.on_first(lambda: folder.check_free(config.overwrite))
     if config.stop_when and not config.evaluate_every:
         raise ConfigError("--stop-when needs --evaluate-every, which says how often to measure what should improve")
     config = dataclasses.replace(config, backend=backend.resolve(config.backend), data=_absolute(config.data))
@@ -65,24 +71,23 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
     mg.manual_seed(config.seed)
     trainer = trainer_class(config)
     _check_batch_size(trainer)
-    batches = trainer.load_batches()
+    if ranks and trainer.config.batch_size < ranks.size:
+        raise ConfigError(f"--batch-size {trainer.config.batch_size} cannot be shared among {ranks.size} processes")
+    batches = parallel.first_then_others(trainer.load_batches)
+    if ranks and not ranks.agree((trainer.backend, batches.digest, batches.label_digest)):
+        raise ConfigError("the processes have different training data, or only some of them a GPU")
     settings = _settings(trainer, batches)
     _introduce(trainer, batches)
     if config.dry_run:
         _dry_run(trainer, batches)
         return 0
-    evaluations = Evaluations(trainer.evaluator(batches), folder, config.stop_when) if config.evaluate_every else None
-    folder.metrics.events = EventFile(folder.events) if config.tensorboard else None
-    with folder.locked():
-        command.current.folder = folder.path
-        loop = Loop(trainer, batches, folder, evaluations)
-        if config.resume:
-            _check_same_data(folder.settings(), settings)
-            loop.restore(config.checkpoint)
-            folder.save_settings(settings)
-        else:
-            folder.check_free(config.overwrite)  # again: another process may have started a run here meanwhile
-            folder.start(settings)
+    loop = Loop(trainer, batches, None if ranks and ranks.rank else folder)
+    with contextlib.ExitStack() as held:
+        parallel.on_first(lambda: _begin(loop, folder, settings, held))
+        if ranks:
+            loop.like_first(ranks)
+        if loop.folder is None:
+            return 0 if loop.finished else loop.run()
         if loop.finished:
             loop.conclude()
             if not files.exists(folder.report):  # the run was interrupted while making it
@@ -99,10 +104,27 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
     done = "Done" if loop.step == whole else f"Done with the {loop.step:,} steps of --steps (--epochs has {whole:,})"
     if loop.plateau:
         done = f"Done at step {loop.step:,}: {loop.plateau}"
-    if evaluations and files.exists(folder.best):
-        print(f"{folder.best} has the weights of the best evaluation, at step {evaluations.best()[0]:,}")
+    if loop.evaluations and files.exists(folder.best):
+        print(f"{folder.best} has the weights of the best evaluation, at step {loop.evaluations.best()[0]:,}")
     print(f"{done}: {folder.samples.name}, {folder.gif.name}, {folder.losses.name} and the weights are in {folder.path}")
     return 0
+
+
+def _begin(loop: Loop, folder: RunFolder, settings: dict[str, Any], held: contextlib.ExitStack) -> None:
+    """Lock the folder until `held` is closed, and start the run in it or load the one that is there."""
+    config = loop.trainer.config
+    if config.evaluate_every:
+        loop.evaluations = Evaluations(loop.trainer.evaluator(loop.batches), folder, config.stop_when)
+    folder.metrics.events = EventFile(folder.events) if config.tensorboard else None
+    held.enter_context(folder.locked())
+    command.current.folder = folder.path
+    if config.resume:
+        _check_same_data(folder.settings(), settings)
+        loop.restore(config.checkpoint)
+        folder.save_settings(settings)
+    else:
+        folder.check_free(config.overwrite)  # again: another process may have started a run here meanwhile
+        folder.start(settings)
 
 
 def _limit(loop: Loop) -> str:
@@ -115,7 +137,9 @@ def _limit(loop: Loop) -> str:
 
 def _report(trainer: Trainer, folder: RunFolder) -> None:
     """Print and save the measured quality of the result, if it can be measured."""
-    if text := trainer.report():
+    with parallel.alone():
+        text = trainer.report()
+    if text:
         folder.save_report(text)
         print(text)
 
@@ -149,7 +173,7 @@ def _check_batch_size(trainer: Trainer) -> None:
 
 def _settings(trainer: Trainer, batches: Stream) -> dict[str, Any]:
     """The contents of config.json: enough to repeat the run and to load its generator."""
-    left_out = {"out", "resume", "overwrite", "dry_run", "checkpoint"}
+    left_out = {"out", "resume", "overwrite", "dry_run", "checkpoint", "parallel", "local_norm"}
     labels = {"labels": batches.label_digest} if batches.label_digest else {}
     config = {name: value for name, value in dataclasses.asdict(trainer.config).items() if name not in left_out}
     return {

@@ -73,6 +73,8 @@ class RunConfig:
     tensorboard: bool = option(False, "also write event files for TensorBoard (needs tensorboardX)")
     watch_gradients: bool = option(False, "note the norm of each layer's gradient in metrics.csv, and draw them over time")
     dry_run: bool = option(False, "run one step and write nothing")
+    parallel: bool = option(False, "share each step among the processes of mpiexec -n N python -m gans.NAME --parallel")
+    local_norm: bool = option(False, "with --parallel, batch normalisation uses the statistics of each process's own images")
 
 
 C = TypeVar("C", bound=RunConfig)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from gans.command import stop_request
+from gans.command import StopRequest, stop_request
 from gans.data.batches import Stream
 from gans.training.collapse import CollapseAlarm
 from gans.training.config import RunConfig
@@ -22,7 +22,7 @@ from gans.training.run_folder import RunFolder
 from gans.training.schedule import Schedule
 from gans.training.trainer import Metrics, Stateful, Trainer, as_pixels
 from gans.training.watch import GradientNorms
-from minigrad import random
+from minigrad import parallel, random
 from minigrad.arrays import backend
 from minigrad.io import files
 from minigrad.io.files import FileError
@@ -46,13 +46,11 @@ class Loop:
     trainer : the algorithm
     batches : the data
     folder : where to write the run, or None to write nothing
-    evaluations : what --evaluate-every measures, or None
     """
 
-    def __init__(
-        self, trainer: Trainer, batches: Stream, folder: RunFolder | None, evaluations: Evaluations | None = None
-    ) -> None:
-        self.trainer, self.batches, self.folder, self.evaluations = trainer, batches, folder, evaluations
+    def __init__(self, trainer: Trainer, batches: Stream, folder: RunFolder | None) -> None:
+        self.trainer, self.batches, self.folder = trainer, batches, folder
+        self.evaluations: Evaluations | None = None  # with --evaluate-every
         self.alarm: CollapseAlarm | None = None
         self.plateau = ""  # why the run ends before its last step
         watch = GradientNorms(trainer) if trainer.config.watch_gradients else None
@@ -70,6 +68,8 @@ class Loop:
         self.row: tuple[int, Reading] | None = None  # a full row on its way from the GPU: its last step, its metrics
         self.shown: dict[str, str] = {}  # metrics in the progress bar
         self.overview_drawn = time.monotonic()
+        ranks = parallel.current()
+        self.is_silent = ranks is not None and ranks.rank > 0
 
     # --- from the first step to the last
 
@@ -82,7 +82,7 @@ class Loop:
             elif self.folder:  # a grid of the interruption goes, so that the files equal those of an uninterrupted run
                 self.folder.cut_samples(self.step if self.sampling.includes(self.step) else self.step - 1)
             with progress_bar(self) as bar, np.errstate(all="ignore"):
-                while not (self.finished or stop.signal):
+                while not self.ends(stop):
                     self.pending.append(self.guarded_step())
                     self.step += 1
                     if self.step % ROW_EVERY == 0:
@@ -100,6 +100,13 @@ class Loop:
     @property
     def finished(self) -> bool:
         return self.step >= self.last_step or bool(self.plateau)
+
+    def ends(self, stop: StopRequest) -> bool:
+        """Whether training ends after this step, because it is finished or a signal came to any rank: all ranks agree."""
+        finished = int(self.finished)
+        if ranks := parallel.current():
+            finished, stop.signal = ranks.largest(finished, stop.signal)
+        return bool(finished or stop.signal)
 
     def guarded_step(self) -> Metrics:
         """One step. If it meets a NaN or an infinity, it is repeated to find the op that made it, and the run ends."""
@@ -199,7 +206,7 @@ class Loop:
         if isinstance(symptom, BadGradient):
             cause = f"the gradient of {self.trainer.parameter_name(symptom.parameter)} is not finite"
         try:
-            with mg.detect_anomaly():
+            with mg.detect_anomaly(), parallel.alone():  # each rank finds the same op, without the others
                 self.trainer.step(*self.batches[step])
         except BadGradient:
             pass
@@ -233,7 +240,8 @@ class Loop:
     def evaluate(self) -> None:
         """Measure the images of this step, and note whether they have stopped improving."""
         assert self.evaluations
-        self.evaluations.add(self.step, self.trainer.weights())
+        with parallel.alone():
+            self.evaluations.add(self.step, self.trainer.weights())
         self.plateau = self.evaluations.plateau()
         self.evaluating.restart()
 
@@ -288,10 +296,27 @@ class Loop:
         numbered = sorted((int(key.split(".", 2)[1]), key) for key in arrays if key.startswith("pending."))
         pending = {key.split(".", 2)[2]: arrays[key] for _, key in numbered}
         rows = list(zip(*pending.values(), strict=True))
+        self.load(arrays, step, [dict(zip(pending, row, strict=True)) for row in rows])
+
+    def load(self, arrays: dict[str, Any], step: int, pending: list[dict[str, Any]]) -> None:
+        """Continue from the state of a checkpoint."""
         self.trainer.load_state_dict(arrays)
         random.set_rng_state((self.trainer.config.seed, int(arrays["random.counter"])))
         self.step = self.saved_step = step
-        self.pending = [{name: mg.Tensor(value) for name, value in zip(pending, row, strict=True)} for row in rows]
+        self.pending = [{name: mg.Tensor(value) for name, value in row.items()} for row in pending]
+
+    def like_first(self, ranks: parallel.Ranks) -> None:
+        """Continue from the state of rank 0."""
+
+        def state() -> tuple[dict[str, Any], int, list[dict[str, Any]], str]:
+            arrays = {name: backend.to_numpy(a) for name, a in self.trainer.state_dict().items()}
+            pending = [{name: value.numpy() for name, value in row.items()} for row in self.pending]
+            return {**arrays, "random.counter": np.array(random.get_rng_state()[1])}, self.step, pending, self.plateau
+
+        *loaded, plateau = parallel.from_first(state)
+        if ranks.rank:
+            self.load(*loaded)
+            self.plateau = plateau
 
     def draw_overview(self) -> None:
         if self.folder:
@@ -329,5 +354,6 @@ def progress_bar(loop: Loop) -> Any:
         unit=" images",
         unit_scale=True,
         dynamic_ncols=True,
+        disable=loop.is_silent,
         mininterval=0.2 if sys.stderr.isatty() else 10,
     )

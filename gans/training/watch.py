@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import minigrad as mg
 from gans.training.trainer import Metrics, Trainer
+from minigrad import parallel
 from minigrad.arrays.backend import array_module
 from minigrad.engine import Node
 from minigrad.modes import Observer, observing
@@ -36,10 +37,12 @@ class GradientNorms(Observer):
 
     def walked(self, gradients: Mapping[Node, mg.Tensor]) -> None:
         squares: dict[str, mg.tensor.Array] = {}
-        for node, gradient in gradients.items():
-            if node in self.layers:
-                name, g = self.layers[node], gradient.data
-                squares[name] = squares.get(name, 0) + (g * g).sum()
+        found = {node: gradients[node].data for node in self.layers if node in gradients}
+        if ranks := parallel.current():
+            arrays = list(found.values())
+            found = dict(zip(found, ranks.sum_gradients(arrays, arrays), strict=True))
+        for node, g in found.items():
+            squares[self.layers[node]] = squares.get(self.layers[node], 0) + (g * g).sum()
         self.norms |= {name: mg.Tensor(array_module(total).sqrt(total)) for name, total in squares.items()}
 
     def watched(self, step: Callable[..., Metrics]) -> Callable[..., Metrics]:

@@ -7,8 +7,9 @@ from typing import Any, NoReturn, Self
 
 import numpy as np
 
-from minigrad import from_pytorch
+from minigrad import from_pytorch, parallel
 from minigrad.arrays import backend
+from minigrad.ops.rows import shared
 from minigrad.tensor import Array, Tensor
 
 __all__ = ["Buffer", "Module", "Parameter"]
@@ -53,7 +54,10 @@ class Module:
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         if not hasattr(type(self), "forward"):
             raise NotImplementedError(f"{type(self).__name__} has no forward")
-        return self.forward(*inputs, **options)
+        ranks = parallel.current()
+        if ranks is None or ranks.share is not None or not self.training:
+            return self.forward(*inputs, **options)
+        return shared(ranks, self.forward, inputs, options)
 
     def children(self) -> Iterator[Module]:
         """The modules that are direct attributes."""

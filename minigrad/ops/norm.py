@@ -14,12 +14,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from minigrad.arrays.backend import kernels
+from minigrad import parallel
+from minigrad.arrays.backend import array_module, kernels
 from minigrad.engine import Op
 from minigrad.kernels.geometry import real
 from minigrad.ops.elementwise import sqrt
 from minigrad.ops.movement import reshape, transpose
-from minigrad.ops.reduce import mean, sum_to
+from minigrad.ops.reduce import mean, reduce_sum, sum_to
+from minigrad.ops.rows import AllSum
 from minigrad.tensor import Array, Shape, Tensor
 
 __all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm"]
@@ -53,7 +55,7 @@ class Normalize(Op):
     def backward_x(self, g: Tensor, x: Tensor, weight: Tensor | None) -> Tensor:
         xhat, std = self._standardize(x)
         h = g if weight is None else g * weight
-        return (h - _row_mean(h) - xhat * _row_mean(h * xhat)) / std
+        return (h - self.mean_of(h) - xhat * self.mean_of(h * xhat)) / std
 
     def fused_x(self, g: Array, x: Array, weight: Array | None) -> Array:
         found = (self.mean, self.var, self.eps, *self._sums(g, x))
@@ -76,9 +78,13 @@ class Normalize(Op):
         """xhat and std, differentiable."""
         mean = self.mean if x.ndim == 2 else self.mean[:, None]
         shifted = x - Tensor(mean)  # the shift cancels; it keeps large numbers accurate
-        deviation = shifted - _row_mean(shifted)
-        std = sqrt(_row_mean(deviation * deviation) + self.eps)
+        deviation = shifted - self.mean_of(shifted)
+        std = sqrt(self.mean_of(deviation * deviation) + self.eps)
         return deviation / std, std
+
+    def mean_of(self, x: Tensor) -> Tensor:
+        """The mean of each channel over the rows that are normalised together."""
+        return mean(x, axis=-2, keepdims=True)
 
     def _sums(self, g: Array, x: Array) -> tuple[Array, Array]:
         """The sums of g and g xhat over the rows, which all three cotangents need: computed once for each g."""
@@ -89,6 +95,47 @@ class Normalize(Op):
     def free(self) -> None:
         self.sums = None
         super().free()
+
+
+class NormalizeShared(Normalize):
+    """`Normalize` for ranks that share the rows, (rows, channels): with the mean and variance of the rows of all ranks.
+
+    The kernels compute each rank's mean and variance, and its sums of g and g xhat; the ranks exchange
+    these numbers.
+
+    Parameters
+    ----------
+    count : the rows of all ranks together
+    """
+
+    def __init__(self, eps: float, ranks: parallel.Ranks, count: int) -> None:
+        super().__init__(eps)
+        self.ranks, self.count = ranks, count
+
+    def forward(self, x: Array, weight: Array | None, bias: Array | None) -> Array:
+        xp = array_module(x)
+        _, own_mean, own_var = kernels(x).normalize(x[None], None, None, self.eps)
+        own_mean, own_var = own_mean.astype("float64"), own_var.astype("float64")  # in which a difference of squares is exact
+        moments = xp.concatenate([own_mean, own_var + own_mean * own_mean]) * (len(x) / self.count)
+        self.ranks.sum_in_place(moments)
+        exact_mean = moments[:1]
+        exact_var = xp.maximum(moments[1:] - exact_mean * exact_mean, 0)
+        self.mean, self.var = exact_mean.astype(x.dtype), exact_var.astype(x.dtype)
+        scale = 1 / xp.sqrt(exact_var[0] + self.eps)
+        scale = scale if weight is None else scale * weight
+        shift = -exact_mean[0] * scale
+        shift = shift if bias is None else shift + bias
+        return kernels(x).affine(x[None], scale.astype(x.dtype), shift.astype(x.dtype))[0]
+
+    def fused_x(self, g: Array, x: Array, weight: Array | None) -> Array:
+        sums = array_module(x).concatenate(self._sums(g, x))
+        self.ranks.sum_in_place(sums)
+        sums = sums * x.dtype.type(len(x) / self.count)  # the kernel divides by len(x)
+        found = (self.mean, self.var, self.eps, sums[:1], sums[1:])
+        return kernels(g).normalize_backward(g[None], x[None], weight, *found)[0]
+
+    def mean_of(self, x: Tensor) -> Tensor:
+        return AllSum(self.ranks)(reduce_sum(x, axis=-2, keepdims=True)) / self.count
 
 
 class Affine(Op):
@@ -105,10 +152,6 @@ class Affine(Op):
 
     def backward_shift(self, g: Tensor) -> Tensor:
         return sum_to(g, self.input_shapes[2])
-
-
-def _row_mean(x: Tensor) -> Tensor:
-    return mean(x, axis=-2, keepdims=True)
 
 
 def _grouped(x: Array) -> Array:
@@ -149,15 +192,19 @@ def batch_norm(
     _check_channels("batch_norm", x, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     rows = _channels_to_rows(x)
     if training:
-        if len(rows) < 2:
+        ranks = parallel.current()
+        op, count = Normalize(eps), len(rows)
+        if ranks and ranks.share and not ranks.local_statistics:
+            count = count // (ranks.share.stop - ranks.share.start) * ranks.share.whole
+            op = NormalizeShared(eps, ranks, count)
+        if count < 2:
             raise ValueError(
-                f"batch_norm: x {x.shape} has {len(rows)} values per channel; training needs 2 or more, for they are "
+                f"batch_norm: x {x.shape} has {count} values per channel; training needs 2 or more, for they are "
                 "normalised by their own variance. Use larger batches, drop the last one if it is of one sample, or eval()."
             )
-        op = Normalize(eps)
         y = op(rows, weight, bias)
         _follow(running_mean, op.mean[0], momentum)
-        _follow(running_var, op.var[0] * (len(rows) / (len(rows) - 1)), momentum)
+        _follow(running_var, op.var[0] * (count / (count - 1)), momentum)
     else:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: evaluation needs running_mean and running_var; there are none")

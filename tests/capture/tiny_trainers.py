@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -56,12 +57,12 @@ def conv_discriminator(image_size: int, channels: int = 1) -> nn.Sequential:
     )  # fmt: skip
 
 
-def make_mnist_gan(name: str, **settings: Any) -> Trainer:
+def make_mnist_gan(name: str, dtype: Any = np.float32, **settings: Any) -> Trainer:
     with (
         mock.patch.object(gans.mnist_gan.MnistGAN, "make_generator", dense_generator),
         mock.patch.object(gans.mnist_gan.MnistGAN, "make_discriminator", dense_discriminator),
     ):
-        return gans.mnist_gan.MnistGAN(gans.mnist_gan.Config(backend=name, batch_size=3, **settings))
+        return gans.mnist_gan.MnistGAN(gans.mnist_gan.Config(backend=name, **{"batch_size": 3, **settings}), dtype)
 
 
 def scores_up_to_a_number(image_size: int) -> nn.Sequential:
@@ -69,18 +70,12 @@ def scores_up_to_a_number(image_size: int) -> nn.Sequential:
     return nn.Sequential(*list(conv_discriminator(image_size))[:-1], nn.Linear(36, 1, bias=False))
 
 
-def make_dcgan(
-    trainer_class: type[gans.dcgan.DCGAN], name: str, discriminator: Callable[[int], nn.Sequential] = conv_discriminator
-) -> Trainer:
+def make_dcgan(trainer_class: type[gans.dcgan.DCGAN], name: str, dtype: Any = np.float32, **settings: Any) -> Trainer:
+    discriminator = scores_up_to_a_number if trainer_class is gans.softmax_gan.SoftmaxGAN else conv_discriminator
     small = {"28": Architecture(conv_generator, discriminator, latent_size=5, lr=1e-3)}
     with mock.patch.object(gans.dcgan, "ARCHITECTURES", small):
-        return trainer_class(gans.dcgan.Config(backend=name, batch_size=3, arch="28", ema=0.5))
-
-
-def make_cgan(name: str, condition: str) -> Trainer:
-    small = {"28": Architecture(conv_generator, conv_discriminator, latent_size=5, lr=1e-3)}
-    with mock.patch.object(gans.dcgan, "ARCHITECTURES", small):
-        return gans.cgan.CGAN(gans.cgan.Config(backend=name, batch_size=3, condition=condition))
+        sizes = {"batch_size": 3, "arch": "28", "ema": 0.5}
+        return trainer_class(trainer_class.config_class(backend=name, **{**sizes, **settings}), dtype)
 
 
 def tiny_classifier(trainer: Any) -> nn.Module:
@@ -92,20 +87,24 @@ def tiny_classifier(trainer: Any) -> nn.Module:
     return classifier
 
 
-def make_ssgan(name: str) -> Trainer:
+def make_ssgan(name: str, dtype: Any = np.float32, **settings: Any) -> Trainer:
     with (
         mock.patch.object(gans.ssgan.SSGAN, "make_generator", dense_generator),
         mock.patch.object(gans.ssgan.SSGAN, "make_discriminator", tiny_classifier),
     ):
-        return gans.ssgan.SSGAN(gans.ssgan.Config(backend=name, batch_size=3))
+        return gans.ssgan.SSGAN(gans.ssgan.Config(backend=name, **{"batch_size": 3, **settings}), dtype)
 
 
-def make_wgan(trainer_class: type[gans.wgan.CriticTrainer], config: Any) -> Trainer:
+def make_wgan(trainer_class: type[gans.wgan.CriticTrainer], name: str, dtype: Any = np.float32, **settings: Any) -> Trainer:
     with (
         mock.patch.object(gans.wgan.CriticTrainer, "make_generator", dense_generator),
         mock.patch.object(gans.wgan.CriticTrainer, "make_critic", dense_discriminator),
     ):
-        return trainer_class(config)
+        return trainer_class(trainer_class.config_class(backend=name, **{"batch_size": 2, **settings}), dtype)
+
+
+def make_r3gan(name: str, dtype: Any = np.float32, **settings: Any) -> Trainer:
+    return gans.r3gan.R3GAN(gans.r3gan.Config(backend=name, **{"batch_size": 2, "width": 2, "ema": 0.5, **settings}), dtype)
 
 
 def translator(trainer: Any) -> nn.Sequential:
@@ -123,42 +122,40 @@ def patch_discriminator(trainer: Any) -> nn.Sequential:
     return nn.Sequential(*layers, *([MeanOfPatches()] if wasserstein else []))
 
 
-def make_cyclegan(name: str, **settings: Any) -> Trainer:
+def make_cyclegan(name: str, dtype: Any = np.float32, **settings: Any) -> Trainer:
     sizes = {"image_size": 32, "batch_size": 2, "pool": 3, "epochs": 4, "decay_epochs": 4}
     with (
         mock.patch.object(gans.cyclegan.CycleGAN, "make_generator", translator),
         mock.patch.object(gans.cyclegan.CycleGAN, "make_discriminator", patch_discriminator),
     ):
-        trainer = gans.cyclegan.CycleGAN(gans.cyclegan.Config(backend=name, **{**sizes, **settings}))
+        trainer = gans.cyclegan.CycleGAN(gans.cyclegan.Config(backend=name, **{**sizes, **settings}), dtype)
     trainer.steps_per_epoch = 2  # the learning rate falls at every step
     return trainer
 
 
-MAKERS: dict[str, Callable[[str], Trainer]] = {
+MAKERS: dict[str, Callable[..., Trainer]] = {
     "mnist_gan": make_mnist_gan,
-    "dcgan": lambda name: make_dcgan(gans.dcgan.DCGAN, name),
-    "lsgan": lambda name: make_dcgan(gans.lsgan.LSGAN, name),
-    "softmax_gan": lambda name: make_dcgan(gans.softmax_gan.SoftmaxGAN, name, scores_up_to_a_number),
-    "hinge_gan": lambda name: make_wgan(gans.hinge_gan.HingeGAN, gans.hinge_gan.Config(backend=name, batch_size=2)),
-    "wgan": lambda name: make_wgan(gans.wgan.WGAN, gans.wgan.Config(backend=name, batch_size=2, critic_steps=3)),
-    "wgan_gp": lambda name: make_wgan(gans.wgan_gp.WGANGP, gans.wgan_gp.Config(backend=name, batch_size=2, critic_steps=2)),
-    "wgan_gp_dragan": lambda name: make_wgan(
-        gans.wgan_gp.WGANGP, gans.wgan_gp.Config(backend=name, batch_size=2, critic_steps=2, penalty="dragan")
-    ),
-    "r3gan": lambda name: gans.r3gan.R3GAN(gans.r3gan.Config(backend=name, batch_size=2, width=2, ema=0.5)),
-    "cgan": lambda name: make_cgan(name, "concat"),
-    "cgan_projection": lambda name: make_cgan(name, "projection"),
+    "dcgan": partial(make_dcgan, gans.dcgan.DCGAN),
+    "lsgan": partial(make_dcgan, gans.lsgan.LSGAN),
+    "softmax_gan": partial(make_dcgan, gans.softmax_gan.SoftmaxGAN),
+    "hinge_gan": partial(make_wgan, gans.hinge_gan.HingeGAN),
+    "wgan": partial(make_wgan, gans.wgan.WGAN, critic_steps=3),
+    "wgan_gp": partial(make_wgan, gans.wgan_gp.WGANGP, critic_steps=2),
+    "wgan_gp_dragan": partial(make_wgan, gans.wgan_gp.WGANGP, critic_steps=2, penalty="dragan"),
+    "r3gan": make_r3gan,
+    "cgan": partial(make_dcgan, gans.cgan.CGAN, condition="concat"),
+    "cgan_projection": partial(make_dcgan, gans.cgan.CGAN, condition="projection"),
     "ssgan": make_ssgan,
     "cyclegan": make_cyclegan,
-    "cyclegan_wgan": lambda name: make_cyclegan(name, gan_loss="wgan", batch_size=1),
-    "cyclegan_wgan_gp": lambda name: make_cyclegan(name, gan_loss="wgan-gp", batch_size=1),
+    "cyclegan_wgan": partial(make_cyclegan, gan_loss="wgan", batch_size=1),
+    "cyclegan_wgan_gp": partial(make_cyclegan, gan_loss="wgan-gp", batch_size=1),
 }
 
 
-def make(which: str, name: str) -> Trainer:
+def make(which: str, name: str, dtype: Any = np.float32, **settings: Any) -> Trainer:
     """A trainer on a backend. Every call gives the same weights and the same state of the random stream."""
     mg.manual_seed(1)
-    return MAKERS[which](name)
+    return MAKERS[which](name, dtype, **settings)
 
 
 def batches(trainer: Trainer, count: int) -> list[Batch]:

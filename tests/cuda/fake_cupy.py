@@ -12,7 +12,7 @@ without a GPU:
 - elementwise results are C-contiguous, whatever the layout of the inputs (cupy/cupy#7342);
 - while a stream captures a graph, nothing may wait for the GPU or call cuBLAS through CuPy.
 
-Memory, streams and graphs are in fake_cuda.py. mock_cublas.cpp replaces the cuBLAS library, which
+Memory, streams and graphs are in fake_cuda.py, NCCL in fake_nccl.py. mock_cublas.cpp replaces the cuBLAS library, which
 minigrad calls itself.
 
 Not emulated: out-of-range indices, which CuPy wraps around.
@@ -29,6 +29,7 @@ from typing import Any
 
 import cuda_emulator
 import fake_cuda
+import fake_nccl
 import mock_cublas
 import numpy as np
 from fake_cuda import Block, Stream, current_stream, launch, may_call_cublas, may_wait, room_like
@@ -317,6 +318,7 @@ class Module(types.ModuleType):
             CUDARuntimeError=CUDARuntimeError,
         ),
         nvrtc=types.SimpleNamespace(getVersion=lambda: (13, 0)),
+        nccl=fake_nccl,
     )
 
     @staticmethod
@@ -383,7 +385,7 @@ def installed() -> Iterator[Module]:
     before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith(_REPLACED)}
     cupy, pathfinder = Module("cupy"), types.ModuleType("pathfinder")
     vars(pathfinder)["load_nvidia_dynamic_lib"] = mock_cublas.load_nvidia_dynamic_lib
-    sys.modules.update({"cupy": cupy, "cuda.pathfinder": pathfinder})
+    sys.modules.update({"cupy": cupy, "cupy.cuda": cupy.cuda, "cuda.pathfinder": pathfinder})
     sys.modules["cupy_backends.cuda.libs.cublas"] = types.ModuleType("cublas")
     _forget()
     try:

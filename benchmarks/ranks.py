@@ -1,0 +1,108 @@
+"""Training in parallel: the time of a step and what it exchanges, and a model of how far a network between machines carries.
+
+    python -m benchmarks.ranks [CASE ...]                 # one process, and the model
+    mpiexec -n 4 python -m benchmarks.ranks [CASE ...]    # four
+
+The model is a ring: n ranks sum S bytes in 2 (n - 1) rounds, in each of which every rank sends S / n bytes. The ranks, one a
+machine, share the arithmetic of a step equally, and no exchange overlaps with it.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from minigrad import parallel
+
+STEPS, WARM_UP, SECONDS = 100, 4, 5.0  # of a case: at most so many steps and seconds
+SMALLEST_BATCH = 4  # so that four ranks can share it
+NETWORKS = {"10 Gbit/s": (30e-6, 1.25e9), "100 Gbit/s": (3e-6, 12.5e9)}  # seconds for a message (TCP, RDMA); bytes a second
+
+
+class Cost(NamedTuple):
+    """What a step costs."""
+
+    seconds: float
+    exchanges: int
+    bytes: int
+
+
+class Counted(parallel.Ranks):
+    """The first of two ranks, without the other: counts what it would exchange."""
+
+    def __init__(self) -> None:
+        super().__init__(SimpleNamespace(rank=0, size=2, Dup=lambda: None))
+
+    def sum_in_place(self, x: Any) -> None:
+        self.exchanges += 1
+        self.bytes += x.nbytes
+
+
+def predicted(cost: Cost, ranks: int, latency: float, bandwidth: float) -> float:
+    """Seconds of a step of several ranks."""
+    rounds = 2 * (ranks - 1)
+    return cost.seconds / ranks + rounds * (cost.exchanges * latency + cost.bytes / ranks / bandwidth)
+
+
+def limits(cost: Cost, latency: float, bandwidth: float) -> tuple[int, int]:
+    """Of 1, 2, 4, ... 1024 ranks, the most that still compute for half of the time, and the fastest."""
+    times = {2**k: predicted(cost, 2**k, latency, bandwidth) for k in range(11)}
+    return max(n for n, seconds in times.items() if cost.seconds / n >= seconds / 2), min(times, key=times.__getitem__)
+
+
+def step_of(name: str) -> tuple[Callable[[], object], int]:
+    """A function that makes a training step of a case, captured after the first ones, and its batch size."""
+    import numpy as np
+
+    import minigrad as mg
+    from benchmarks.cases import CASES, random_batch
+    from minigrad.arrays.layout import channels_last
+    from minigrad.capture import Captured
+
+    case = replace(CASES[name], batch_size=max(CASES[name].batch_size, SMALLEST_BATCH))
+    trainer = case.trainer()
+    step, arrays = Captured(trainer.step), random_batch(trainer, np.random.default_rng(0))
+    batch = [mg.Tensor(channels_last(a) if a.ndim == 4 else a) for a in arrays]
+    return lambda: [value.item() for value in step(*batch).values()], case.batch_size
+
+
+def measured(step: Callable[[], object], ranks: parallel.Ranks | None) -> Cost:
+    """The median time of a step, and what it exchanges. Without ranks, what it would exchange."""
+    counted = ranks or Counted()
+    before = counted.exchanges, counted.bytes
+    with parallel.using(counted):
+        step()
+    exchanges, bytes_ = counted.exchanges - before[0], counted.bytes - before[1]
+    times: list[float] = []
+    while len(times) < STEPS + WARM_UP and parallel.from_first(lambda: sum(times) < SECONDS or len(times) < 2 * WARM_UP):
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    return Cost(statistics.median(times[WARM_UP:]), exchanges, bytes_)
+
+
+def main() -> None:
+    ranks = parallel.start()
+    from benchmarks.cases import CASES
+
+    rows = []
+    for name in sys.argv[1:] or CASES:
+        step, batch_size = step_of(name)
+        cost = measured(step, ranks)
+        row = [name, str(batch_size), f"{1000 * cost.seconds:.1f}", str(cost.exchanges), f"{cost.bytes / 1e6:.2f}"]
+        if ranks is None:
+            row += [" / ".join(map(str, limits(cost, *network))) for network in NETWORKS.values()]
+        rows.append(row)
+    if ranks is None or ranks.rank == 0:
+        titles = ["case", "batch", "ms", "exchanges", "MB", *([] if ranks else NETWORKS)]
+        for row in [titles, ["---"] * len(titles), *rows]:
+            print("|", " | ".join(row), "|")
+
+
+if __name__ == "__main__":
+    main()
