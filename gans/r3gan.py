@@ -43,14 +43,14 @@ import minigrad as mg
 import minigrad.functional as F
 from gans.networks.residual import LATENT_SIZE, residual_discriminator, residual_generator
 from gans.training.cli import main
-from gans.training.config import RunConfig, option
-from gans.training.latent import GAN
+from gans.training.config import option
+from gans.training.latent import GAN, LatentConfig
 from gans.training.trainer import Metrics
 from minigrad import nn, optim
 
 
 @dataclass(frozen=True)
-class Config(RunConfig):
+class Config(LatentConfig):
     """Train R3GAN on Stacked MNIST, or on MNIST."""
 
     data: str | None = option(None, "folder of MNIST's IDX files; by default cached, downloaded or synthetic digits")

@@ -340,7 +340,7 @@ def _clipped(grads: list[Array], max_norm: float) -> tuple[list[Array], Array]:
     if not grads:
         return [], np.zeros((), np.float32)
     xp, ranks = array_module(*grads), parallel.current()
-    whole = ranks.sum_gradients(grads, grads) if ranks else grads  # the step will sum what is clipped here
+    whole: list[Any] = ranks.sum_gradients(grads, grads) if ranks else grads  # the step will sum what is clipped here
     norm = xp.sqrt(sum((g * g).sum() for g in whole))
     factor = xp.minimum(max_norm / (norm + 1e-6), 1)
     return [(g * factor).astype(g.dtype, copy=False) for g in grads], norm

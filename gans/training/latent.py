@@ -147,7 +147,7 @@ class LatentTrainer(Trainer):
 
 @dataclass(frozen=True)
 class GANConfig(LatentConfig):
-    """Settings of every GAN whose generator and discriminator take turns."""
+    """Settings of a GAN whose generator may learn from the images that the discriminator has just seen."""
 
     redraw: bool = option(
         False, "new noise for the generator's step, instead of the images that the discriminator has just seen"
@@ -157,9 +157,7 @@ class GANConfig(LatentConfig):
 class GAN(LatentTrainer):
     """A generator G and a discriminator D, each with its own optimizer. A subclass defines both networks and `step`."""
 
-    config: GANConfig
-
-    def __init__(self, config: GANConfig, dtype: Any = np.float32) -> None:
+    def __init__(self, config: LatentConfig, dtype: Any = np.float32) -> None:
         super().__init__(config, dtype)
         self.discriminator: nn.Module = self.make_discriminator().to(self.backend, dtype)
         self.d_optimizer = self.make_optimizer(self.discriminator.parameters())
@@ -170,4 +168,5 @@ class GAN(LatentTrainer):
 
     def redrawn(self, fake: mg.Tensor, *labels: mg.Tensor) -> mg.Tensor:
         """The generated images for G's step: with --redraw those of new noise, and the same labels if there are any."""
-        return self.generator(self.noise(len(fake)), *labels) if self.config.redraw else fake
+        redraw = isinstance(self.config, GANConfig) and self.config.redraw
+        return self.generator(self.noise(len(fake)), *labels) if redraw else fake

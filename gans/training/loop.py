@@ -313,9 +313,9 @@ class Loop:
             pending = [{name: value.numpy() for name, value in row.items()} for row in self.pending]
             return {**arrays, "random.counter": np.array(random.get_rng_state()[1])}, self.step, pending, self.plateau
 
-        *loaded, plateau = parallel.from_first(state)
+        arrays, step, pending, plateau = parallel.from_first(state)
         if ranks.rank:
-            self.load(*loaded)
+            self.load(arrays, step, pending)
             self.plateau = plateau
 
     def draw_overview(self) -> None:
