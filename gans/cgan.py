@@ -79,7 +79,7 @@ class CGAN(LabelledTrainer, dcgan.DCGAN):
         d_loss = bce(real_logits, real=True) + bce(fake_logits, real=False)
         self.d_optimizer.step(mg.grad(d_loss, D.parameters()))
 
-        g_loss = bce(D(fake, labels), real=True)
+        g_loss = bce(D(self.redrawn(fake, labels), labels), real=True)
         self.g_optimizer.step(mg.grad(g_loss, G.parameters()))  # through D, but only to G's weights
         self.update_average()
 

@@ -32,24 +32,28 @@ import minigrad.functional as F
 from gans.losses import BCE_CAPTIONS, bce
 from gans.networks.dcgan import ARCHITECTURES
 from gans.training.cli import main
-from gans.training.config import ConfigError, RunConfig, option
-from gans.training.latent import GAN
+from gans.training.config import ConfigError, option
+from gans.training.latent import GAN, GANConfig
 from gans.training.trainer import Metrics
 from minigrad import nn, optim
 
 
 @dataclass(frozen=True)
-class Config(RunConfig):
+class Config(GANConfig):
     """Train a DCGAN on a folder of images, on cartoon faces that the program draws, or on MNIST."""
 
     data: str | None = option(
-        None, "folder of images, or with --arch 28 of MNIST's IDX files; by default drawn faces, or MNIST"
+        None, "folder of images, or with --arch 28 or stacked of MNIST's IDX files; by default drawn faces, or MNIST"
     )
     arch: str = option(
-        "k4", "k4: the paper's; k5: 5 x 5 kernels; 28: small, for grey 28 x 28 images", choices=("k4", "k5", "28")
+        "k4",
+        "k4: the paper's; k5: 5 x 5 kernels; 28: small, for grey 28 x 28 images; stacked: the same for Stacked MNIST",
+        choices=("k4", "k5", "28", "stacked"),
     )
-    image_size: int | None = option(None, "height and width of the images; 64, or 28 with --arch 28", choices=(32, 64, 128))
-    lr: float | None = option(None, "learning rate of both optimizers; by default 2e-4 (k4), 1e-4 (k5), 1e-3 (28)")
+    image_size: int | None = option(
+        None, "height and width of the images; 64, or 28 with --arch 28 or stacked", choices=(32, 64, 128)
+    )
+    lr: float | None = option(None, "learning rate of both optimizers; by default 2e-4 (k4), 1e-4 (k5), 1e-3 (28, stacked)")
     ema: float = option(
         0.0, "make samples with an exponential moving average of G's weights that has this decay", at_most=0.99999
     )
@@ -64,11 +68,14 @@ class DCGAN(GAN):
     captions = BCE_CAPTIONS
 
     def __init__(self, config: Config, dtype: Any = np.float32) -> None:
-        if config.arch == "28" and config.image_size is not None:
-            raise ConfigError(f"--arch 28 is for 28 x 28 images: omit --image-size {config.image_size}, or use --arch k4")
+        small = config.arch in ("28", "stacked")
+        if small and config.image_size is not None:
+            raise ConfigError(
+                f"--arch {config.arch} is for 28 x 28 images: omit --image-size {config.image_size}, or use --arch k4"
+            )
         self.architecture = ARCHITECTURES[config.arch]
         self.latent_size = self.architecture.latent_size
-        self.image_size = 28 if config.arch == "28" else config.image_size or 64
+        self.image_size = 28 if small else config.image_size or 64
         self.image_shape = (1 if config.arch == "28" else 3, self.image_size, self.image_size)
         self.ema = config.ema
         super().__init__(config, dtype)
@@ -91,7 +98,7 @@ class DCGAN(GAN):
         d_loss = bce(real_logits, real=True) + bce(fake_logits, real=False)
         self.d_optimizer.step(mg.grad(d_loss, D.parameters()))
 
-        g_loss = bce(D(fake), real=True)
+        g_loss = bce(D(self.redrawn(fake)), real=True)
         self.g_optimizer.step(mg.grad(g_loss, G.parameters()))  # through D, but only to G's weights
         self.update_average()
 

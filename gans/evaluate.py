@@ -21,11 +21,12 @@ from gans.command import running
 from gans.measures.evaluation import COMPARED, MOST, Comparison, RealImages, Sample
 from gans.measures.nearest import nearest
 from gans.measures.precision_recall import NEIGHBOURS
-from gans.measures.real import check_enough, load_real, with_classifier
+from gans.measures.predictions import STACKED_SAMPLES
+from gans.measures.real import check_enough, labelled, load_real, with_classifier
 from gans.measures.report import Results, write_report
 from gans.output import save_image
 from gans.trainers import load_run
-from gans.training.arguments import add_backend, add_best, integer_up_to
+from gans.training.arguments import add_backend, add_weights, integer_up_to
 from gans.training.cli import USER_ERRORS
 from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import grid
@@ -45,12 +46,13 @@ BESIDE = 4  # nearest training images of each
 def main(argv: Sequence[str] | None = None) -> None:
     parser = OneLineParser("python -m gans.evaluate", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folder, such as runs/mnist_gan")
-    help = f"images in each of {len(SEEDS)} sets (default: as many as the data have held out, at most {MOST:,})"
+    help = f"images in each of {len(SEEDS)} sets (default: as many as are held out, at most {MOST:,}; "
+    help += f"of Stacked MNIST {STACKED_SAMPLES:,})"
     parser.add_argument("--count", type=integer_up_to(MAX_COUNT), metavar="N", help=help)
     parser.add_argument("--data", metavar="DIR", help="folder of the data that the runs were trained on, if it has moved")
     help = "folder for evaluation.md, .json and .png (default: the run folder; the current folder for several runs)"
     parser.add_argument("--out", type=Path, metavar="DIR", help=help)
-    add_best(parser)
+    add_weights(parser)
     add_backend(parser)
     print(_run(parser.parse_args(argv)))
 
@@ -60,17 +62,17 @@ def _run(arguments: argparse.Namespace) -> str:
 
     paths = list(dict.fromkeys(arguments.runs))
     backend_name = backend.resolve(arguments.backend)
-    trainers = {path: _load(path, arguments.data, backend_name, arguments.best) for path in paths}
+    trainers = {path: _load(path, arguments, backend_name) for path in paths}
     _check_same_data(paths)
     out = arguments.out or (paths[0] if len(paths) == 1 else Path())
     files.make_folder(out, follow=True)
-    real, labels = load_real(trainers[paths[0]])
+    real, digits = load_real(trainers[paths[0]])
     _check_trained_on(paths[0], real)
     count = _count(arguments.count, real)
-    if labels is not None:
-        real = with_classifier(real, labels)
+    if digits:
+        real = with_classifier(real, digits)
         if any(isinstance(trainer, LabelledTrainer) for trainer in trainers.values()):
-            real = dataclasses.replace(real, labels=labels)
+            real = dataclasses.replace(real, labels=(labelled(digits[0])[1], labelled(digits[1])[1]))
     floor: list[Sample] = []
     results: Results = {str(path): [] for path in paths}
     with tqdm(total=len(SEEDS) * (1 + len(paths)), desc="measuring", unit=" sets", delay=1, disable=None) as bar:
@@ -83,18 +85,18 @@ def _run(arguments: argparse.Namespace) -> str:
                 results[str(path)].append(comparison.generated(trainer.generate(*trainer.fixed_inputs(count, seed)), asked))
                 bar.update()
     pictures = _show_neighbours(trainers[paths[0]], real, out, count) if len(paths) == 1 else ""
-    return write_report(out / "evaluation", _about(real, count), floor, results, pictures)
+    return write_report(out / "evaluation", {**_about(real, count), **_weights(arguments)}, floor, results, pictures)
 
 
-def _load(path: Path, data: str | None, backend_name: str, best: bool) -> LatentTrainer:
-    trainer = load_run(path, backend_name, best)
+def _load(path: Path, arguments: argparse.Namespace, backend_name: str) -> LatentTrainer:
+    trainer = load_run(path, backend_name, arguments.best, arguments.checkpoint)
     if not isinstance(trainer, LatentTrainer):
         raise ConfigError(
             f"{path} is a run of gans.{trainer.name}, which translates images instead of generating them: "
             "its report.md has its measures"
         )
-    if data is not None:
-        trainer.config = dataclasses.replace(trainer.config, data=data)
+    if arguments.data is not None:
+        trainer.config = dataclasses.replace(trainer.config, data=arguments.data)
     return trainer
 
 
@@ -123,7 +125,7 @@ def _check_trained_on(path: Path, real: RealImages) -> None:
 def _count(asked: int | None, real: RealImages) -> int:
     check_enough(real)
     if asked is None:
-        return min(MOST, real.most)
+        return real.usual
     if not NEIGHBOURS < asked <= real.most:
         raise ConfigError(f"--count {asked} is not from {NEIGHBOURS + 1} to {real.most:,}: {real.most_are} are {real.most:,}")
     return asked
@@ -136,6 +138,9 @@ def _about(real: RealImages, count: int) -> dict[str, str]:
     else:
         reference, others = f"of the {len(real.test):,} test images", "as many training images"
     right = "" if real.accuracy is None else f" The classifier gets {100 * real.accuracy:.1f} % of the test images right."
+    if real.stacked:
+        right = right.replace("test images", "test digits") + " It reads each colour channel."
+        others += f"; only modes and KL are of more than {MOST:,} images"
     return {
         "data": f"Data: {real.source}.{right}",
         "compared": f"Each value is the mean of {len(SEEDS)} seeds, with the standard deviation. Each seed draws the noise of "
@@ -143,6 +148,13 @@ def _about(real: RealImages, count: int) -> dict[str, str]:
         f"The floor compares {others} with these; for copies, it compares these with the other training images. "
         f"Copies and repeats are looked for among the first {min(count, COMPARED):,} images of each set.",
     }
+
+
+def _weights(arguments: argparse.Namespace) -> dict[str, str]:
+    """Which weights were measured, unless they are the last ones."""
+    if arguments.checkpoint is not None:
+        return {"weights": f"The weights are those of step {arguments.checkpoint}."}
+    return {"weights": "The weights are those of the best evaluation while training."} if arguments.best else {}
 
 
 def _show_neighbours(trainer: LatentTrainer, real: RealImages, out: Path, count: int) -> str:

@@ -1,12 +1,14 @@
 """Generate images with a trained generator: `python -m gans.generate runs/mnist_gan --count 100`.
 
-This also works while the run is still training: it uses the weights of the last checkpoint. Image i of
+This also works while the run is still training: it uses the weights of the last checkpoint, or with
+--checkpoint those of a numbered one (see --keep-every of the trainers). Image i of
 a seed is the same whatever --count is. The files' metadata contain the seed, the trainer and the run.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,12 +20,12 @@ from gans.command import running
 from gans.data.errors import printable
 from gans.output import FORMATS, save_image
 from gans.trainers import load_run
-from gans.training.arguments import add_backend, add_best, add_run, integer_up_to
+from gans.training.arguments import add_backend, add_run, add_weights, integer_up_to
 from gans.training.cli import USER_ERRORS
 from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import default_scale, grid, save_gif
 from gans.training.labelled import LabelledTrainer
-from gans.training.latent import LatentTrainer
+from gans.training.latent import LatentTrainer, draw_latent
 from minigrad.arrays import backend
 from minigrad.io import files
 
@@ -63,14 +65,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="write an animated GIF: a looping walk of each image through the latent space",
     )
     parser.add_argument("--label", metavar="NAME", help="class of all images, such as 7 (default: each class in turn)")
-    add_best(parser)
+    add_weights(parser)
     add_backend(parser)
     print(_run(parser.parse_args(argv)))
 
 
 def _run(arguments: argparse.Namespace) -> str:
     count, seed = arguments.count, arguments.seed
-    trainer = load_run(arguments.run, backend.resolve(arguments.backend), arguments.best)
+    trainer = load_run(arguments.run, backend.resolve(arguments.backend), arguments.best, arguments.checkpoint)
     if not isinstance(trainer, LatentTrainer):
         raise ConfigError(
             f"{arguments.run} is a run of gans.{trainer.name}, which translates images instead of generating them: "
@@ -86,6 +88,7 @@ def _run(arguments: argparse.Namespace) -> str:
         "seed": str(seed),
         "trainer": trainer.name,
         "run": printable(arguments.run.absolute().name),
+        **({} if arguments.checkpoint is None else {"step": str(arguments.checkpoint)}),
         **({} if label is None else {"label": arguments.label}),
         "Software": f"minigrad {mg.__version__}",
     }
@@ -152,9 +155,10 @@ def images(trainer: LatentTrainer, seed: int, count: int, label: int | None = No
 def walks(trainer: LatentTrainer, seed: int, count: int, label: int | None = None) -> Iterator[np.ndarray]:
     """The frames of closed walks that start from the first images of a seed: uint8 (count, channels, height, width) each."""
     parts = []
+    bound = 1.0 if trainer.config.latent == "uniform" else math.inf
     for first in range(0, count, AT_ONCE):
         waypoints = [latent_vectors(trainer, seed, first, i) for i in range(WAYPOINTS)]
-        parts.append([_generate(trainer, z, first, label)[: count - first] for z in latent_walk(waypoints, FRAMES)])
+        parts.append([_generate(trainer, z, first, label)[: count - first] for z in latent_walk(waypoints, FRAMES, bound)])
     for frame in zip(*parts, strict=True):
         yield np.concatenate(frame)
 
@@ -166,7 +170,8 @@ def latent_vectors(trainer: LatentTrainer, seed: int, first: int, waypoint: int 
     seed's random stream.
     """
     places = (waypoint * 2**40 + i * 2**20 for i in range(first, first + AT_ONCE))  # of more numbers than a vector has
-    return np.stack([mg.Generator(seed, place).randn(trainer.latent_size).numpy() for place in places])
+    shape = (trainer.latent_size,)
+    return np.stack([draw_latent(trainer.config.latent, mg.Generator(seed, place), shape).numpy() for place in places])
 
 
 def _generate(trainer: LatentTrainer, z: np.ndarray, first: int, label: int | None) -> np.ndarray:
@@ -177,13 +182,13 @@ def _generate(trainer: LatentTrainer, z: np.ndarray, first: int, label: int | No
     return trainer.generate(latent, trainer.labels(trainer.in_turn(len(z), first) if label is None else np.full(len(z), label)))
 
 
-def latent_walk(waypoints: Sequence[np.ndarray], frames: int) -> list[np.ndarray]:
+def latent_walk(waypoints: Sequence[np.ndarray], frames: int, bound: float = math.inf) -> list[np.ndarray]:
     """A closed loop through the waypoints, in `frames` steps from each to the next.
 
-    Waypoints and results are latent vectors (n, latent_size): n loops at once.
+    Waypoints and results are latent vectors (n, latent_size): n loops at once. All numbers stay between -bound and bound.
 
-    The interpolation is spherical (slerp) because a normal distribution in many dimensions
-    concentrates near a sphere: a straight line between two samples would pass through its inside,
+    The interpolation is spherical (slerp) because normal and uniform distributions in many dimensions
+    concentrate near a sphere: a straight line between two samples would pass through its inside,
     where the generator was never trained.
     """
     path = []
@@ -191,7 +196,7 @@ def latent_walk(waypoints: Sequence[np.ndarray], frames: int) -> list[np.ndarray
         angle = np.arccos((_normalized(a) * _normalized(b)).sum(axis=1, keepdims=True))
         for t in np.arange(frames) / frames:
             z = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
-            path.append(z.astype(a.dtype))
+            path.append(z.clip(-bound, bound).astype(a.dtype))
     return path
 
 

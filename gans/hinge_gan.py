@@ -36,7 +36,7 @@ from minigrad import nn, optim
 class Config(wgan.CriticConfig):
     """Train a hinge GAN with spectral normalisation on MNIST, on a folder of images or on drawn faces."""
 
-    arch: str = option("conv", "mlp: dense layers; conv: convolutions", choices=("mlp", "conv"))
+    arch: str = option("conv", wgan.ARCH, choices=("mlp", "conv", "stacked"))
     critic_steps: int = option(1, "discriminator steps per generator step", at_least=1)
     lr: float = option(2e-4, "learning rate of both optimizers")
 

@@ -45,7 +45,7 @@ class LSGAN(DCGAN):
         d_loss = 0.5 * least_squares(real_scores, real=True) + 0.5 * least_squares(fake_scores, real=False)
         self.d_optimizer.step(mg.grad(d_loss, D.parameters()))
 
-        g_loss = 0.5 * least_squares(D(fake), real=True)
+        g_loss = 0.5 * least_squares(D(self.redrawn(fake)), real=True)
         self.g_optimizer.step(mg.grad(g_loss, G.parameters()))  # through D, but only to G's weights
         self.update_average()
 

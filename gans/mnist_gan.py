@@ -18,8 +18,8 @@ strong gradients from the start.
 
 Two details:
 
-- The paper draws a new z for G's update. Like most implementations, this one lets the updated D
-  judge the same images again. That saves a forward pass through G.
+- The paper draws a new z for G's update, as `--redraw` does. By default, as in most implementations,
+  the updated D judges the same images again. That saves a forward pass through G.
 - D's last layer returns a logit, with D(x) = sigmoid(logit). The sigmoid is part of the loss, where
   log sigmoid can be computed accurately for every logit.
 
@@ -37,14 +37,14 @@ import minigrad.functional as F
 from gans.data.mnist import load_mnist
 from gans.losses import BCE_CAPTIONS, bce, real_then_fake
 from gans.training.cli import main
-from gans.training.config import RunConfig, option
-from gans.training.latent import GAN
+from gans.training.config import option
+from gans.training.latent import GAN, GANConfig
 from gans.training.trainer import Metrics
 from minigrad import nn, optim
 
 
 @dataclass(frozen=True)
-class Config(RunConfig):
+class Config(GANConfig):
     """Train a GAN on MNIST and watch it learn to draw digits."""
 
     data: str | None = option(None, "folder with the IDX files of MNIST or Fashion-MNIST; or the word synthetic")
@@ -101,7 +101,7 @@ class MnistGAN(GAN):
         d_loss = F.binary_cross_entropy_with_logits(logits, is_real, reduction="sum") / n
         self.d_optimizer.step(mg.grad(d_loss, D.parameters()))
 
-        g_loss = bce(D(fake), real=True)
+        g_loss = bce(D(self.redrawn(fake)), real=True)
         self.g_optimizer.step(mg.grad(g_loss, G.parameters()))  # through D, but only to G's weights
 
         with mg.no_grad():

@@ -49,7 +49,7 @@ class SoftmaxGAN(DCGAN):
         d_loss = log_z - real_scores.mean()
         self.d_optimizer.step(mg.grad(d_loss, D.parameters()))
 
-        judged_real, judged_fake = D(real), D(fake)
+        judged_real, judged_fake = D(real), D(self.redrawn(fake))
         g_loss = log_partition(judged_real, judged_fake) - 0.5 * judged_real.mean() - 0.5 * judged_fake.mean()
         self.g_optimizer.step(mg.grad(g_loss, G.parameters()))  # through D, but only to G's weights
         self.update_average()

@@ -43,8 +43,8 @@ from gans.data.unpaired_batches import RandomCrops
 from gans.measures import few_labels
 from gans.networks.semi_supervised import Classifier, dense_generator
 from gans.training.cli import main
-from gans.training.config import RunConfig, option
-from gans.training.latent import GAN
+from gans.training.config import option
+from gans.training.latent import GAN, GANConfig
 from gans.training.loop import captured
 from gans.training.trainer import Metrics, Shape, below
 from minigrad import nn, optim
@@ -53,7 +53,7 @@ SHIFT = 2  # pixels
 
 
 @dataclass(frozen=True)
-class Config(RunConfig):
+class Config(GANConfig):
     """Train a classifier of MNIST's digits with a few labels, beside a GAN that learns from all images."""
 
     data: str | None = option(None, "folder with the IDX files of MNIST or Fashion-MNIST; or the word synthetic")
@@ -122,7 +122,7 @@ class SSGAN(GAN):
 
         with mg.no_grad():
             aim = D.features(real).mean(axis=0)
-        g_loss = ((aim - D.features(fake).mean(axis=0)) ** 2).sum()
+        g_loss = ((aim - D.features(self.redrawn(fake)).mean(axis=0)) ** 2).sum()
         self.g_optimizer.step(mg.grad(g_loss, G.parameters()))  # through D, but only to G's weights
 
         with mg.no_grad():

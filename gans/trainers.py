@@ -10,7 +10,7 @@ from gans.training.run_folder import RunFolder
 from gans.training.trainer import Trainer
 
 TRAINERS = (  # modules of gans
-    "mnist_gan", "dcgan", "lsgan", "softmax_gan", "hinge_gan", "wgan", "wgan_gp", "cgan", "ssgan", "cyclegan",
+    "mnist_gan", "dcgan", "lsgan", "softmax_gan", "hinge_gan", "r3gan", "wgan", "wgan_gp", "cgan", "ssgan", "cyclegan",
 )  # fmt: skip
 
 
@@ -22,8 +22,8 @@ def trainer_named(name: str) -> type[Trainer]:
     raise LookupError(f'gans.{name} has no trainer class with name = "{name}"')
 
 
-def load_run(path: Path, backend_name: str, best: bool = False) -> Trainer:
-    """The trainer of a run, with the weights that the run saved last, or with those of its best evaluation.
+def load_run(path: Path, backend_name: str, best: bool = False, kept: int | None = None) -> Trainer:
+    """The trainer of a run, with the weights that the run saved last, or those of its best evaluation, or of step `kept`.
 
     ConfigError if there is no run or it has no weights yet, FileError if its files are damaged or
     do not fit.
@@ -36,5 +36,8 @@ def load_run(path: Path, backend_name: str, best: bool = False) -> Trainer:
     trainer_class = trainer_named(name)
     saved = check_saved(trainer_class.config_class, settings["config"], folder.config)
     trainer = trainer_class(trainer_class.config_class(**{**saved, "backend": backend_name}))
-    trainer.load_weights(folder.load_weights(trainer.weights(), best))
+    if kept is None:
+        trainer.load_weights(folder.load_weights(trainer.weights(), best))
+    else:
+        trainer.load_state_dict(folder.load_state(trainer.state_dict(), kept))
     return trainer

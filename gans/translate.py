@@ -21,7 +21,7 @@ from gans.cyclegan import CycleGAN
 from gans.data.image_files import find_images, pillow_warnings_ignored, read_image, report_failures, why_unreadable
 from gans.output import save_image
 from gans.trainers import load_run
-from gans.training.arguments import add_backend, add_best, add_run, integer_up_to
+from gans.training.arguments import add_backend, add_run, add_weights, integer_up_to
 from gans.training.cli import USER_ERRORS
 from gans.training.config import ConfigError, OneLineParser
 from minigrad.arrays import backend
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--size", type=integer_up_to(MAX_SIZE), metavar="N", help="first resize the shorter side to N pixels")
     parser.add_argument("--overwrite", action="store_true", help="replace existing translations")
-    add_best(parser)
+    add_weights(parser)
     add_backend(parser)
     print(_run(parser.parse_args(argv)))
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _run(arguments: argparse.Namespace) -> str:
     from tqdm import tqdm
 
-    trainer = load_run(arguments.run, backend.resolve(arguments.backend), arguments.best)
+    trainer = load_run(arguments.run, backend.resolve(arguments.backend), arguments.best, arguments.checkpoint)
     if not isinstance(trainer, CycleGAN):
         raise ConfigError(
             f"{arguments.run} is a run of gans.{trainer.name}, which generates images instead of translating them: "

@@ -28,7 +28,7 @@ Source: Arjovsky et al., "Wasserstein generative adversarial networks", ICML 201
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,17 +37,19 @@ import numpy as np
 import minigrad as mg
 from gans.networks.critics import LATENT_SIZE, PAIRS
 from gans.training.cli import main
-from gans.training.config import ConfigError, RunConfig, option
-from gans.training.latent import LatentTrainer
+from gans.training.config import ConfigError, option
+from gans.training.latent import LatentConfig, LatentTrainer
 from gans.training.trainer import Metrics
 from minigrad import nn, optim
 
+ARCH = "mlp: dense layers; conv: convolutions; stacked: the same for Stacked MNIST, three digits as colour channels"
+
 
 @dataclass(frozen=True)
-class CriticConfig(RunConfig):
+class CriticConfig(LatentConfig):
     """Settings of every GAN with a critic."""
 
-    arch: str = option("mlp", "mlp: dense layers; conv: convolutions", choices=("mlp", "conv"))
+    arch: str = option("mlp", ARCH, choices=("mlp", "conv", "stacked"))
     image_size: int = option(28, "28: grey, MNIST's; 64: colour, with --arch conv", choices=(28, 64))
     batch_size: int = option(64, "images per critic step", at_least=1)
     critic_steps: int = option(5, "critic steps per generator step", at_least=1)
@@ -66,7 +68,8 @@ class CriticTrainer(LatentTrainer):
                 f"--arch {config.arch} is for 28 x 28 images: use --arch conv with --image-size {config.image_size}"
             )
         self.pair = PAIRS[config.arch, config.image_size]
-        self.image_shape = (1 if config.image_size == 28 else 3, config.image_size, config.image_size)
+        grey = config.image_size == 28 and config.arch != "stacked"
+        self.image_shape = (1 if grey else 3, config.image_size, config.image_size)
         super().__init__(config, dtype)
         self.critic: nn.Module = self.make_critic().to(self.backend, dtype)
         self.critic_optimizer = self.make_optimizer(self.critic.parameters())
@@ -119,14 +122,19 @@ class WGAN(CriticTrainer):
                 fake = G(self.noise(n))
             critic_loss = f(fake).mean() - f(x).mean()
             self.critic_optimizer.step(mg.grad(critic_loss, f.parameters()))
-            for p in f.parameters():
-                p.assign(p.data.clip(-self.config.clip, self.config.clip))
+            clip_weights(f.parameters(), self.config.clip)
 
         g_loss = -f(G(self.noise(n))).mean()
         self.g_optimizer.step(mg.grad(g_loss, G.parameters()))  # through f, but only to G's weights
 
         with mg.no_grad():
             return {"wasserstein": -critic_loss, "g_loss": g_loss}
+
+
+def clip_weights(parameters: Iterable[nn.Parameter], bound: float) -> None:
+    """Set every weight below -bound to -bound, and every weight above bound to bound."""
+    for p in parameters:
+        p.assign(p.data.clip(-bound, bound))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,9 @@ class Observer:
     def applied(self, op: Op, inputs: Sequence[Any], out: Tensor) -> None:
         """An op was applied. It has `parents` if it joined the graph."""
 
+    def drawn(self, x: Tensor, distribution: str) -> None:
+        """Random numbers were drawn: from "N(0, 1)" or "U(0, 1)"."""
+
     def walking(self, output: Tensor, targets: Sequence[Node], create_graph: bool) -> None:
         """A walk back from `output` to the targets begins."""
 

@@ -147,7 +147,7 @@ class Optimizer:
         only every CHECK_EVERY steps, and never in captured steps. Call it yourself where the program
         synchronises anyway: to show a loss or to save weights.
         """
-        if (counts := to_numpy(self._bad)).any():
+        if np.count_nonzero(counts := to_numpy(self._bad)):
             i = int((counts != 0).argmax())
             p, count = self.params[i], counts[i]
             self._bad.fill(0)

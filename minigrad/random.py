@@ -17,6 +17,7 @@ from typing import Any, Never
 import numpy as np
 
 from minigrad.arrays.backend import array_module, kernels_named
+from minigrad.modes import mode
 from minigrad.tensor import Array, Shape, Tensor
 
 
@@ -34,7 +35,7 @@ class Generator:
     def rand(self, shape: Shape | int, backend: str = "numpy", dtype: Any = np.float32, *more: Never) -> Tensor:
         """Uniform in the open interval (0, 1)."""
         shape = _as_shape("rand", shape, backend, dtype, *more)
-        return Tensor(self._uniform(math.prod(shape), backend).reshape(shape).astype(dtype, copy=False))
+        return _reported(self._uniform(math.prod(shape), backend).reshape(shape).astype(dtype, copy=False), "U(0, 1)")
 
     def randn(self, shape: Shape | int, backend: str = "numpy", dtype: Any = np.float32, *more: Never) -> Tensor:
         """Normal, mean 0 and variance 1: sqrt(-2 log u) times cos(2 pi v) and sin(2 pi v), with u and v uniform."""
@@ -46,7 +47,7 @@ class Generator:
         radius = xp.sqrt(-2 * xp.log(uniform[:pairs]))
         angle = (2 * math.pi) * uniform[pairs:]
         normal = xp.concatenate([radius * xp.cos(angle), radius * xp.sin(angle)])[:count]
-        return Tensor(normal.reshape(shape).astype(dtype, copy=False))
+        return _reported(normal.reshape(shape).astype(dtype, copy=False), "N(0, 1)")
 
     def _uniform(self, count: int, backend: str) -> Array:
         """float32 midpoints of 2^23 equal intervals of (0, 1): exact, and never 0 or 1."""
@@ -59,6 +60,13 @@ class Generator:
 
         bits = kernels_named(backend).philox(advance, count)
         return ((bits >> np.uint32(9)).astype(np.float32) + np.float32(0.5)) * np.float32(2**-23)
+
+
+def _reported(numbers: Array, distribution: str) -> Tensor:
+    x = Tensor(numbers)
+    if mode.observer:
+        mode.observer.drawn(x, distribution)
+    return x
 
 
 def _as_shape(caller: str, shape: Shape | int, backend: Any, *more: Any) -> Shape:

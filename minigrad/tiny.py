@@ -173,7 +173,7 @@ def grad(output: Tensor, inputs: Sequence[Tensor], create_graph: bool = False) -
         if not on_path.isdisjoint(op.parents):
             on_path.add(op)
             path.append(op)
-    # From the newest op to the oldest: when an op's turn comes, all its consumers have sent theirs, so it runs once.
+    # From the newest op, with dL/dL = 1, to the oldest: before an op's turn, all its consumers have sent their contributions.
     cotangents: dict[Op | Tensor | None, Tensor] = {output.op or output: Tensor(np.ones_like(output.data))}
     before, grad_enabled = grad_enabled, create_graph
     for op in reversed(path):

@@ -80,14 +80,25 @@ class Twin(twin.Twin):
     cycle, identity = 10.0, 0.5
 
     def __init__(
-        self, state: Mapping[str, np.ndarray], lr: float, variant: str, image_size: int, width: int, pool: int = 50
+        self,
+        state: Mapping[str, np.ndarray],
+        lr: float,
+        variant: str,
+        image_size: int,
+        width: int,
+        pool: int = 50,
+        gan_loss: str = "lsgan",
     ) -> None:
+        self.wgan = gan_loss == "wgan"
         self.channels_last = torch.get_default_device().type != "cpu"
         self.G, self.F = (make_generator(6 if image_size <= 128 else 9, width) for _ in "GF")
         self.D_a, self.D_b = (make_discriminator(width) for _ in "ab")
         super().__init__(state, variant, a_to_b=self.G, b_to_a=self.F, d_a=self.D_a, d_b=self.D_b)
         self.g_optimizer = self.adam(nn.ModuleList([self.G, self.F]), lr, (0.5, 0.999))
-        self.d_optimizer = self.adam(nn.ModuleList([self.D_a, self.D_b]), lr, (0.5, 0.999))
+        critics = nn.ModuleList([self.D_a, self.D_b])
+        self.d_optimizer: torch.optim.Optimizer = (
+            torch.optim.RMSprop(critics.parameters(), lr) if self.wgan else self.adam(critics, lr, (0.5, 0.999))
+        )
         self.pool_a, self.pool_b = Pool(pool, 0), Pool(pool, 1)
         self.l1, self.mse = nn.L1Loss(), nn.MSELoss()
 
@@ -107,13 +118,16 @@ class Twin(twin.Twin):
         d_loss_b = self.loss_b(b, self.pool_b.exchange(fake_b))
         d_loss_b.backward()
         self.d_optimizer.step()
+        if self.wgan:
+            for p in (*self.D_a.parameters(), *self.D_b.parameters()):
+                p.data.clamp_(-0.01, 0.01)
         return [value.item() for value in (d_loss_a, d_loss_b, *g_parts)]
 
     @compilable
     def generator_loss(self, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Both generators' loss, the translations, and the terms of the loss."""
         (same_a, fake_a), (same_b, fake_b) = self.apply(self.F, a, b), self.apply(self.G, b, a)
-        adversarial = self.mse_to(self.D_b(fake_b), 1.0), self.mse_to(self.D_a(fake_a), 1.0)
+        adversarial = self.loss(self.D_b(fake_b), 1.0), self.loss(self.D_a(fake_a), 1.0)
         cycle = self.l1(self.F(fake_b), a), self.l1(self.G(fake_a), b)
         identity = self.l1(same_a, a), self.l1(same_b, b)
         loss = sum(adversarial) + self.cycle * sum(cycle) + self.cycle * self.identity * sum(identity)
@@ -130,7 +144,7 @@ class Twin(twin.Twin):
 
     def discriminator_loss(self, D: nn.Module, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
         on_real, on_fake = self.apply(D, real, fake)
-        return 0.5 * (self.mse_to(on_real, 1.0) + self.mse_to(on_fake, 0.0))
+        return (1.0 if self.wgan else 0.5) * (self.loss(on_real, 1.0) + self.loss(on_fake, 0.0))
 
     def apply(self, network: nn.Module, *images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The network's output for each of the images."""
@@ -138,5 +152,7 @@ class Twin(twin.Twin):
             return network(torch.cat(images)).chunk(len(images))
         return tuple(map(network, images))
 
-    def mse_to(self, output: torch.Tensor, target: float) -> torch.Tensor:
+    def loss(self, output: torch.Tensor, target: float) -> torch.Tensor:
+        if self.wgan:
+            return -output.mean() if target else output.mean()
         return self.mse(output, torch.full_like(output, target))

@@ -57,12 +57,18 @@ def small_networks() -> tuple[nn.Sequential, nn.Sequential]:
 
 class Twin(twin.Twin):
     def __init__(
-        self, state: Mapping[str, np.ndarray], lr: float, variant: str, arch: str = "k4", image_size: int = 64
+        self,
+        state: Mapping[str, np.ndarray],
+        lr: float,
+        variant: str,
+        arch: str = "k4",
+        image_size: int = 64,
+        redraw: bool = False,
     ) -> None:
         generator, logits = small_networks() if arch == "28" else k4_networks(image_size)
         super().__init__(state, variant, generator=generator, discriminator=logits)
         self.latent_size = 96 if arch == "28" else 100
-        self.generator = generator
+        self.generator, self.redraw = generator, redraw
         self.discriminator, self.loss = self.objective(logits)
         self.g_optimizer, self.d_optimizer = (self.adam(network, lr, (0.5, 0.999)) for network in (generator, logits))
 
@@ -88,7 +94,7 @@ class Twin(twin.Twin):
 
         self.g_optimizer.zero_grad()
         with self.frozen(self.discriminator):
-            g_loss = self.generator_loss(fake, ones)
+            g_loss = self.generator_loss(self.redrawn(fake), ones)
             g_loss.backward()
         self.g_optimizer.step()
         return [value.item() for value in (real_loss + fake_loss, g_loss, d_real, d_fake)]

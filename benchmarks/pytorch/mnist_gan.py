@@ -43,10 +43,10 @@ def make_discriminator() -> nn.Sequential:
 class Twin(twin.Twin):
     latent_size = 100
 
-    def __init__(self, state: Mapping[str, np.ndarray], lr: float, variant: str) -> None:
+    def __init__(self, state: Mapping[str, np.ndarray], lr: float, variant: str, redraw: bool = False) -> None:
         generator, logits = make_generator(self.latent_size), make_discriminator()
         super().__init__(state, variant, generator=generator, discriminator=logits)
-        self.generator = generator
+        self.generator, self.redraw = generator, redraw
         self.discriminator, self.loss = self.cross_entropy(logits)
         self.g_optimizer, self.d_optimizer = self.adam(generator, lr), self.adam(logits, lr)
 
@@ -61,7 +61,7 @@ class Twin(twin.Twin):
 
         self.g_optimizer.zero_grad()
         with self.frozen(self.discriminator):
-            g_loss = self.generator_loss(fake, self.labels(n, 1))
+            g_loss = self.generator_loss(self.redrawn(fake), self.labels(n, 1))
             g_loss.backward()
         self.g_optimizer.step()
         return [value.item() for value in (d_loss, g_loss, d_real, d_fake)]

@@ -36,7 +36,10 @@ def dense_generator() -> nn.Sequential:
 class Twin(twin.Twin):
     latent_size = 100
 
-    def __init__(self, state: Mapping[str, np.ndarray], lr: float, variant: str, dropout: float = 0.5) -> None:
+    def __init__(
+        self, state: Mapping[str, np.ndarray], lr: float, variant: str, dropout: float = 0.5, redraw: bool = False
+    ) -> None:
+        self.redraw = redraw
         self.generator, self.discriminator = dense_generator(), Classifier(dropout)
         super().__init__(state, variant, generator=self.generator, discriminator=self.discriminator)
         self.g_optimizer, self.d_optimizer = (
@@ -57,7 +60,7 @@ class Twin(twin.Twin):
         self.g_optimizer.zero_grad()
         with self.frozen(self.discriminator):
             aim = self.discriminator.features(real).mean(0).detach()
-            g_loss = nn.functional.mse_loss(self.discriminator.features(fake).mean(0), aim, reduction="sum")
+            g_loss = nn.functional.mse_loss(self.discriminator.features(self.redrawn(fake)).mean(0), aim, reduction="sum")
             g_loss.backward()
         self.g_optimizer.step()
         metrics = (supervised, d_loss, g_loss, torch.sigmoid(real_z).mean(), torch.sigmoid(fake_z).mean())

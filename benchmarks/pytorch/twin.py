@@ -48,6 +48,7 @@ class Twin:
     latent_size: int
     step: Callable[..., list[float]]  # one training step; returns the metrics of our trainer's step, in the same order
     not_compiled = ""  # the part of the step that torch.compile cannot compile
+    redraw = False  # new noise for the generator's step
     channels_last = True  # memory format of weights and images in the tuned variants
 
     def __init__(self, state: Mapping[str, np.ndarray], variant: str, **networks: nn.Module) -> None:
@@ -73,6 +74,10 @@ class Twin:
 
     def uniform(self, shape: tuple[int, ...]) -> torch.Tensor:
         return torch.rand(shape, dtype=self.dtype, device=self.device)
+
+    def redrawn(self, fake: torch.Tensor, *labels: torch.Tensor) -> torch.Tensor:
+        """The generated images for the generator's step."""
+        return self.networks["generator"](self.noise(len(fake)), *labels) if self.redraw else fake
 
     def labels(self, count: int, value: float) -> torch.Tensor:
         """The discriminator's target for `count` images, (count, 1)."""

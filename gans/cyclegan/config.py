@@ -44,7 +44,11 @@ class Config(RunConfig):
     upsample: str = option(
         None, "transposed convolutions, or resize and convolve; by preset transpose or resize", choices=("transpose", "resize")
     )
-    gan_loss: str = option("lsgan", "adversarial loss", choices=("lsgan", "bce", "wgan-gp"))
+    gan_loss: str = option(
+        "lsgan",
+        "adversarial loss; wgan: with clipped weights, wgan-gp: with a penalty",
+        choices=("lsgan", "bce", "wgan", "wgan-gp"),
+    )
     cycle: float = option(10.0, "weight of the cycle losses")
     identity: float = option(
         None, "weight of the identity losses, relative to the cycle losses; by preset 0.5 or 0, which skips them"

@@ -22,6 +22,8 @@ All terms are means; |.| is the mean absolute difference of all pixels. Details 
 - Half of the time the discriminators get an earlier translation from a pool, so that they do not
   forget past errors of the generators. This damps oscillations.
 - The learning rate is constant for the first half of training, then falls linearly to 0.
+- With `--gan-loss wgan` or `wgan-gp`, D_A and D_B are critics, as in `gans.wgan` or `gans.wgan_gp`, and take one
+  step for each of the generators'.
 
 Source: Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial
 networks", ICCV 2017, equation 3.
@@ -55,14 +57,17 @@ from gans.networks.translators import (
 )
 from gans.training.images import grid
 from gans.training.trainer import Metrics, Shape, Trainer, as_pixels, below, from_pixels, in_evaluation
+from gans.wgan import clip_weights
 from gans.wgan_gp import gradient_penalty
 from minigrad import nn, optim
 from minigrad.arrays import hooks
 from minigrad.arrays.layout import channels_last
 from minigrad.functional import concatenate, l1_loss
 
-LOSSES = {"lsgan": least_squares, "bce": bce, "wgan-gp": wasserstein}
+LOSSES = {"lsgan": least_squares, "bce": bce, "wgan": wasserstein, "wgan-gp": wasserstein}
+CRITICS = ("wgan", "wgan-gp")
 PENALTY_WEIGHT = 10.0  # for wgan-gp
+CLIP = 0.01  # for wgan: the weights of D_A and D_B stay between -CLIP and CLIP
 SHOWN = 8  # rows in a sample grid
 COLUMNS = ("a", "G(a)", "F(G(a))", "b", "F(b)", "G(F(b))")
 AT_ONCE = 8  # images per forward pass when translating
@@ -94,7 +99,7 @@ class CycleGAN(Trainer):
         self.a_to_b, self.b_to_a = (self.make_generator().to(self.backend, dtype) for _ in "GF")
         self.d_a, self.d_b = (self.make_discriminator().to(self.backend, dtype) for _ in "AB")
         self.g_optimizer = optim.Adam([*self.a_to_b.parameters(), *self.b_to_a.parameters()], config.lr, betas=(0.5, 0.999))
-        self.d_optimizer = optim.Adam([*self.d_a.parameters(), *self.d_b.parameters()], config.lr, betas=(0.5, 0.999))
+        self.d_optimizer = self.make_d_optimizer([*self.d_a.parameters(), *self.d_b.parameters()])
         self.pool_a, self.pool_b = (
             ImagePool(config.pool, self.image_shape, (config.seed, 2 + domain), self.backend, dtype) for domain in range(2)
         )  # crops use the seeds with 0 and 1
@@ -112,7 +117,13 @@ class CycleGAN(Trainer):
     def make_discriminator(self) -> nn.Module:
         """Images to a map of logits, one per patch; as a critic, to their mean per image, (n, 1)."""
         patches = patch_discriminator(self.config.width, NORMS[self.config.norm])
-        return nn.Sequential(*patches, MeanOfPatches()) if self.config.gan_loss == "wgan-gp" else patches
+        return nn.Sequential(*patches, MeanOfPatches()) if self.config.gan_loss in CRITICS else patches
+
+    def make_d_optimizer(self, parameters: list[nn.Parameter]) -> optim.Optimizer:
+        """The optimizer of D_A and D_B: Adam, but RMSprop for critics with clipped weights, as in `gans.wgan`."""
+        if self.config.gan_loss == "wgan":
+            return optim.RMSprop(parameters, self.config.lr)
+        return optim.Adam(parameters, self.config.lr, betas=(0.5, 0.999))
 
     @property
     def batch_shapes(self) -> tuple[Shape, ...]:
@@ -146,15 +157,17 @@ class CycleGAN(Trainer):
             "d_loss_b": self.discriminator_loss(self.d_b, b, fake_b),
         }
         self.d_optimizer.step(mg.grad(total(metrics), self.d_optimizer.params))
+        if self.config.gan_loss == "wgan":
+            clip_weights([*self.d_a.parameters(), *self.d_b.parameters()], CLIP)
         return metrics
 
     def discriminator_loss(self, D: nn.Module, real: mg.Tensor, fake: mg.Tensor) -> mg.Tensor:
         real_scores, fake_scores = self.each(D, real, fake)
-        if self.config.gan_loss != "wgan-gp":
-            return 0.5 * (self.loss(real_scores, real=True) + self.loss(fake_scores, real=False))
-        alpha = self.uniform((len(real), 1, 1, 1))
-        penalty = gradient_penalty(D, alpha * real + (1 - alpha) * fake)
-        return self.loss(real_scores, real=True) + self.loss(fake_scores, real=False) + PENALTY_WEIGHT * penalty
+        loss = self.loss(real_scores, real=True) + self.loss(fake_scores, real=False)
+        if self.config.gan_loss == "wgan-gp":
+            alpha = self.uniform((len(real), 1, 1, 1))
+            return loss + PENALTY_WEIGHT * gradient_penalty(D, alpha * real + (1 - alpha) * fake)
+        return loss if self.config.gan_loss == "wgan" else 0.5 * loss
 
     def each(self, network: nn.Module, *images: mg.Tensor) -> list[mg.Tensor]:
         """The network's outputs for several batches: in one pass, unless batch normalisation would mix their statistics."""

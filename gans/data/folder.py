@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,16 +43,18 @@ def load_folder(path: Path | str, image_size: int, min_images: int | None = None
     return images, str(folder)
 
 
-def load_classes(path: Path | str, image_size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], str]:
+def load_classes(
+    path: Path | str, image_size: int, classes: Sequence[str]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], str]:
     """Read a folder whose subfolders are classes: images as `load_folder` returns them, labels (n,), and the folder's name.
 
-    The label of an image is the position of its subfolder in `class_folders`. Raises DataError as `load_folder` and
-    `class_folders` do, and if an image is in no subfolder, or a subfolder has no images.
+    The label of an image is the position of its subfolder in `classes`, what `class_folders` has found. Raises DataError as
+    `load_folder` does, and if an image is in no subfolder, or a subfolder has no images.
     """
     folder = Path(path)
-    numbers = {name: i for i, name in enumerate(class_folders(folder))}
+    numbers = {name: i for i, name in enumerate(classes)}
     images, files = _load(folder, image_size, MIN_IMAGES)
-    outside = [file for file in files if file.parent == folder]
+    outside = [file for file in files if file.relative_to(folder).parts[0] not in numbers]
     if outside:
         raise DataError(f"{outside[0]} has no class; move it into the subfolder of its class.")
     labels = np.array([numbers[file.relative_to(folder).parts[0]] for file in files], np.uint8)

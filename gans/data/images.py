@@ -1,4 +1,4 @@
-"""The training images at a given size: MNIST's digits, a folder of images, or synthetic faces."""
+"""The training images at a given size: MNIST's digits, Stacked MNIST, a folder of images, or synthetic faces."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from gans.data.mnist import load_mnist
 MNIST_SIZE = 28  # pixels; images of this size are always digits, and no other data set has it
 
 
-def load_training_images(data: str | None, image_size: int) -> tuple[np.ndarray, str]:
+def load_training_images(data: str | None, image_size: int, channels: int = 1) -> tuple[np.ndarray, str]:
     """Images uint8 (n, channels, image_size, image_size), and a description of their source for the log.
 
-    At size 28 these are MNIST's grey digits, from wherever `load_mnist(data)` finds them. At any other
-    size they are the RGB images in the folder `data`, or without a folder the synthetic faces.
+    At size 28 these are MNIST's grey digits, from wherever `load_mnist(data)` finds them, or with three
+    channels Stacked MNIST, which `stacked` makes of them. At any other size they are the RGB images in
+    the folder `data`, or without a folder the synthetic faces.
 
     Raises DataError if `data` cannot be used.
     """
@@ -25,6 +26,8 @@ def load_training_images(data: str | None, image_size: int) -> tuple[np.ndarray,
             digits = load_mnist(data)
         except DataError as error:
             raise DataError(f"{error} (For a folder of images, use another --arch or --image-size.)") from error
+        if channels == 3:
+            return stacked(digits.images), f"three random digits of {digits.source} as the colour channels of each"
         return digits.images[:, None], digits.source
     if data is None:
         return load_faces(image_size)
@@ -32,6 +35,16 @@ def load_training_images(data: str | None, image_size: int) -> tuple[np.ndarray,
         return load_folder(data, image_size)
     except DataError as error:
         raise DataError(f"{error} (For MNIST's files, use --arch 28 or --image-size 28.)") from error
+
+
+def stacked(digits: np.ndarray, count: int | None = None, seed: int = 0) -> np.ndarray:
+    """Stacked MNIST: `count` images (count, 3, 28, 28), each with three random digits of (n, 28, 28) as its channels.
+
+    Without a count there are as many images as digits.
+    The digits 1, 2 and 3 are one of 1,000 modes, 123. Source: Metz et al., "Unrolled generative adversarial networks",
+    ICLR 2017.
+    """
+    return digits[np.random.default_rng(seed).integers(len(digits), size=(count or len(digits), 3))]
 
 
 def load_faces(image_size: int, count: int = 10_000, seed: int = 0) -> tuple[np.ndarray, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,11 +44,16 @@ def class_names(data: str | None, image_size: int) -> tuple[str, ...]:
     return tuple(class_folders(Path(data)))
 
 
-def load_labelled(data: str | None, image_size: int) -> LabelledImages:
-    """The training images that `gans.data.images` loads, with labels. Raises DataError if `data` cannot be used."""
+def load_labelled(data: str | None, image_size: int, classes: Sequence[str] | None = None) -> LabelledImages:
+    """The training images that `gans.data.images` loads, with labels.
+
+    Raises DataError if `data` cannot be used, or does not have these classes in this order, if they are given.
+    """
+    found = class_names(data, image_size)
+    if classes is not None and list(found) != list(classes):
+        raise DataError(f"{data} has the classes {', '.join(found)}, not {', '.join(classes)}.")
     if image_size != MNIST_SIZE:
-        class_names(data, image_size)
-        return LabelledImages(*load_classes(str(data), image_size))
+        return LabelledImages(*load_classes(str(data), image_size, found))
     digits = load_mnist(data, labels=True)
     assert digits.labels is not None
     return LabelledImages(digits.images[:, None], digits.labels, digits.source)

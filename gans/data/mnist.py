@@ -18,6 +18,7 @@ from gans.data.errors import DataError
 from gans.data.idx import read_idx
 
 Split = Literal["train", "test"]
+SPLITS: tuple[Split, Split] = ("train", "test")
 
 SYNTHETIC = "synthetic"
 _PREFIX = {"train": "train", "test": "t10k"}

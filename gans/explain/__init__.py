@@ -9,7 +9,7 @@ ran it; which parameters each loss reaches; and the calls that capture noted of 
     record.py       `Recorder`: an observer of the engine that turns one step into nodes and backward passes
     calls.py        what capture noted of the same step, call by call, and which op or backward made each call
     statistics.py   numbers, histogram and picture of an array
-    page.html       the page: layout and drawing in plain JavaScript, no library
+    page            the page: HTML, a style sheet and plain JavaScript, no library, which become one file when a page is written
     exercises.py    ten questions; `python -m gans.explain.exercises`
 
 How a step is recorded. The engine reports what it does to an observer (`minigrad.modes.Observer`): each op that is applied, and

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,7 @@ from minigrad.io.files import write_atomically
 
 PROG = "python -m gans.explain"
 SMALL = {"batch_size": 8, "critic_steps": 1}  # at most, unless they are given: the page shows one small step
+PAGE = Path(__file__).with_name("page")
 
 
 @running(PROG, USER_ERRORS)
@@ -41,15 +45,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     out = arguments.out or Path(f"{arguments.name}.html")
     trainer_class = trainer_named(arguments.name)
     config, given = parse(trainer_class.config_class, f"{PROG} {arguments.name}", rest)
-    trainer, batch, step = prepared(trainer_class, config, given, arguments.run)
-    write_atomically(out, page(trainer, batch, step).encode())
+    trainer, batch, step, smaller = prepared(trainer_class, config, given, arguments.run)
+    write_atomically(out, page(trainer, batch, step, smaller).encode())
     print(f"Open {out} in a browser: step {step + 1:,} of {arguments.name}")
 
 
 def prepared(
     trainer_class: type[Trainer], config: RunConfig, given: set[str], run: Path | None
-) -> tuple[Trainer, tuple[mg.Tensor, ...], int]:
-    """A trainer, the batch of its next step, and the number of steps that it has done."""
+) -> tuple[Trainer, tuple[mg.Tensor, ...], int, dict[str, int]]:
+    """A trainer, the batch of its next step, the number of steps that it has done, and the run's values of smaller settings."""
     folder = RunFolder(run) if run else None
     if folder:
         settings = folder.settings()
@@ -58,27 +62,30 @@ def prepared(
         saved = check_saved(trainer_class.config_class, settings["config"], folder.config)
         config = type(config)(**{**saved, **{name: getattr(config, name) for name in given}})
     fields = {field.name for field in dataclasses.fields(config)} - given
-    small = {name: min(most, getattr(config, name)) for name, most in SMALL.items() if name in fields}
-    config = dataclasses.replace(config, backend="numpy", **small)
+    smaller = {name: getattr(config, name) for name in fields & SMALL.keys() if getattr(config, name) > SMALL[name]}
+    changed: dict[str, Any] = {name: SMALL[name] for name in smaller}
+    config = dataclasses.replace(config, backend="numpy", **changed)
     mg.manual_seed(config.seed)
     trainer = trainer_class(config)
     loop = Loop(trainer, trainer.load_batches(), folder)
     if folder:
         loop.read_checkpoint()
-    return trainer, tuple(loop.batches[loop.step]), loop.step
+    return trainer, tuple(loop.batches[loop.step]), loop.step, smaller
 
 
-def page(trainer: Trainer, batch: tuple[mg.Tensor, ...], step: int) -> str:
-    """One step of the trainer as a page."""
+def page(trainer: Trainer, batch: tuple[mg.Tensor, ...], step: int, smaller: Mapping[str, int] = MappingProxyType({})) -> str:
+    """One step of the trainer as a page. `smaller` are the values in a run of those settings that are smaller here."""
+    for optimizer in trainer.optimizers().values():  # NaN does not end this step: the page shows where it begins
+        vars(optimizer)["check"] = functools.wraps(optimizer.check)(lambda: None)
     with np.errstate(all="ignore"):
         recorder, metrics = record(trainer, batch)
         calls, refusal = captured_calls(trainer, batch, recorder.events)
     data: dict[str, Any] = {
         "name": trainer.name,
         "title": (type(trainer).__doc__ or "").partition("\n")[0],
-        "about": f"step {step + 1:,}, {len(batch[0])} images in the batch",
+        "about": f"step {step + 1:,}, " + ", ".join(_sizes(trainer, smaller)),
         "metrics": {name: f"{value.item():.4g}" for name, value in metrics.items()},
-        "captions": trainer.captions,
+        "captions": dict(trainer.captions),
         "networks": {name: {"about": type(network).__name__, "parameters": sum(p.size for p in network.parameters())}
                      for name, network in recorder.networks.items()},
         "nodes": recorder.nodes,
@@ -90,8 +97,26 @@ def page(trainer: Trainer, batch: tuple[mg.Tensor, ...], step: int) -> str:
     }  # fmt: skip
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     text = text.replace("<", "\\u003c")  # so that no </script> ends the script
-    template = Path(__file__).with_name("page.html").read_text("utf-8")
-    return template.replace("NAME_OF_TRAINER", trainer.name).replace("{/*DATA*/}", text)
+    return template().replace("NAME_OF_TRAINER", trainer.name).replace("{/*DATA*/}", text)
+
+
+def _sizes(trainer: Trainer, smaller: Mapping[str, int]) -> Iterator[str]:
+    """How large the step is, and what a run does where that is more."""
+    for name, one, many in (("batch_size", "image", "images"), ("critic_steps", "critic step", "critic steps")):
+        if hasattr(trainer.config, name):
+            value = getattr(trainer.config, name)
+            yield f"{value} {one if value == 1 else many}" + (f" (the run: {smaller[name]})" if name in smaller else "")
+
+
+def template() -> str:
+    """page.html with its style sheet and its scripts inside."""
+    text = (PAGE / "page.html").read_text("utf-8")
+    text = re.sub(r'<link rel="stylesheet" href="(.+)">', lambda found: f"<style>\n{_part(found)}</style>", text)
+    return re.sub(r'<script src="(.+)">', lambda found: f"<script>\n{_part(found)}", text)
+
+
+def _part(found: re.Match[str]) -> str:
+    return (PAGE / found[1]).read_text("utf-8")
 
 
 if __name__ == "__main__":

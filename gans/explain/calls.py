@@ -86,7 +86,7 @@ def _parts(call: Any) -> tuple[str, list[Any]]:
         out, function, inner, _ = args
         name, args, options = getattr(function, "__name__", str(function)), tuple(_flat(inner)), {"out": out}
     out = [] if options.get("out") is None else _flat(options["out"])
-    return name.lstrip("_"), [x for x in (*_flat(args), *out) if isinstance(x, np.ndarray | int | float)]
+    return name.strip("_"), [x for x in (*_flat(args), *out) if isinstance(x, np.ndarray | int | float)]
 
 
 def _flat(x: Any) -> Iterator[Any]:

@@ -110,12 +110,6 @@ def _penalty_of_a_line() -> list[float]:
     return [penalty.item(), *mg.grad(penalty, [critic.weight])[0].numpy().ravel().tolist()]
 
 
-def _last_bias_of_a_critic() -> list[float]:
-    G, f, z = _networks()
-    loss = f(G(z).detach()).mean() - f(mg.randn((6, 4))).mean()
-    return [round(_largest([mg.grad(loss, [f.parameters()[-1]])[0].numpy()]), 6)]
-
-
 def _order_of_the_walk() -> list[str]:
     class Order(Observer):
         names: list[str] = []

@@ -44,6 +44,7 @@ class Recorder(Observer):
         self.arrays: dict[int, int] = {}  # node numbers by the identity of an array: of what is cut off its graph
         self.alive: list[Any] = []  # keeps identities unique
         self.path: list[str] = []  # the calls of modules that are in progress
+        self.passed: set[int] = set()  # identities of the modules' arguments
         self.counts: Counter[str] = Counter()
         self.walk: Json | None = None  # the pass that is in progress
         self.new: list[Any] = []  # what the backward method in progress has applied
@@ -69,6 +70,8 @@ class Recorder(Observer):
         net, _, short = name.partition(".")
         self.groups[key] = {"label": short or net, "net": net, "kind": kind, "about": about}
         self.path.append(key)
+        self.passed |= {id(x) for x in inputs}
+        self.alive += inputs
         try:
             return forward(*inputs, **options)
         finally:
@@ -98,6 +101,10 @@ class Recorder(Observer):
             node["pass"] = len(self.passes)
             self.new.append(node)
 
+    def drawn(self, x: Tensor, distribution: str) -> None:
+        self.names[id(x)] = f"noise from {distribution}"
+        self.alive.append(x)
+
     def _source(self, x: Tensor, op: Op, i: int, rule: Any) -> Json:
         number = self._number(x)
         source = self.nodes[number]
@@ -123,9 +130,14 @@ class Recorder(Observer):
             return known
         kind = "input" if id(x) not in self.names else {nn.Parameter: "parameter", nn.Buffer: "buffer"}.get(type(x), "input")
         inputs = [] if known is None or kind != "input" else [{"name": "values", "node": known, "edge": "cut"}]
-        node = self._add(x, kind, name=self.names.get(id(x), ""), inputs=inputs, order=0, graph=x.requires_grad, path=[])
+        node = self._add(x, kind, name=self._leaf_name(x), inputs=inputs, order=0, graph=x.requires_grad, path=[])
         self.numbers[leaf] = node["id"]
         return node["id"]
+
+    def _leaf_name(self, x: Tensor) -> str:
+        if self.path and not x.requires_grad and id(x) not in self.names and id(x) not in self.passed:
+            return f"constant of {self.groups[self.path[-1]]['kind']}"  # a mask, for example
+        return self.names.get(id(x), "")
 
     def _add(self, x: Tensor, kind: str, **facts: Any) -> Json:
         node = {"id": len(self.nodes), "kind": kind, "dtype": str(x.dtype), "value": summary(x.data), **facts}
@@ -153,6 +165,9 @@ class Recorder(Observer):
     def sent(self, op: Op, i: int, g: Tensor, contribution: Tensor, total: Tensor) -> None:
         assert self.walk
         turns, number = self.walk["turns"], self.numbers[op]
+        if not turns and _key(g) in self.numbers:  # an op of this pass has used the first cotangent
+            is_one = g.size == 1 and g.item() == 1
+            self.nodes[self.numbers[_key(g)]]["name"] = "seed of the backward" + (": dL/dL = 1" if is_one else "")
         if not turns or turns[-1]["op"] != number:
             turns.append({"op": number, "g": summary(g.data), "sends": []})
         send: Json = {

@@ -15,7 +15,7 @@ from minigrad.arrays import backend
 BINS = 24
 FIRST = 6  # elements that are shown as numbers
 IMAGES, CHANNELS = 4, 8  # shown of a batch of images, and of other feature maps of the first example
-LARGEST_SIDE, SMALLEST_SIDE = 64, 4  # pixels: larger pictures are subsampled, smaller ones are not shown
+IMAGE_SIDE, MAP_SIDE, SMALLEST_SIDE = 64, 32, 4  # pixels: larger images and feature maps are subsampled, smaller ones not shown
 
 
 def summary(x: Any, picture: bool = True) -> dict[str, Any]:
@@ -50,8 +50,9 @@ def as_picture(x: np.ndarray) -> np.ndarray | None:
     """Some images or feature maps (n, channels, height, width), side by side, as uint8: grey is 0, white the largest |x|."""
     if x.ndim != 4 or min(x.shape[2:]) < SMALLEST_SIDE or not np.isfinite(x).all():
         return None
-    step = -(-max(x.shape[2:]) // LARGEST_SIDE)
-    x = x[:IMAGES, :, ::step, ::step] if x.shape[1] in (1, 3) else x[0, :CHANNELS, None, ::step, ::step]
+    is_image = x.shape[1] in (1, 3)
+    step = -(-max(x.shape[2:]) // (IMAGE_SIDE if is_image else MAP_SIDE))
+    x = x[:IMAGES, :, ::step, ::step] if is_image else x[0, :CHANNELS, None, ::step, ::step]
     x = np.pad(x / (np.abs(x).max() or 1), ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=1)
     rows = np.concatenate(list(x), axis=2).transpose(1, 2, 0)
     return np.rint((rows + 1) * 127.5).astype(np.uint8)

@@ -7,19 +7,21 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from gans.data.images import MNIST_SIZE
 from gans.measures.classifier import Classifier
 from gans.measures.diversity import colour_distance, mean_similarity
 from gans.measures.frechet import frechet_distance
 from gans.measures.nearest import Indices, share_nearly_equal
 from gans.measures.precision_recall import precision_recall
-from gans.measures.predictions import class_shares, classifier_score
+from gans.measures.predictions import STACKED_SAMPLES, class_shares, classifier_score, modes_and_kl, stacked_labels
 from gans.measures.random_features import random_features
+from gans.measures.stacked import StackedClassifier
 from gans.measures.within_classes import Labels, within_classes
 
 Images = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
-MOST = 10_000  # images in a set, if the data have as many and no other number is asked for
+MOST = 10_000  # images in a set, if the data have as many and no other number is asked for; of Stacked MNIST STACKED_SAMPLES
 COMPARED = 1000  # images of a set whose nearest neighbours are looked for
 PAIRS = 300  # pairs of images whose similarity is averaged
 MNIST_DIGEST = "000b548c0dd88b2b"  # of its training images
@@ -33,6 +35,8 @@ DESCRIPTIONS = {
     "precision": "share of the generated images that lie among the real ones in feature space; low for bad images",
     "recall": "share of the real images that lie among the generated ones; low if variety is missing",
     "classifier score": "1 to 10: high if each image clearly shows a class and all classes occur equally often",
+    "modes": "how many of Stacked MNIST's 1,000 kinds of images, 000 to 999, the classifier reads",
+    "KL": "Kullback-Leibler divergence of the modes' distribution from the uniform one, in nats; lower is better",
     "rarest class": "share of the class that the classifier predicts least often; 0 if a class is missing",
     "MS-SSIM": "mean multi-scale structural similarity of random pairs; above the floor if variety is missing",
     "colour distance": "by how many of 255 levels the histograms of the colours differ; lower is better",
@@ -50,9 +54,19 @@ class RealImages:
     test: Images | None
     source: str
     digest: str  # of the training images
-    classifier: Classifier | None = None  # of the images' classes; None if these are unknown
-    accuracy: float | None = None  # the share of the held-out images that the classifier gets right
+    classifier: Classifier | StackedClassifier | None = None  # of the images' classes; None if these are unknown
+    accuracy: float | None = None  # the share of the held-out images (of Stacked MNIST, digits) that it gets right
     labels: tuple[Labels, Labels] | None = None  # of train and test, to measure within classes; None if no run needs them
+
+    @property
+    def stacked(self) -> bool:
+        """Whether they are Stacked MNIST's."""
+        return self.train.shape[1:] == (3, MNIST_SIZE, MNIST_SIZE)
+
+    @property
+    def usual(self) -> int:
+        """The number of images in a set if no other is asked for."""
+        return min(STACKED_SAMPLES if self.stacked else MOST, self.most)
 
     @property
     def most(self) -> int:
@@ -87,11 +101,13 @@ class Sample:
 class Comparison:
     """Compares sets of `count` images with `count` real ones, the reference, which the seed draws.
 
-    The reference is drawn from the held-out images; if there are none, from the training images.
+    The reference is drawn from the held-out images; if there are none, from the training images. Of Stacked MNIST
+    at most MOST images are compared, and the modes are those of all.
     """
 
     def __init__(self, real: RealImages, count: int, seed: int) -> None:
         self.real, self.seed = real, seed
+        self.compared = min(count, MOST) if real.stacked else count
         order = np.random.default_rng(seed).permutation(len(real.train))
         self.own: Indices | None = None  # positions of the reference among the training images
         self.labels: Labels | None = None  # of the reference
@@ -108,7 +124,7 @@ class Comparison:
                 self.other_labels = real.labels[0][others]
         self.others = real.train[others]  # not in the reference
         self.scale: Floats | float = 1.0  # of features: random ones count by how much they vary among real images
-        self.features, _ = self._seen(self.reference)
+        self.features, _ = self._seen(self.reference[: self.compared])
         if real.classifier is None:
             self.scale = 1 / np.maximum(self.features.std(0), 1e-6)
             self.features = self.features * self.scale
@@ -135,10 +151,13 @@ class Comparison:
     def _measure(self, images: Images, copies: float, labels: Labels | None) -> Sample:
         features, probabilities = self._seen(images)
         repeats = share_nearly_equal(images[:COMPARED], images, np.arange(min(COMPARED, len(images))))
-        measures = self._fidelity(features)
+        measures = self._fidelity(features[: self.compared])
         classes: Floats | None = None
         within: dict[str, Floats] = {}
-        if probabilities is not None:
+        if self.real.stacked and probabilities is not None:
+            modes, kl = modes_and_kl(stacked_labels(probabilities.argmax(2)))
+            measures = {"modes": float(modes), "KL": kl, **measures}
+        elif probabilities is not None:
             classes = class_shares(probabilities)
             measures |= {"classifier score": classifier_score(probabilities), "rarest class": float(classes.min())}
             if labels is not None and self.labels is not None:
@@ -150,7 +169,7 @@ class Comparison:
         return Sample({**measures, "copies": copies, "repeats": repeats}, classes, within)
 
     def _seen(self, images: Images) -> tuple[Floats, Floats | None]:
-        """The features of images, and their class probabilities if the classes are known."""
+        """The features of images, and their class probabilities if the classes are known; of Stacked MNIST each channel's."""
         if self.real.classifier is None:
             return random_features(images) * self.scale, None
         return self.real.classifier.measure(images)

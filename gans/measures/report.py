@@ -17,6 +17,7 @@ from gans.measures.evaluation import DESCRIPTIONS, SHARES, Sample
 from gans.output import new_figure
 from minigrad.io.files import write_atomically
 
+DIGITS = {"modes": 1, "KL": 3}  # after the decimal point
 FLOOR = "real images (the floor)"
 Results = dict[str, list[Sample]]  # for each run, its samples of the seeds
 
@@ -69,7 +70,7 @@ def _cell(name: str) -> str:
 
 def _shown(measure: str, values: Sequence[float]) -> str:
     scale, unit = _scale(measure)
-    digits = 1 if unit else 2
+    digits = 1 if unit else DIGITS.get(measure, 2)
     return f"{scale * np.mean(values):.{digits}f} ± {scale * np.std(values, ddof=1):.{digits}f}{unit}"
 
 
@@ -97,7 +98,7 @@ def _within(everything: Results) -> list[str]:
         means = {name: 100 * np.mean([within[measure] for within in each], 0) for name, each in rows.items()}
         lines = [f"| {measure}, % | mean | {' | '.join(map(str, range(len(means[FLOOR]))))} |"]
         lines.append(f"| --- | --: {'| --: ' * len(means[FLOOR])}|")
-        lines += [f"| {name} | {' | '.join(map(_percent, (row.mean(), *row)))} |" for name, row in means.items()]
+        lines += [f"| {_cell(name)} | {' | '.join(map(_percent, (row.mean(), *row)))} |" for name, row in means.items()]
         parts += ["\n".join(lines), f"- **{measure}**: {description}."]
     return parts
 

@@ -39,19 +39,19 @@ def dense_critic() -> nn.Sequential:
     )  # fmt: skip
 
 
-def conv_generator() -> nn.Sequential:
-    """Latent vectors (n, 100) to grey images (n, 1, 28, 28) in (-1, 1)."""
+def conv_generator(channels: int = 1) -> nn.Sequential:
+    """Latent vectors (n, 100) to images (n, channels, 28, 28) in (-1, 1)."""
     return nn.Sequential(
         nn.Linear(LATENT_SIZE, 128 * 7 * 7, bias=False), nn.BatchNorm1d(128 * 7 * 7), nn.ReLU(), nn.Reshape(128, 7, 7),
         nn.ConvTranspose2d(128, 64, 4, 2, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU(),
-        nn.ConvTranspose2d(64, 1, 4, 2, 1), nn.Tanh(),
+        nn.ConvTranspose2d(64, channels, 4, 2, 1), nn.Tanh(),
     )  # fmt: skip
 
 
-def conv_critic() -> nn.Sequential:
-    """Grey images (n, 1, 28, 28) to scores (n, 1)."""
+def conv_critic(channels: int = 1) -> nn.Sequential:
+    """Images (n, channels, 28, 28) to scores (n, 1)."""
     return nn.Sequential(
-        nn.Conv2d(1, 64, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(64, 128, 4, 2, 1), nn.LeakyReLU(0.2),
+        nn.Conv2d(channels, 64, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(64, 128, 4, 2, 1), nn.LeakyReLU(0.2),
         nn.Flatten(), nn.Linear(128 * 7 * 7, 1),
     )  # fmt: skip
 
@@ -67,5 +67,6 @@ def large_critic() -> nn.Sequential:
 PAIRS = {
     ("mlp", 28): Pair(dense_generator, dense_critic),
     ("conv", 28): Pair(conv_generator, conv_critic),
+    ("stacked", 28): Pair(lambda: conv_generator(3), lambda: conv_critic(3)),
     ("conv", 64): Pair(lambda: k4_generator(LATENT_SIZE, 64), large_critic),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -67,19 +68,19 @@ def k5_discriminator(image_size: int, channels: int = 3) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(16 * widths[-1], 1))
 
 
-def small_generator(latent_size: int, image_size: int = 28) -> nn.Sequential:
-    """Latent vectors to grey 28 x 28 images in (-1, 1): two dense layers, then two transposed convolutions."""
+def small_generator(latent_size: int, image_size: int = 28, channels: int = 1) -> nn.Sequential:
+    """Latent vectors to 28 x 28 images in (-1, 1): two dense layers, then two transposed convolutions."""
     return nn.Sequential(
         nn.Linear(latent_size, 1024), nn.ReLU(), nn.BatchNorm1d(1024),
         nn.Linear(1024, 128 * 7 * 7), nn.ReLU(), nn.BatchNorm1d(128 * 7 * 7),
         nn.Reshape(128, 7, 7),
         nn.ConvTranspose2d(128, 64, 4, 2, 1), nn.ReLU(), nn.BatchNorm2d(64),
-        nn.ConvTranspose2d(64, 1, 4, 2, 1), nn.Tanh(),
+        nn.ConvTranspose2d(64, channels, 4, 2, 1), nn.Tanh(),
     )  # fmt: skip
 
 
 def small_discriminator(image_size: int = 28, channels: int = 1) -> nn.Sequential:
-    """Grey 28 x 28 images to logits: two convolutions, each followed by max-pooling, then two dense layers."""
+    """28 x 28 images to logits: two convolutions, each followed by max-pooling, then two dense layers."""
     return nn.Sequential(
         nn.Conv2d(channels, 32, 5), nn.LeakyReLU(0.01), nn.MaxPool2d(2),
         nn.Conv2d(32, 64, 5), nn.LeakyReLU(0.01), nn.MaxPool2d(2),
@@ -93,6 +94,9 @@ ARCHITECTURES = {
     "k4": Architecture(k4_generator, k4_discriminator, latent_size=100, lr=2e-4),
     "k5": Architecture(k5_generator, k5_discriminator, latent_size=100, lr=1e-4),
     "28": Architecture(small_generator, small_discriminator, latent_size=96, lr=1e-3),
+    "stacked": Architecture(
+        partial(small_generator, channels=3), partial(small_discriminator, channels=3), latent_size=96, lr=1e-3
+    ),
 }
 
 

@@ -1,40 +1,57 @@
 """GANs on points in one and two dimensions, where one can see what they learn: `python -m gans.toy`
 
-The whole theory on one page. p is the density of the data, q that of the generator G.
+The whole theory on one page. p is the density of the data, q that of the points that the generator G makes.
 
-1. A generator learns by making a divergence between p and q smaller: a number that is 0 only if p = q.
-   Nobody knows p or q, but there are samples of both, and a network D that scores a point can be
-   trained on them. The larger D's gain in telling the two apart, the further apart they are.
+1. Divergence. G learns by reducing a divergence between p and q, a number that is 0 only if p = q.
+   Neither density is known, only samples of both. A network D that scores points can be trained on
+   samples: the better D can tell generated points from data, the larger the divergence.
 
-2. GAN: D is a probability, and ascends  V = E_p log D + E_q log(1 - D).  For each point alone, the best
-   value is  D* = p / (p + q).  Put in, it gives  V(D*) = 2 JSD(p, q) - 2 log 2,  with the Jensen-Shannon
-   divergence, from 0 (p = q, where D* = 1/2) to log 2. So G, which descends V, makes the JSD smaller.
-   LSGAN measures Pearson's chi-squared divergence of p + q from 2 q in the same way. f-GAN shows that
-   each convex f with its conjugate f* gives such a game:
-   sup over T of  E_p T - E_q f*(T)  is the divergence  E_q f(p / q).
+2. What D measures. In a GAN, D(x) is the probability that x is data, and D maximises
+       V = E_p log D + E_q log(1 - D).
+   At each x the best value is  D*(x) = p(x) / (p(x) + q(x)).  Inserting it gives
+       V(D*) = 2 JSD(p, q) - 2 log 2,
+   with the Jensen-Shannon divergence, which runs from 0 (p = q, where D* = 1/2) to log 2. So a G
+   that minimises V minimises the JSD. Other losses measure other divergences. LSGAN's is Pearson's
+   chi-squared divergence of p + q from 2 q. f-GAN has a loss for each convex f, with its conjugate
+   f*:  sup over T of  E_p T - E_q f*(T)  is the divergence  E_q f(p / q).
 
-3. Such divergences compare p and q point by point. Where the two do not overlap, JSD is log 2 however
-   far apart they are: a flat function. D* is 0 on all generated points then, and the gradient of
-   log(1 - D) vanishes with it. Ascending log D instead gives G a gradient (its size grows with the
-   distance), but no longer that of the JSD. This is what `--loss saturating` runs into, and `gan` not.
+3. Why the JSD saturates. These divergences compare p and q point by point. If the supports of p and
+   q are disjoint, the JSD is log 2 however far apart they are, and its gradient is 0. For two
+   normal distributions with standard deviation 1 whose means are d apart:
 
-4. The Wasserstein distance W is the least work by which the mass of q is moved to p. It falls steadily as
-   q comes closer, overlap or not. By Kantorovich and Rubinstein it is
-   sup E_p f - E_q f  over all functions f with slopes of at most 1. So D becomes a critic f, a score
-   without bounds, whose slope has to be bounded.
+       d                              0.5     1       2       4       8
+       JSD                            0.030   0.111   0.337   0.633   0.693  (log 2 = 0.693)
+       Wasserstein distance           0.5     1       2       4       8
+       gradient of log(1 - D*)        0.235   0.398   0.450   0.137   0.00039
+       gradient of -log D*            0.265   0.602   1.550   3.863   8.000
 
-5. Clipping f's weights (WGAN) bounds the slope by an unknown constant K: the estimate is about K W, as far
-   as so simple a function can get. The gradient penalty (WGAN-GP) asks for slopes of 1 at points
-   between data and generated points, of density m. It allows some excess: with the cumulative
-   distributions P and Q, the best slope in one dimension is 1 + |Q - P| / (2 lambda m), so the estimate is
-   W  +  the integral of (Q - P)^2 / (2 lambda m).  The price is a second backward pass in each step.
+   (the last two: mean size over q). Where D* is near 0, so is the gradient of log(1 - D*). `--loss
+   saturating` minimises that, as in the theory above. `gan` minimises -log D instead, whose
+   gradient does not vanish; it is then no longer the JSD's.
 
-6. None of this says that two networks that descend their losses in turn will arrive there. At p = q, a D that
-   is still steep drives G off again; R1 and R2 (R3GAN) penalise D's slope at the data and at the generated
-   points, which makes this equilibrium stable. A G that serves one mode well is pulled to
-   others only if D's loss compares samples with each other, or D's slope is smooth: mode collapse.
+4. What Wasserstein changes. The Wasserstein distance W is the least work that moves the mass of q
+   onto p: mass times distance. It shrinks steadily as q approaches p, with overlap or without. By
+   Kantorovich and Rubinstein, it is
+       sup E_p f - E_q f   over all functions f whose slope is at most 1 everywhere.
+   So D becomes a critic f, a score without bounds, and its slope has to be limited.
 
-`python -m gans.toy --theory` checks 2 to 5 with numbers: D is trained to its optimum on known densities.
+5. What limiting the slope costs. WGAN clips the critic's weights. That limits the slope to an
+   unknown constant K, so the estimate is about K W, for the functions that such a network can
+   represent. WGAN-GP adds a penalty, lambda E (|f'| - 1)^2, at points between data and generated
+   points, which have a density m. A finite lambda allows some excess: in one dimension, with the
+   cumulative distributions P and Q, the best slope is 1 + |Q - P| / (2 lambda m) in size, and the
+   estimate is
+       W + the integral of (Q - P)^2 / (2 lambda m).
+   The other price is time: the penalty is a gradient, and training the critic differentiates it
+   again.
+
+6. What the theory leaves out. D and G are networks that take turns, so that D is never optimal.
+   Near p = q, a D that is still steep drives G away again. R1 and R2 (R3GAN) penalise D's slope at
+   data and at generated points, which makes this equilibrium stable. And G may serve only some of
+   the modes: mode collapse, which modes.py counts.
+
+`python -m gans.toy --theory` checks 2 to 5: it trains D to its optimum on known densities, and
+draws item 3.
 
 data.py       the distributions
 losses.py     what D and G descend, for each loss

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,27 +16,32 @@ from gans.command import running
 from gans.output import save_image
 from gans.toy.data import DISTRIBUTIONS
 from gans.toy.losses import LOSSES
-from gans.toy.modes import SAMPLES, coverage
-from gans.toy.trainer import ToyGAN
+from gans.toy.modes import SAMPLES, Coverage, coverage
+from gans.toy.trainer import LR, STEPS, Diverged, ToyGAN, leaky
 from gans.training.arguments import integer_up_to
 from gans.training.cli import USER_ERRORS
-from gans.training.config import OneLineParser
+from gans.training.config import ConfigError, OneLineParser
 from gans.training.images import grid, save_gif
+from minigrad import nn
 from minigrad.io import files
 from minigrad.io.files import write_atomically
 
 FRAMES = 60
 SEEDS = 5  # of --table
+FAILING = "gan, leaky ReLUs in G"  # a row of the table: the loss is not all
 
 
-@running("python -m gans.toy", (*USER_ERRORS, FloatingPointError))  # it diverges
+@running("python -m gans.toy", USER_ERRORS)
 def main(argv: Sequence[str] | None = None) -> None:
     parser = OneLineParser(
         "python -m gans.toy", description="Watch GANs learn distributions in one and two dimensions.", allow_abbrev=False
     )
     parser.add_argument("--data", choices=DISTRIBUTIONS, default="ring", help="distribution to learn (default: ring)")
     parser.add_argument("--loss", choices=LOSSES, default="gan", help="adversarial loss (default: gan)")
-    parser.add_argument("--steps", type=integer_up_to(10**6), default=6_000, metavar="N", help="steps of G (default: 6000)")
+    parser.add_argument("--steps", type=integer_up_to(10**6), default=STEPS, metavar="N", help=f"steps of G (default: {STEPS})")
+    parser.add_argument(
+        "--lr", type=learning_rate, default=LR, metavar="X", help=f"learning rate at the start (default: {LR:g})"
+    )
     parser.add_argument("--seed", type=integer_up_to(2**32, 0), default=1, metavar="N", help="random seed (default: 1)")
     parser.add_argument(
         "--out", type=Path, default=Path("runs/toy"), metavar="DIR", help="folder for the results (default: runs/toy)"
@@ -58,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def watch(arguments: argparse.Namespace) -> None:
-    """Train with one loss: training.gif and final.png."""
+    """Train with one loss: training.gif, final.png and final.json."""
     from gans.toy.pictures import frame
 
     title = f"{arguments.loss} on {arguments.data}"
@@ -70,53 +78,93 @@ def watch(arguments: argparse.Namespace) -> None:
         print(f"step {toy.done:,}: " + ", ".join(f"{name} {value:.3f}" for name, value in metrics.items()), flush=True)
     save_gif(arguments.out / "training.gif", frames, milliseconds=100)
     save_image(arguments.out / "final.png", frames[-1])
-    print(f"{report(toy)}\nDone: training.gif and final.png are in {arguments.out}")
+    found = result(toy, arguments.loss, arguments)
+    save_json(arguments.out / "final.json", found)
+    print(f"{report(found)}\nDone: training.gif, final.png and final.json are in {arguments.out}")
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    """Train with every loss from the same seed: compare.gif and compare.png, one panel a loss."""
+    """Train with every loss from the same seed: compare.gif and compare.png, one panel a loss, and compare.json."""
     from gans.toy.pictures import panel
 
-    films = []
+    films, results = [], []
     for name in LOSSES:
         toy = new_toy(arguments, name, arguments.seed)  # one after the other: the random stream is the process's
         film = [panel(toy, name)]
-        for steps in parts(arguments.steps, FRAMES // 2):
-            toy.train(steps)
-            film.append(panel(toy, name))
+        try:
+            for steps in parts(arguments.steps, FRAMES // 2):
+                toy.train(steps)
+                film.append(panel(toy, name))
+            results.append(result(toy, name, arguments))
+            print(f"{name}: {report(results[-1])}", flush=True)
+        except Diverged as error:
+            results.append({"loss": name, "error": str(error)})
+            print(f"{name}: {error}", flush=True)
         films.append(film)
-        print(f"{name}: {report(toy)}", flush=True)
-    frames = [grid(np.stack(panels).transpose(0, 3, 1, 2), across=4) for panels in zip(*films, strict=True)]
+    frames = [grid(np.stack(panels).transpose(0, 3, 1, 2), across=4) for panels in padded(films)]
     save_gif(arguments.out / "compare.gif", frames, milliseconds=150)
     save_image(arguments.out / "compare.png", frames[-1])
-    print(f"Done: compare.gif and compare.png are in {arguments.out}")
+    save_json(arguments.out / "compare.json", results)
+    print(f"Done: compare.gif, compare.png and compare.json are in {arguments.out}")
+
+
+def padded(films: list[list[np.ndarray]]) -> Iterator[tuple[np.ndarray, ...]]:
+    """The films side by side; one that ended early, because its training diverged, stands still."""
+    longest = max(map(len, films))
+    return zip(*(film + film[-1:] * (longest - len(film)) for film in films), strict=True)
 
 
 def table(arguments: argparse.Namespace) -> None:
-    """Coverage of the ring and of the grid by every loss, as Markdown: printed, and in coverage.md."""
+    """Coverage of the ring and of the grid by every loss, as Markdown: printed, and in coverage.md.
+
+    Each run's result is stored in coverage.json as soon as it is there, so that a table that was stopped goes on.
+    """
+    store = arguments.out / "coverage.json"
+    known = stored(store)
     lines = [
         f"Of {SAMPLES:,} samples, after {arguments.steps:,} steps; median of {SEEDS} seeds.",
         "",
         "| loss | ring: modes of 8 | good samples | reverse KL | grid: modes of 25 | good samples | reverse KL |",
         "| --- | --: | --: | --: | --: | --: | --: |",
     ]
-    print(*lines, sep="\n")
-    for name in LOSSES:
-        cells = [cell for data in ("ring", "grid") for cell in medians(arguments, name, data)]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    print(*lines, sep="\n", flush=True)
+    for name in (FAILING, *LOSSES):
+        cells = []
+        for data in ("ring", "grid"):
+            for seed in range(SEEDS):
+                key = f"{name} on {data}, {arguments.steps} steps, learning rate {arguments.lr:g}, seed {seed}"
+                if key not in known:
+                    known[key] = list(covered(arguments, name, data, seed))
+                    save_json(store, known)
+                cells.append(known[key])
+        ring, grid = (np.median(part, axis=0) for part in (cells[:SEEDS], cells[SEEDS:]))
+        lines.append(f"| {name} | {' | '.join(f'{h:g} | {100 * good:.0f} % | {kl:.2f}' for h, good, kl in (ring, grid))} |")
         print(lines[-1], flush=True)
     write_atomically(arguments.out / "coverage.md", ("\n".join(lines) + "\n").encode())
 
 
-def medians(arguments: argparse.Namespace, loss: str, data: str) -> list[str]:
-    """The medians over the seeds: modes hit, share of good samples, reverse KL."""
-    results = []
-    for seed in range(SEEDS):
-        toy = new_toy(argparse.Namespace(**{**vars(arguments), "data": data}), loss, seed)
+def stored(path: Path) -> dict[str, list[float]]:
+    """The results that an earlier table has stored."""
+    if not files.exists(path):
+        return {}
+    try:
+        known = {key: [float(v) for v in values] for key, values in json.loads(files.read(path)).items()}
+        if any(len(values) != len(Coverage._fields) for values in known.values()):
+            raise ValueError
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path} is not a file of results of --table; delete it to start again") from error
+    return known
+
+
+def covered(arguments: argparse.Namespace, loss: str, data: str, seed: int) -> Coverage:
+    """What one run of a row of the table covers; nothing, if it diverges."""
+    activation = leaky if loss == FAILING else nn.Tanh
+    real, terms = DISTRIBUTIONS[data](), LOSSES[loss.partition(",")[0]]
+    toy = ToyGAN(real, terms, seed, arguments.steps, arguments.lr, g_activation=activation)
+    with contextlib.suppress(Diverged):
         toy.train(arguments.steps)
-        results.append(coverage(toy.real, toy.generate(SAMPLES, averaged=True)))
-    hit, good, kl = np.median(np.array(results, float), axis=0)
-    return [f"{hit:g}", f"{100 * good:.0f} %", f"{kl:.2f}"]
+        return coverage(toy.real, toy.generate(SAMPLES, averaged=True))
+    return Coverage(0, 0.0, math.inf)
 
 
 def theory(arguments: argparse.Namespace) -> None:
@@ -128,10 +176,8 @@ def theory(arguments: argparse.Namespace) -> None:
     for check in theory.checks():
         checks.append(check)
         print(f"{check.what:<72} {check.measured:9.4f} {check.exact:9.4f}  error {check.error:.4f}", flush=True)
-    save_image(arguments.out / "theory.png", theory_sheet())
-    write_atomically(
-        arguments.out / "theory.json", (json.dumps([check._asdict() for check in checks], indent=2) + "\n").encode()
-    )
+    save_image(arguments.out / "theory.png", theory_sheet(checks))
+    save_json(arguments.out / "theory.json", [{**check._asdict(), "error": check.error} for check in checks])
     print(f"Done: theory.png and theory.json are in {arguments.out}")
 
 
@@ -145,7 +191,15 @@ def serve(arguments: argparse.Namespace) -> None:
 
 
 def new_toy(arguments: argparse.Namespace, loss: str, seed: int) -> ToyGAN:
-    return ToyGAN(DISTRIBUTIONS[arguments.data](), LOSSES[loss], seed, arguments.steps)
+    return ToyGAN(DISTRIBUTIONS[arguments.data](), LOSSES[loss], seed, arguments.steps, arguments.lr)
+
+
+def learning_rate(text: str) -> float:
+    """The type of --lr."""
+    with contextlib.suppress(ValueError):
+        if 0 < (value := float(text)) < math.inf:
+            return value
+    raise argparse.ArgumentTypeError(f"{text[:99]!r} is not a number above 0")
 
 
 def parts(steps: int, count: int) -> list[int]:
@@ -154,13 +208,32 @@ def parts(steps: int, count: int) -> list[int]:
     return np.diff(ends, prepend=0).tolist()
 
 
-def report(toy: ToyGAN) -> str:
-    """Coverage of the modes in words."""
+def result(toy: ToyGAN, loss: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings of a training, and how much of the modes G covers if the data has any."""
+    settings = {"data": arguments.data, "loss": loss, "steps": toy.done, "lr": arguments.lr, "seed": arguments.seed}
     if not toy.real.modes:
-        return "this data has no modes to count"
+        return settings
     hit, good, kl = coverage(toy.real, toy.generate(SAMPLES, averaged=True))
-    modes = len(toy.real.centres)
-    return f"{hit} of {modes} modes hit, {100 * good:.0f} % good samples, reverse KL {kl:.2f} ({SAMPLES:,} samples)"
+    found = {
+        "modes": len(toy.real.centres),
+        "hit": hit,
+        "good": good,
+        "reverse_kl": kl if good else None,
+    }  # JSON has no infinity
+    return {**settings, "samples": SAMPLES, **found}
+
+
+def report(found: dict[str, Any]) -> str:
+    """A result in words."""
+    if "hit" not in found:
+        return "this data has no modes to count"
+    kl = f"{found['reverse_kl']:.2f}" if found["good"] else "infinite"
+    good = f"{100 * found['good']:.0f} % good samples"
+    return f"{found['hit']} of {found['modes']} modes hit, {good}, reverse KL {kl} ({SAMPLES:,} samples)"
+
+
+def save_json(path: Path, content: Any) -> None:
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ LOSSES: dict[str, Loss] = {
     "wgan-gp": Loss(negative, identity, negative, penalty="wgan-gp", weight=1.0, d_steps=5),
     "hinge": Loss(lambda s: F.relu(1 - s), lambda s: F.relu(1 + s), negative),
     "softmax": Softmax(negative, identity, negative),
-    "r3gan": Relativistic(minus_log_d, identity, minus_log_d, penalty="r1r2", weight=0.02),
+    "r3gan": Relativistic(minus_log_d, identity, minus_log_d, penalty="r1r2", weight=0.01),
     "kl": f_gan(identity, lambda s: F.exp(s - 1)),
     "reverse-kl": f_gan(lambda s: -F.exp(-s), lambda s: s - 1),
     "pearson": f_gan(identity, lambda s: s * s / 4 + s),

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gans.output import new_figure
+from gans.toy import theory
 from gans.toy.data import Floats
 from gans.toy.trainer import ToyGAN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -60,13 +63,13 @@ def draw_field(axes: Axes, toy: ToyGAN) -> None:
 
 
 def draw_slope(axes: Axes, toy: ToyGAN) -> None:
-    """The norm of the gradient of D's score."""
+    """The norm of the gradient of D's score, in the units that D sees."""
     side, places = places_of(toy)
     slope = toy.slopes(places).reshape(GRID, GRID)
     picture = axes.imshow(slope, cmap="viridis", extent=(-side, side, -side, side), origin="lower")
     axes.figure.colorbar(picture, ax=axes, shrink=0.8)
     axes.plot(*toy.real.sample(SHOWN, np.random.default_rng(0)).T, ".", color="white", markersize=1)
-    axes.set(xlim=(-side, side), ylim=(-side, side), xticks=[], yticks=[], title="norm of the gradient of D's score")
+    axes.set(xlim=(-side, side), ylim=(-side, side), xticks=[], yticks=[], title="norm of D's gradient (WGAN-GP wants 1)")
 
 
 def draw_densities(axes: Axes, toy: ToyGAN) -> None:
@@ -99,7 +102,7 @@ def draw_score(axes: Axes, toy: ToyGAN) -> None:
     """D's score and its slope along the line."""
     side, x = line_of(toy)
     axes.plot(x[:, 0], toy.scores(x), color="tab:blue", label="D's score")
-    axes.plot(x[:, 0], toy.slopes(x), color="tab:green", label="size of its slope")
+    axes.plot(x[:, 0], toy.slopes(x), color="tab:green", label="size of its slope (WGAN-GP wants 1)")
     axes.axhline(0, color="grey", linewidth=0.5)
     axes.set(xlim=(-side, side), title="D's score")
     axes.legend(loc="upper right", fontsize=8)
@@ -150,12 +153,11 @@ def sigmoid(scores: Floats) -> Floats:
     return 0.5 + 0.5 * np.tanh(scores / 2)
 
 
-def theory_sheet() -> np.ndarray:
-    """What the divergences and the gradients do as two normal distributions move apart: uint8 (height, width, 3)."""
-    from gans.toy import theory
-
-    figure = new_figure(12, 4.2, DPI)
-    left, middle, right = figure.subplots(1, 3)
+def theory_sheet(checks: Sequence[theory.Check]) -> np.ndarray:
+    """What divergences and gradients do as two normal distributions move apart, and the errors: uint8 (height, width, 3)."""
+    figure = new_figure(12, 7, DPI)
+    (upper,), (lower,) = figure.subfigures(2, 1, squeeze=False, height_ratios=(3, 2))
+    left, middle, right = upper.subplots(1, 3)
     distances = np.linspace(0.1, 8, 60)
     pairs = [theory.apart(d) for d in distances]
     left.plot(distances, [theory.jsd(pair.p, pair.q) for pair in pairs], label="JSD, which ends at log 2")
@@ -165,13 +167,25 @@ def theory_sheet() -> np.ndarray:
     middle.semilogy(distances, saturating, label="of log(1 - D): vanishes")
     middle.semilogy(distances, other, label="of -log D")
     middle.set(xlabel="distance", title="size of G's gradient at D*, mean over q", ylim=(1e-6, 20))
-    pair = theory.apart(4.0)
+    pair = theory.BUMPS
     right.fill_between(theory.X, pair.p, color=REAL, alpha=0.2, label="p")
     right.fill_between(theory.X, pair.q, color=FAKE, alpha=0.3, label="q")
-    right.plot(theory.X, theory.ratio(pair.p, pair.q), "--", color="grey", label="D* = p / (p + q)")
-    right.plot(theory.X, sigmoid(theory.optimum(pair, theory.LOSSES["gan"])), color="tab:blue", label="D, trained")
-    right.set(title="four apart", ylim=(0, 1.05))
+    scores = theory.optimum(pair, theory.LOSSES["gan"])
+    right.plot(theory.X, sigmoid(scores), color="tab:blue", linewidth=3, alpha=0.6, label="D, trained")
+    right.plot(theory.X, theory.ratio(pair.p, pair.q), "--", color="black", linewidth=1, label="D* = p / (p + q)")
+    right.set(title="the optimal D", ylim=(0, 1.05), xlim=(-6, 6))
     for axes in (left, middle, right):
         axes.legend(fontsize=8)
         axes.grid(alpha=0.3)
+    draw_errors(lower.subplots(), checks)
     return pixels(figure)
+
+
+def draw_errors(axes: Axes, checks: Sequence[theory.Check]) -> None:
+    """The error of each check, a row a kind."""
+    kinds = list(dict.fromkeys(check.kind for check in checks))
+    rows = [kinds.index(check.kind) for check in checks]
+    axes.semilogx([max(check.error, 1e-5) for check in checks], rows, "o", alpha=0.6)
+    axes.set_yticks(range(len(kinds)), kinds, fontsize=8)
+    axes.set(title="error of each check", ylim=(len(kinds) - 0.5, -0.5))
+    axes.grid(alpha=0.3)

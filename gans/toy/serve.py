@@ -6,6 +6,7 @@ to see. The threads that answer requests only pass on orders and the last snapsh
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import threading
@@ -17,18 +18,20 @@ from typing import Any
 
 import numpy as np
 
-from gans.toy.data import DISTRIBUTIONS, Floats, Mixture
+from gans.toy.data import DISTRIBUTIONS, Mixture
 from gans.toy.losses import LOSSES
 from gans.toy.modes import coverage
 from gans.toy.pictures import line_of, optimal, places_of, ranks, sigmoid, smoothed
-from gans.toy.trainer import ToyGAN
+from gans.toy.trainer import LR, Diverged, ToyGAN
 from gans.training.config import ConfigError
 
 PAGE = Path(__file__).with_name("page.html")
 HOST = "127.0.0.1"  # nobody else's machine
 FRAME = 1 / 25  # seconds; least time between two snapshots
+TRAINING = 1 / 25  # seconds of a frame for training at most, so that there are 10 frames a second also on a slow machine
 POINTS, ARROWS, SIDE, HISTORY = 400, 60, 40, 400
 LARGEST = 100_000  # bytes of an order
+PATIENCE = 3.0  # seconds without a request, after which training waits for a page
 
 Order = dict[str, Any]
 
@@ -38,8 +41,10 @@ class Playground:
 
     def __init__(self) -> None:
         self.orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
-        self.data, self.loss, self.lr, self.per_frame, self.seed = "ring", "gan", 1e-3, 10, 0
-        self.running, self.once, self.diverged = False, False, False
+        self.data, self.loss, self.d_lr, self.g_lr, self.per_frame, self.seed = "ring", "gan", LR, LR, 10, 0
+        self.running, self.once = False, False
+        self.message = ""  # why training stopped
+        self.asked = 0.0  # when a page last asked for a snapshot
         self.snapshot: bytes = b"{}"
 
     def run(self) -> None:
@@ -54,14 +59,24 @@ class Playground:
     def turn(self) -> None:
         """Obey, train, and take a snapshot of what has changed."""
         changed = self.obey()
-        if self.running or self.once:
-            try:
-                self.losses.append(list(self.toy.train(1 if self.once else self.per_frame).values()))
-            except FloatingPointError:
-                self.running, self.diverged = False, True
-            self.once, changed = False, True
+        if self.once or (self.running and time.monotonic() - self.asked < PATIENCE):
+            self.train()
+            changed = True
         if changed:
             self.snapshot = json.dumps(self.state()).encode()
+
+    def train(self) -> None:
+        """The steps of one frame, or as many as there is time for."""
+        end = time.monotonic() + TRAINING
+        try:
+            for _ in range(1 if self.once else self.per_frame):
+                losses = self.toy.train(1)
+                if time.monotonic() > end:
+                    break
+            self.losses.append(list(losses.values()))
+        except Diverged as error:
+            self.running, self.message = False, str(error)
+        self.once = False
 
     def obey(self) -> bool:
         """Carry out the orders that have come. Returns whether there were any."""
@@ -69,41 +84,43 @@ class Playground:
         while not self.orders.empty():
             order = self.orders.get()
             self.data, self.loss = order.get("data", self.data), order.get("loss", self.loss)
-            self.lr, self.per_frame = order.get("lr", self.lr), order.get("per_frame", self.per_frame)
+            self.d_lr, self.g_lr = order.get("d_lr", self.d_lr), order.get("g_lr", self.g_lr)
+            self.per_frame = order.get("per_frame", self.per_frame)
             self.running, self.once = order.get("running", self.running), order.get("once", False)
-            self.toy.g_optimizer.lr = self.toy.d_optimizer.lr = self.lr
             if "centres" in order and np.shape(order["centres"]) == self.toy.real.centres.shape:
                 self.toy.real = Mixture(np.array(order["centres"], float), self.toy.real.sigma)
             if order.get("restart") or {"data", "loss"} & order.keys():
                 self.restart()
+            self.toy.d_optimizer.lr, self.toy.g_optimizer.lr = self.d_lr, self.g_lr
             obeyed = True
         return obeyed
 
     def restart(self) -> None:
-        self.toy = ToyGAN(DISTRIBUTIONS[self.data](), LOSSES[self.loss], self.seed, lr=self.lr)
+        self.toy = ToyGAN(DISTRIBUTIONS[self.data](), LOSSES[self.loss], self.seed)
         self.losses: deque[list[float]] = deque(maxlen=HISTORY)
-        self.diverged = False
+        self.message = ""
         self.snapshot = json.dumps(self.state()).encode()
 
     def state(self) -> dict[str, Any]:
         """All that the page draws."""
         toy = self.toy
         fake = toy.generate(POINTS)
-        shown: dict[str, Any] = self.line() if toy.real.dimensions == 1 else self.plane(fake)
+        shown: dict[str, Any] = self.line() if toy.real.dimensions == 1 else self.plane()
         hit, good, _ = coverage(toy.real, toy.generate(500)) if toy.real.modes else (None, None, None)
         return {
-            "step": toy.done, "running": self.running, "data": self.data, "loss": self.loss, "lr": self.lr,
-            "diverged": self.diverged, "per_frame": self.per_frame, "losses": finite(self.losses), "hit": hit, "good": good,
+            "step": toy.done, "message": self.message, "running": self.running,
+            "data": self.data, "loss": self.loss, "d_lr": self.d_lr, "g_lr": self.g_lr, "per_frame": self.per_frame,
+            "losses": finite(self.losses), "hit": hit, "good": good,
             "modes": len(toy.real.centres), "centres": toy.real.centres.tolist() if toy.real.modes else [],
-            "fake": finite(fake), **shown,
+            "fake": finite(fake), "arrows": finite(toy.arrows(fake)[:ARROWS]), **shown,
         }  # fmt: skip
 
-    def plane(self, fake: Floats) -> dict[str, Any]:
-        """D's field on a grid, points of the data, and arrows from the first generated points."""
+    def plane(self) -> dict[str, Any]:
+        """D's field on a grid, and points of the data."""
         side, places = places_of(self.toy, SIDE)
         field = ranks(self.toy.scores(places))
         real = self.toy.real.sample(POINTS, np.random.default_rng(0))
-        return {"side": side, "field": finite(field), "real": finite(real), "arrows": finite(self.toy.arrows(fake)[:ARROWS])}
+        return {"side": side, "field": finite(field), "real": finite(real)}
 
     def line(self) -> dict[str, Any]:
         """Both densities, D(x) and D*(x) along the line."""
@@ -144,7 +161,8 @@ def checked(body: bytes) -> Order:
     allowed = {
         "data": lambda v: v in list(DISTRIBUTIONS),  # a list compares what cannot be a key, too
         "loss": lambda v: v in list(LOSSES),
-        "lr": lambda v: isinstance(v, float | int) and 1e-6 <= v <= 1,
+        "d_lr": _is_rate,
+        "g_lr": _is_rate,
         "per_frame": lambda v: type(v) is int and 1 <= v <= 100,
         "running": lambda v: type(v) is bool,
         "once": lambda v: type(v) is bool,
@@ -155,6 +173,10 @@ def checked(body: bytes) -> Order:
         if name not in allowed or not (isinstance(value, list | str | float | int) and allowed[name](value)):
             raise ValueError(f"{name[:40]!r} cannot be {str(value)[:80]!r}")
     return order
+
+
+def _is_rate(v: Any) -> bool:
+    return isinstance(v, float | int) and 1e-6 <= v <= 1
 
 
 def _is_point(c: Any) -> bool:
@@ -170,6 +192,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/":
             self.answer(200, "text/html; charset=utf-8", page())
         elif self.path == "/state":
+            self.playground.asked = time.monotonic()
             self.answer(200, "application/json", self.playground.snapshot)
         else:
             self.answer(404, "text/plain", b"there is only / and /state")
@@ -194,8 +217,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(ConnectionError):  # a page that was closed
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Requests come 25 times a second: not worth a line each."""

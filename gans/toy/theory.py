@@ -16,7 +16,7 @@ import minigrad as mg
 import minigrad.functional as F
 from gans.toy.data import Floats, Mixture
 from gans.toy.losses import LOSSES, Loss
-from gans.toy.trainer import clip
+from gans.toy.trainer import clip, leaky
 from gans.training.loop import captured
 from gans.training.trainer import Metrics
 from minigrad import nn, optim
@@ -55,6 +55,11 @@ class Check(NamedTuple):
     what: str
     measured: float
     exact: float
+
+    @property
+    def kind(self) -> str:
+        """The loss and the quantity, without the distributions."""
+        return self.what.partition(",")[0] + self.what.rpartition(":")[1] + self.what.rpartition(":")[2]
 
     @property
     def error(self) -> float:
@@ -182,10 +187,6 @@ def value(pair: Pair, loss: Loss, scores: Floats) -> float:
 
 
 # --- the checks
-
-
-def leaky() -> nn.Module:
-    return nn.LeakyReLU(0.2)
 
 
 def jensen_shannon() -> Iterator[Check]:

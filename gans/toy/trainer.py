@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -12,18 +14,27 @@ import minigrad.functional as F
 from gans.toy.data import Floats, Mixture
 from gans.toy.losses import Loss
 from gans.training.average import follow
-from gans.training.loop import captured
+from gans.training.loop import TrainingError, captured
 from gans.training.trainer import Metrics
 from gans.wgan_gp import EPS
 from minigrad import nn, optim
 
 LATENT = 2
+LR = 3e-3
+STEPS = 3_000  # of G, enough for ring and grid; the learning rate falls to 0 over them
 SPREAD = 3.0  # the networks see the data scaled to this root mean square: small networks resolve it better than at 1
 AVERAGE = 0.999  # decay of the running average of G's weights
 
 
+class Diverged(TrainingError):
+    """The losses or the gradients are no longer finite."""
+
+
 class ToyGAN:
     """G turns noise into points, D scores points. Both are networks with three hidden layers.
+
+    G's hidden units are tanh: it has to move a connected cloud of noise onto separate modes, as a staircase
+    does, and tanh has flat steps. Leaky ReLUs, as in D, need many more training steps to form them.
 
     Parameters
     ----------
@@ -38,16 +49,20 @@ class ToyGAN:
         loss: Loss,
         seed: int = 0,
         steps: int | None = None,
-        lr: float = 1e-3,
+        lr: float = LR,
         width: int = 64,
         batch: int = 256,
+        g_activation: Callable[[], nn.Module] = nn.Tanh,
     ) -> None:
         mg.manual_seed(seed)
         self.real, self.loss, self.batch = real, loss, batch
         self.scale = SPREAD / float(np.sqrt((real.centres**2).mean()))
         self.rng = np.random.default_rng(seed)
-        self.generator = network(LATENT, width, real.dimensions)
-        self.discriminator = network(real.dimensions, width, 1)
+        self.generator = network(LATENT, width, real.dimensions, g_activation)
+        for p in self.generator.parameters():
+            if p.ndim == 2:  # larger than by default: the first points are as far apart as the data
+                p.assign(nn.init.normal(p.shape, 0.0, math.sqrt(2 / p.shape[1])))
+        self.discriminator = network(real.dimensions, width, 1, leaky)
         self.average = copy.deepcopy(self.generator)
         self.g_optimizer, self.d_optimizer = (
             optim.Adam(net.parameters(), optim.cosine_decay(lr, steps * each) if steps else lr, betas=(0.0, 0.9))
@@ -57,13 +72,22 @@ class ToyGAN:
         self.done = 0  # steps of G
 
     def train(self, steps: int) -> dict[str, float]:
-        """Train for so many steps of G. Returns the losses of the last one."""
+        """Train for so many steps of G. Returns the losses of the last one. Diverged if they are not finite."""
         metrics: Metrics = {}
         for _ in range(steps):
             points = self.real.sample(self.batch * self.loss.d_steps, self.rng)
-            metrics = self.captured(self.as_tensor(points))
+            try:
+                metrics = self.captured(self.as_tensor(points))
+            except optim.BadGradient as error:
+                raise self.diverged("a gradient is") from error
             self.done += 1
-        return {name: value.item() for name, value in metrics.items()}
+        losses = {name: value.item() for name, value in metrics.items()}
+        if not all(map(math.isfinite, losses.values())):
+            raise self.diverged("the losses are")
+        return losses
+
+    def diverged(self, what: str) -> Diverged:
+        return Diverged(f"training diverged: after {self.done:,} steps {what} no longer finite; choose a smaller learning rate")
 
     def step(self, real: mg.Tensor) -> Metrics:
         """Some steps of D, each on its own part of the batch, then one of G."""
@@ -117,8 +141,8 @@ class ToyGAN:
             return self.discriminator(self.as_tensor(points)).numpy().astype(np.float64)[:, 0]
 
     def slopes(self, points: Floats) -> Floats:
-        """The norm of the gradient of D's score at each point, (n,)."""
-        return self.slope(self.as_tensor(points)).numpy().astype(np.float64) * self.scale
+        """The norm of the gradient of D's score at each point, (n,), in the units that D sees: WGAN-GP wants 1."""
+        return self.slope(self.as_tensor(points)).numpy().astype(np.float64)
 
     def arrows(self, points: Floats) -> Floats:
         """Where G's loss pushes each of these generated points: n times its negative gradient, (n, d)."""
@@ -131,10 +155,14 @@ class ToyGAN:
         return mg.Tensor((points * self.scale).astype(np.float32))
 
 
-def network(inputs: int, width: int, outputs: int) -> nn.Sequential:
+def network(inputs: int, width: int, outputs: int, activation: Callable[[], nn.Module]) -> nn.Sequential:
     sizes = (inputs, width, width, width)
-    hidden = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.LeakyReLU(0.2))]
+    hidden = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), activation())]
     return nn.Sequential(*hidden, nn.Linear(width, outputs))
+
+
+def leaky() -> nn.Module:
+    return nn.LeakyReLU(0.2)
 
 
 def clip(critic: nn.Module, bound: float) -> None:

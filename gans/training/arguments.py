@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from minigrad.io.safetensors import LARGEST_COUNT
+
 
 def add_run(parser: argparse.ArgumentParser, example: str) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help=f"run folder, such as {example}")
@@ -16,9 +18,12 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", choices=("auto", "numpy", "cupy"), default="numpy", help=help)
 
 
-def add_best(parser: argparse.ArgumentParser) -> None:
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_mutually_exclusive_group()
     help = "use the weights of the best evaluation (of a run with --evaluate-every), instead of the last ones"
-    parser.add_argument("--best", action="store_true", help=help)
+    group.add_argument("--best", action="store_true", help=help)
+    help = "use the numbered checkpoint of this step (of a run with --keep-every)"
+    group.add_argument("--checkpoint", type=integer_up_to(LARGEST_COUNT), metavar="STEP", help=help)
 
 
 def integer_up_to(largest: int, least: int = 1) -> Callable[[str], int]:

@@ -35,7 +35,7 @@ ENOUGH_STEPS = 2000  # what the advice to a user with fewer leads to
 
 MAY_CHANGE = {  # when a run is resumed
     "backend", "no_capture", "tf32", "data", "epochs", "decay_epochs", "steps", "out", "resume", "sample_every", "save_every",
-    "evaluate_every", "stop_when", "tensorboard", "dry_run", "parallel", "local_norm",
+    "keep_every", "checkpoint", "evaluate_every", "stop_when", "tensorboard", "dry_run", "parallel", "local_norm",
 }  # fmt: skip
 
 
@@ -57,6 +57,8 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
     """Returns the number of the signal that interrupted the training, 0 if it was finished."""
     if config.resume and config.overwrite:
         raise ConfigError("--resume continues a run and --overwrite deletes it: give only one of them")
+    if config.checkpoint and not config.resume:
+        raise ConfigError("--checkpoint goes back to an earlier step of a run: give --resume too")
     ranks = parallel.current()
     if config.resume:
         config = parallel.from_first(lambda: _resumed(config, given, folder, trainer_class))
@@ -104,7 +106,7 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
     done = "Done" if loop.step == whole else f"Done with the {loop.step:,} steps of --steps (--epochs has {whole:,})"
     if loop.plateau:
         done = f"Done at step {loop.step:,}: {loop.plateau}"
-    if loop.evaluations:
+    if loop.evaluations and files.exists(folder.best):
         print(f"{folder.best} has the weights of the best evaluation, at step {loop.evaluations.best()[0]:,}")
     print(f"{done}: {folder.samples.name}, {folder.gif.name}, {folder.losses.name} and the weights are in {folder.path}")
     return 0
@@ -120,7 +122,7 @@ def _begin(loop: Loop, folder: RunFolder, settings: dict[str, Any], held: contex
     command.current.folder = folder.path
     if config.resume:
         _check_same_data(folder.settings(), settings)
-        loop.restore()
+        loop.restore(config.checkpoint)
         folder.save_settings(settings)
     else:
         folder.check_free(config.overwrite)  # again: another process may have started a run here meanwhile
@@ -150,13 +152,13 @@ def _resumed(config: RunConfig, given: set[str], folder: RunFolder, trainer_clas
     if settings["trainer"] != trainer_class.name:
         raise ConfigError(f"{folder.path} holds a run of gans.{settings['trainer']}, not of gans.{trainer_class.name}")
     saved = check_saved(trainer_class.config_class, settings["config"], folder.config)
+    then = type(config)(**saved)  # a run of an older version has the defaults of newer flags
     for name in sorted(given - MAY_CHANGE):
-        if getattr(config, name) != saved.get(name):
+        if getattr(config, name) != (value := getattr(then, name)):
             flag = "--" + name.replace("_", "-")
-            value = saved.get(name)
             before = f"without {flag}" if value is None or value is False else f"with {flag} {value}"
             raise ConfigError(f"the run in {folder.path} was started {before}; this cannot change when resuming")
-    return type(config)(**{**saved, **{name: getattr(config, name) for name in given}})
+    return dataclasses.replace(then, **{name: getattr(config, name) for name in given})
 
 
 def _absolute(data: str | None) -> str | None:
@@ -173,7 +175,7 @@ def _check_batch_size(trainer: Trainer) -> None:
 
 def _settings(trainer: Trainer, batches: Stream) -> dict[str, Any]:
     """The contents of config.json: enough to repeat the run and to load its generator."""
-    left_out = {"out", "resume", "overwrite", "dry_run", "parallel", "local_norm"}
+    left_out = {"out", "resume", "overwrite", "dry_run", "checkpoint", "parallel", "local_norm"}
     labels = {"labels": batches.label_digest} if batches.label_digest else {}
     config = {name: value for name, value in dataclasses.asdict(trainer.config).items() if name not in left_out}
     return {

@@ -60,6 +60,10 @@ class RunConfig:
         form=intervals,
     )
     save_every: str = option("1epoch,5min", "how often to save a checkpoint, in the same way", form=intervals)
+    keep_every: str | None = option(
+        None, "how often to keep a numbered checkpoint too, in the same way; by default never", form=intervals
+    )
+    checkpoint: int | None = option(None, "with --resume: go back to the numbered checkpoint of this step", at_least=1)
     evaluate_every: str | None = option(
         None, "how often to measure the images, in the same way, and keep the best weights; by default never", form=intervals
     )

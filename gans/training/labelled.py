@@ -10,19 +10,20 @@ import numpy as np
 
 import minigrad as mg
 from gans.data.batches import Batches, Stream
-from gans.data.errors import DataError
 from gans.data.images import MNIST_SIZE
 from gans.data.labelled import LabelledBatches, class_names, load_labelled
-from gans.training.config import RunConfig, kept
+from gans.training.config import kept
+from gans.training.evaluations import Evaluator
 from gans.training.images import grid
-from gans.training.latent import LatentTrainer
+from gans.training.latent import LatentConfig, LatentTrainer
 from gans.training.trainer import Shape
+from minigrad.arrays import backend
 
 ROWS, COLUMNS = 16, 10  # most classes in a sample grid, and images of each
 
 
 @dataclass(frozen=True)
-class LabelledConfig(RunConfig):
+class LabelledConfig(LatentConfig):
     """Settings of every trainer with labels."""
 
     classes: str | None = kept()  # the names of the labels, in order, separated by "/"
@@ -49,13 +50,12 @@ class LabelledTrainer(LatentTrainer):
         return *super().batch_shapes, (self.images_per_step,)
 
     def load_batches(self) -> Stream:
-        size = self.image_shape[-1]
-        found = class_names(self.config.data, size)
-        if list(found) != self.classes:
-            raise DataError(f"{self.config.data} has the classes {', '.join(found)}, not {', '.join(self.classes)}.")
-        data = load_labelled(self.config.data, size)
+        data = load_labelled(self.config.data, self.image_shape[-1], self.classes)
         order = (self.images_per_step, self.config.seed, self.backend, self.dtype, data.source)
         return LabelledBatches(Batches(data.images, *order), data.labels)
+
+    def evaluator(self, batches: Stream) -> Evaluator:
+        return super().evaluator(batches.batches if isinstance(batches, LabelledBatches) else batches)
 
     def labels(self, numbers: np.ndarray) -> mg.Tensor:
         """Labels (n,) as the generator takes them."""
@@ -74,3 +74,14 @@ class LabelledTrainer(LatentTrainer):
         noise = self.fixed_noise(COLUMNS, self.config.seed)
         columns, classes = np.tile(np.arange(COLUMNS), rows), np.repeat(np.arange(rows), COLUMNS)
         return grid(self.generate(mg.Tensor(noise.data[columns]), self.labels(classes)), across=COLUMNS)
+
+    def real_sheet(self, batches: Stream) -> np.ndarray | None:
+        """One row for each class: its first images, and white where it has fewer."""
+        assert isinstance(batches, LabelledBatches)
+        images, labels = batches.batches.images, backend.move(batches.labels, "numpy")
+        rows = min(len(self.classes), ROWS)
+        shown = np.full((rows, COLUMNS, *self.image_shape), 255, np.uint8)
+        for c in range(rows):
+            some = images[np.flatnonzero(labels == c)[:COLUMNS]]
+            shown[c, : len(some)] = some
+        return grid(shown.reshape(-1, *self.image_shape), across=COLUMNS)

@@ -62,6 +62,7 @@ class Loop:
         self.last_step = total_steps(trainer.config, batches.per_epoch)
         self.sampling = Schedule(trainer.config.sample_every, batches.per_epoch, FIRST_SAMPLE)
         self.saving = Schedule(trainer.config.save_every, batches.per_epoch)
+        self.keeping = Schedule(trainer.config.keep_every, batches.per_epoch) if trainer.config.keep_every else None
         self.evaluating = Schedule(trainer.config.evaluate_every or "1epoch", batches.per_epoch)
         self.pending: list[Metrics] = []  # of the steps since the last full row of metrics.csv
         self.row: tuple[int, Reading] | None = None  # a full row on its way from the GPU: its last step, its metrics
@@ -75,6 +76,7 @@ class Loop:
     def run(self) -> int:
         """Train. Returns the number of the signal that interrupted, or 0. The checkpoint is up to date either way."""
         with stop_request() as stop:
+            self.show_real()
             if self.step == 0:
                 self.sample()
             elif self.folder:  # a grid of the interruption goes, so that the files equal those of an uninterrupted run
@@ -118,6 +120,8 @@ class Loop:
     def write_what_is_due(self) -> None:
         """Write what is due after this step. Evaluations come before the checkpoint: a resumed run has those up to its step."""
         schedules = [(self.sampling, self.sample), (self.saving, self.save)]
+        if self.keeping:
+            schedules.insert(1, (self.keeping, self.keep))  # before the checkpoint too: a resumed run has those up to its step
         if self.evaluations:
             schedules.insert(0, (self.evaluating, self.evaluate))
         if due := [write for schedule, write in schedules if schedule.due(self.step)]:
@@ -226,6 +230,13 @@ class Loop:
                 self.alarm.see(self.step, images)
         self.sampling.restart()
 
+    def show_real(self) -> None:
+        """Write a sheet of training images beside the samples, unless it is there."""
+        if self.folder and not files.exists(self.folder.real):
+            sheet = self.trainer.real_sheet(self.batches)
+            if sheet is not None:
+                self.folder.save_real(sheet)
+
     def evaluate(self) -> None:
         """Measure the images of this step, and note whether they have stopped improving."""
         assert self.evaluations
@@ -237,33 +248,51 @@ class Loop:
     def save(self) -> None:
         """Write the checkpoint, unless the file is of this step already. Callers check for bad values first."""
         if self.folder and self.step != self.saved_step:
-            metrics = enumerate(self.read_pending().items())  # numbered, because the file does not keep their order
-            pending = {f"pending.{i:02}.{name}": values for i, (name, values) in metrics}
-            _, counter = random.get_rng_state()
-            arrays = {**self.trainer.state_dict(), "random.counter": np.array(counter), **pending}
-            self.folder.save_checkpoint(arrays, self.step, self.trainer.weights())
+            self.folder.save_checkpoint(self.state(), self.step, self.trainer.weights())
             self.saved_step = self.step
         self.saving.restart()
 
-    def restore(self) -> None:
-        """Continue from the folder's checkpoint: load it, and delete what was written after it."""
+    def keep(self) -> None:
+        """Write the numbered checkpoint of this step."""
+        assert self.keeping
+        if self.folder:
+            self.folder.keep_checkpoint(self.state(), self.step)
+        self.keeping.restart()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the run depends on from here, as arrays: weights, optimizers, random stream, pending metrics."""
+        metrics = enumerate(self.read_pending().items())  # numbered, because the file does not keep their order
+        pending = {f"pending.{i:02}.{name}": values for i, (name, values) in metrics}
+        _, counter = random.get_rng_state()
+        return {**self.trainer.state_dict(), "random.counter": np.array(counter), **pending}
+
+    def restore(self, kept: int | None = None) -> None:
+        """Continue from the folder's checkpoint: load it, and delete what was written after it.
+
+        With `kept`, go back to the numbered checkpoint of this step, which then is the last checkpoint too.
+        """
         assert self.folder
-        self.read_checkpoint()
+        self.read_checkpoint(kept)
+        if kept is not None:
+            self.saved_step = -1
+            self.save()
+            self.folder.cut_best(self.step)
         self.folder.metrics.cut(self.step, self.metric_names)
         self.plateau = self.evaluations.plateau() if self.evaluations else ""
 
-    def read_checkpoint(self) -> None:
-        """Load the folder's checkpoint: weights, optimizers, random stream, step and pending metrics."""
+    def read_checkpoint(self, kept: int | None = None) -> None:
+        """Load the folder's last checkpoint, or a numbered one: weights, optimizers, random stream, step, pending metrics."""
         assert self.folder
+        path = self.folder.checkpoint_path(kept)
         like = {**self.trainer.state_dict(), "random.counter": np.array(0)}
-        arrays, step = self.folder.load_checkpoint(like)
+        arrays, step = self.folder.load_checkpoint(like, kept)
         names, waiting = self.metric_names, np.zeros(step % ROW_EVERY)
         optional = {f"pending.{i:02}.{name}": waiting for i in range(len(names)) for name in names}
         optional |= {f"{name}.skipped": np.array(part.skipped) for name, part in self.trainer.optimizers().items()}
-        check_like(self.folder.checkpoint, arrays, like, optional)
+        check_like(path, arrays, like, optional)
         updates = sum(int(arrays[f"{name}.steps"]) for name in self.trainer.optimizers())
         if step > updates:
-            raise FileError(f"{self.folder.checkpoint} is damaged: its step is {step}, after only {updates} updates of weights")
+            raise FileError(f"{path} is damaged: its step is {step}, after only {updates} updates of weights")
         numbered = sorted((int(key.split(".", 2)[1]), key) for key in arrays if key.startswith("pending."))
         pending = {key.split(".", 2)[2]: arrays[key] for _, key in numbered}
         rows = list(zip(*pending.values(), strict=True))

@@ -5,9 +5,12 @@ metrics.csv               one row every few steps: the means over these steps
 losses.png                the metrics as curves, with explanations
 gradients.png             with --watch-gradients, the norm of each layer's gradient over time
 samples/step-000469.png   outputs for the same noise, or the same images, after so many steps
+samples/real.png          training images, to compare with; CycleGAN's samples contain some
 training.gif              the samples as an animation
 report.md                 measured quality of the result at the end of training, if it can be measured
 checkpoint.safetensors    everything that the next step depends on
+checkpoints/step-000469.safetensors
+                          with --keep-every, earlier checkpoints, which stay
 generator.safetensors     the generator's weights only (CycleGAN: of both generators), under PyTorch's names
 tensorboard/              event files for TensorBoard, with --tensorboard
 best.safetensors          the same weights after the best evaluation so far, with --evaluate-every
@@ -34,11 +37,12 @@ from gans.training.tensorboard import NAME as EVENTS
 from gans.training.watch import PREFIX
 from minigrad.io import files
 from minigrad.io.files import FileError, write_atomically
-from minigrad.io.safetensors import LARGEST_COUNT, check_like, load_with_metadata
+from minigrad.io.safetensors import LARGEST_COUNT, as_bytes, check_like, load_with_metadata
 
 T = TypeVar("T")
 
 MOST_SETTINGS = 1_000_000  # bytes of config.json
+MOST_LISTED = 12  # numbered checkpoints in a message
 MOST_FRAMES, MOST_PIXELS = 60, 1000  # of training.gif, which is rewritten often: its frames, and the pixels of a side
 
 
@@ -52,9 +56,11 @@ class RunFolder:
         self.losses = path / "losses.png"
         self.gradients = path / "gradients.png"
         self.samples = path / "samples"
+        self.real = self.samples / "real.png"
         self.gif = path / "training.gif"
         self.report = path / "report.md"
         self.checkpoint = path / "checkpoint.safetensors"
+        self.checkpoints = path / "checkpoints"
         self.generator = path / "generator.safetensors"
         self.best = path / "best.safetensors"
         self.events = path / "tensorboard"
@@ -100,7 +106,8 @@ class RunFolder:
     def _unfinished(self) -> list[Path]:
         """The files that a killed process was writing."""
         pattern = files.UNFINISHED
-        return files.entries(self.path, pattern, follow=True) + files.entries(self.samples, pattern)
+        inside = (path for folder in (self.samples, self.checkpoints) for path in files.entries(folder, pattern))
+        return [*files.entries(self.path, pattern, follow=True), *inside]
 
     def _tracebacks(self) -> list[Path]:
         """The files in which `gans.command` reports a bug."""
@@ -114,8 +121,8 @@ class RunFolder:
         """Delete the files of an older run, and write config.json."""
         files.make_folder(self.path, follow=True)
         others = *self.sample_paths(), *self._tracebacks(), *self._evaluation(), *files.entries(self.events, f"{EVENTS}*")
-        weights = self.checkpoint, self.generator, self.best
-        for file in (*weights, self.metrics.path, self.losses, self.gradients, self.gif, self.report, *others):
+        weights = self.checkpoint, self.generator, self.best, *_numbered(self.checkpoints, ".safetensors").values()
+        for file in (*weights, self.metrics.path, self.losses, self.gradients, self.real, self.gif, self.report, *others):
             files.remove(file)
         self.save_settings(settings)
 
@@ -140,18 +147,56 @@ class RunFolder:
         mg.save(self.generator, weights)
         mg.save(self.checkpoint, arrays, {"step": str(step)})
 
-    def load_checkpoint(self, like: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], int]:
-        """The arrays, and the number of steps done. `like` has arrays of the same total size."""
-        if not files.exists(self.checkpoint):
-            raise ConfigError(f"{self.path} has no checkpoint to resume from; start a new run with --overwrite")
-        arrays, metadata = load_with_metadata(self.checkpoint, _most_bytes(like))
-        step = metadata.get("step", "")
-        if not (step.isascii() and step.isdecimal() and len(step) < 20 and int(step) <= LARGEST_COUNT):
-            raise FileError(f"{self.checkpoint} is damaged or another program's: its step is missing or out of range")
-        return arrays, int(step)
+    def keep_checkpoint(self, arrays: Mapping[str, Any], step: int) -> None:
+        """Write the numbered checkpoint of a step. One that exists stays: a resumed run passes its step again."""
+        path, content = self.checkpoint_path(step), as_bytes(arrays, {"step": str(step)})
+        files.make_folder(self.checkpoints)
+        if not files.exists(path):
+            write_atomically(path, content)
+        elif files.read(path) != content:
+            print(f"{path} stays as it is, but this run has come to other weights at this step", file=sys.stderr)
+
+    def checkpoint_path(self, step: int | None = None) -> Path:
+        """The last checkpoint, or the numbered one of a step."""
+        return self.checkpoint if step is None else self.checkpoints / f"step-{step:06d}.safetensors"
+
+    def load_checkpoint(self, like: Mapping[str, Any], kept: int | None = None) -> tuple[dict[str, np.ndarray], int]:
+        """The arrays of the last checkpoint, or of the numbered one of step `kept`, and the number of steps done.
+
+        `like` has arrays of the same total size. ConfigError if there is no such checkpoint, FileError if it is damaged.
+        """
+        path = self.checkpoint_path(kept)
+        if not files.exists(path):
+            raise ConfigError(self._no_checkpoint(kept))
+        arrays, metadata = load_with_metadata(path, _most_bytes(like))
+        step = _step(path, metadata)
+        if kept not in (None, step):
+            raise FileError(f"{path} is a checkpoint of step {step}, not of the step in its name")
+        return arrays, step
+
+    def _no_checkpoint(self, kept: int | None) -> str:
+        if kept is None:
+            return f"{self.path} has no checkpoint to resume from; start a new run with --overwrite"
+        steps = [str(step) for step in sorted(_numbered(self.checkpoints, ".safetensors"))]
+        if not steps:
+            return f"{self.path} has no numbered checkpoints; a run with --keep-every writes them"
+        those = ", ".join(steps if len(steps) <= MOST_LISTED else [*steps[: MOST_LISTED - 1], "...", steps[-1]])
+        return f"{self.path} has no numbered checkpoint of step {kept}, only of {those}"
+
+    def load_state(self, like: Mapping[str, Any], kept: int) -> dict[str, np.ndarray]:
+        """The arrays with the names of `like` from the numbered checkpoint of step `kept`. FileError if their form differs."""
+        arrays, _ = self.load_checkpoint(like, kept)
+        state = {name: a for name, a in arrays.items() if name in like}
+        check_like(self.checkpoint_path(kept), state, like)
+        return state
 
     def save_best(self, weights: Mapping[str, Any], step: int) -> None:
         mg.save(self.best, weights, {"step": str(step)})
+
+    def cut_best(self, step: int) -> None:
+        """Delete the weights of the best evaluation if it comes after a step."""
+        if files.exists(self.best) and _step(self.best, load_with_metadata(self.best)[1]) > step:
+            files.remove(self.best)
 
     def load_weights(self, like: Mapping[str, Any], best: bool = False) -> dict[str, np.ndarray]:
         """The generator's last weights, or its best. ConfigError without any, FileError unless they have the form of `like`."""
@@ -170,20 +215,19 @@ class RunFolder:
 
     def sample_paths(self) -> list[Path]:
         """The sample grids, from the first to the last."""
-        return [path for _, path in sorted(self._numbered().items())]
+        return [path for _, path in sorted(_numbered(self.samples, ".png").items())]
 
     def save_samples(self, step: int, sheet: np.ndarray) -> None:
         save_image(self.sample_path(step), sheet)
 
+    def save_real(self, sheet: np.ndarray) -> None:
+        save_image(self.real, sheet)
+
     def cut_samples(self, step: int) -> None:
         """Delete the sample grids after a step, which a resumed run will write again."""
-        for number, path in self._numbered().items():
+        for number, path in _numbered(self.samples, ".png").items():
             if number > step:
                 files.remove(path)
-
-    def _numbered(self) -> dict[int, Path]:
-        paths = {path.stem.removeprefix("step-"): path for path in files.entries(self.samples, "step-*.png")}
-        return {int(number): path for number, path in paths.items() if number.isdecimal() and len(number) < 20}
 
     def save_overview(self, captions: Mapping[str, str]) -> None:
         """Write losses.png and training.gif from the metrics and samples so far."""
@@ -208,6 +252,20 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
     if len(items) <= most:
         return list(items)
     return [items[i * (len(items) - 1) // (most - 1)] for i in range(most)]
+
+
+def _numbered(folder: Path, suffix: str) -> dict[int, Path]:
+    """The files of a folder that have a step in their name, by this step."""
+    paths = {path.stem.removeprefix("step-"): path for path in files.entries(folder, f"step-*{suffix}")}
+    return {int(number): path for number, path in paths.items() if number.isdecimal() and len(number) < 20}
+
+
+def _step(path: Path, metadata: Mapping[str, str]) -> int:
+    """The step in the metadata of a file. FileError if it has none."""
+    step = metadata.get("step", "")
+    if not (step.isascii() and step.isdecimal() and len(step) < 20 and int(step) <= LARGEST_COUNT):
+        raise FileError(f"{path} is damaged or another program's: its step is missing or out of range")
+    return int(step)
 
 
 def _check(found: Any, schema: Mapping[str, type]) -> None:

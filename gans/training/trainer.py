@@ -76,6 +76,10 @@ class Trainer:
         """
         raise NotImplementedError
 
+    def real_sheet(self, batches: Stream) -> np.ndarray | None:
+        """A sheet of training images in the form of the sample sheets; None for a trainer whose sample sheets show some."""
+        return None
+
     def weights(self) -> dict[str, Any]:
         """The arrays to keep when training is over, by name."""
         raise NotImplementedError

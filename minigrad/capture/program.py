@@ -83,7 +83,7 @@ class Program(Tracer):
 
     def on_host(self, work: Callable[[], None]) -> None:
         self._suspended(work)
-        self._add(partial(self._suspended, work))
+        self._add(partial(_unlocked, work))
 
     def from_host(self, read: hooks.Read, count: int, dtype: Any) -> TracedArray:
         numbers = np.array(self._suspended(read), dtype)
@@ -91,7 +91,7 @@ class Program(Tracer):
         def fill() -> None:
             numbers[:] = read()
 
-        self._add(partial(self._suspended, fill))
+        self._add(partial(_unlocked, fill))
         return self.persistent(numbers)
 
     def persistent(self, x: Array) -> Array:
@@ -111,13 +111,9 @@ class Program(Tracer):
         counter[0] += 1
 
     def _suspended(self, work: Callable[[], T]) -> T:
-        """Do work that is not captured and may wait for other threads, which can use the thread pool meanwhile."""
+        """Do work that is not captured."""
         with hooks.executing(None):
-            THREAD_POOL.release()
-            try:
-                return work()
-            finally:
-                THREAD_POOL.acquire()
+            return _unlocked(work)
 
     # What traced arrays report.
 
@@ -213,6 +209,15 @@ class Program(Tracer):
         memory = np.empty(size + ALIGNMENT, np.uint8)
         first = -memory.ctypes.data % ALIGNMENT
         return memory[first : first + size]
+
+
+def _unlocked(work: Callable[[], T]) -> T:
+    """Do work that may wait for other threads, which can use the thread pool meanwhile."""
+    THREAD_POOL.release()
+    try:
+        return work()
+    finally:
+        THREAD_POOL.acquire()
 
 
 def check_inputs(captured: Sequence[Array], given: Sequence[Array]) -> None:

@@ -28,13 +28,18 @@ def save(path: str | Path, arrays: Mapping[str, Any], metadata: Mapping[str, str
 
     FileError if it cannot be written (no such folder, no permission, disk full).
     """
-    from safetensors.numpy import save as to_bytes
-
     if isinstance(path, Mapping):
         raise TypeError("save takes the path first: save(path, arrays)")
+    files.write_atomically(path, as_bytes(arrays, metadata))
+
+
+def as_bytes(arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> bytes:
+    """The file that `save` writes. The same arrays and metadata always give the same bytes."""
+    from safetensors.numpy import save as to_bytes
+
     plain = {name: np.asarray(to_numpy(as_array(raw(a))), order="C") for name, a in arrays.items()}
     strings = dict(metadata or {})
-    files.write_atomically(path, _in_order(to_bytes(plain, {**strings, CHECKSUM: checksum(plain, strings)})))
+    return _in_order(to_bytes(plain, {**strings, CHECKSUM: checksum(plain, strings)}))
 
 
 def _in_order(content: bytes) -> bytes:

@@ -25,12 +25,13 @@ PARAMETERS = {  # of each network, without running statistics
     "lsgan": [6_675_009, 1_102_721],
     "wgan_gp_mlp": [247_440, 233_985],
     "wgan_gp_conv": [771_969, 138_561],
+    "r3gan": [608_835, 608_835, 207_552],
     "cyclegan_64": [7_837_699, 7_837_699, 2_764_737, 2_764_737],
     "wgan": [247_440, 233_985],
     "wgan_64": [3_576_704, 2_764_737],
 }
 DISCRIMINATORS = ("discriminator", "critic", "d_a", "d_b")
-CONVOLUTIONAL = ("dcgan_28", "dcgan_64", "lsgan", "wgan_gp_conv", "cyclegan_64")
+CONVOLUTIONAL = ("dcgan_28", "dcgan_64", "lsgan", "wgan_gp_conv", "r3gan", "cyclegan_64")
 
 
 def twin_of(case: str, variant: str) -> Any:

@@ -15,6 +15,7 @@ import gans.dcgan
 import gans.hinge_gan
 import gans.lsgan
 import gans.mnist_gan
+import gans.r3gan
 import gans.softmax_gan
 import gans.ssgan
 import gans.wgan
@@ -102,6 +103,10 @@ def make_wgan(trainer_class: type[gans.wgan.CriticTrainer], name: str, dtype: An
         return trainer_class(trainer_class.config_class(backend=name, **{"batch_size": 2, **settings}), dtype)
 
 
+def make_r3gan(name: str, dtype: Any = np.float32, **settings: Any) -> Trainer:
+    return gans.r3gan.R3GAN(gans.r3gan.Config(backend=name, **{"batch_size": 2, "width": 2, "ema": 0.5, **settings}), dtype)
+
+
 def translator(trainer: Any) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(3, 2, 4, 4), nn.InstanceNorm2d(2), nn.ReLU(), nn.ReflectionPad2d(1), nn.Conv2d(2, 2, 3),
@@ -111,7 +116,7 @@ def translator(trainer: Any) -> nn.Sequential:
 
 def patch_discriminator(trainer: Any) -> nn.Sequential:
     """For the Wasserstein loss, without a last bias: its gradient is a rounding error, which Adam would magnify."""
-    wasserstein = trainer.config.gan_loss == "wgan-gp"
+    wasserstein = trainer.config.gan_loss in ("wgan", "wgan-gp")
     last = nn.Conv2d(2, 1, 3, bias=not wasserstein)
     layers = [nn.Conv2d(3, 2, 4, 4), nn.LeakyReLU(0.2), nn.InstanceNorm2d(2), last]
     return nn.Sequential(*layers, *([MeanOfPatches()] if wasserstein else []))
@@ -137,10 +142,12 @@ MAKERS: dict[str, Callable[..., Trainer]] = {
     "wgan": partial(make_wgan, gans.wgan.WGAN, critic_steps=3),
     "wgan_gp": partial(make_wgan, gans.wgan_gp.WGANGP, critic_steps=2),
     "wgan_gp_dragan": partial(make_wgan, gans.wgan_gp.WGANGP, critic_steps=2, penalty="dragan"),
+    "r3gan": make_r3gan,
     "cgan": partial(make_dcgan, gans.cgan.CGAN, condition="concat"),
     "cgan_projection": partial(make_dcgan, gans.cgan.CGAN, condition="projection"),
     "ssgan": make_ssgan,
     "cyclegan": make_cyclegan,
+    "cyclegan_wgan": partial(make_cyclegan, gan_loss="wgan", batch_size=1),
     "cyclegan_wgan_gp": partial(make_cyclegan, gan_loss="wgan-gp", batch_size=1),
 }
 

@@ -70,6 +70,7 @@ class TestNetworks:
             ({"arch": "k5"}, 64, 3),
             ({"arch": "k5", "image_size": 32}, 32, 3),
             ({"arch": "28"}, 28, 1),
+            ({"arch": "stacked"}, 28, 3),
         ],
         ids=str,
     )

@@ -52,7 +52,9 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plots_stubbed: None
 
 
 class TestNetworks:
-    @pytest.mark.parametrize(("pair", "channels"), [(("mlp", 28), 1), (("conv", 28), 1), (("conv", 64), 3)], ids=str)
+    @pytest.mark.parametrize(
+        ("pair", "channels"), [(("mlp", 28), 1), (("conv", 28), 1), (("stacked", 28), 3), (("conv", 64), 3)], ids=str
+    )
     def test_a_critic_scores_the_images_of_its_generator(self, pair: tuple[str, int], channels: int) -> None:
         trainer = make(WGANGP, arch=pair[0], image_size=pair[1])
         with mg.no_grad():

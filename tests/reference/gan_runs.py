@@ -62,19 +62,24 @@ class Run:
 
 RUNS = {  # a trainer may be here if `benchmarks.pytorch` has its PyTorch twin; it need not
     "mnist_gan": Run(Case("mnist_gan", 16), steps=200),
+    "mnist_gan_redraw": Run(Case("mnist_gan", 16, {"redraw": True}), steps=20),
     "dcgan_28": Run(Case("dcgan", 8, {"arch": "28"}), steps=20),
     "dcgan_64": Run(Case("dcgan", 4, {"arch": "k4", "image_size": 64}), steps=20),
+    "lsgan_redraw": Run(Case("lsgan", 4, {"arch": "28", "redraw": True}), steps=20),
     "lsgan": Run(Case("lsgan", 8, {"arch": "28"}), steps=20),
     "softmax_gan": Run(Case("softmax_gan", 8, {"arch": "28"}), steps=20),
     "hinge_gan": Run(Case("hinge_gan", 4), steps=20),
     "cgan_concat": Run(Case("cgan", 8), steps=20),
     "cgan_projection": Run(Case("cgan", 8, {"condition": "projection"}), steps=20),
+    "ssgan_redraw": Run(Case("ssgan", 8, {"dropout": 0.0, "redraw": True}), steps=20),
     "ssgan": Run(Case("ssgan", 8, {"dropout": 0.0}), steps=20),
     "wgan_mlp": Run(Case("wgan", 4), steps=50),  # of the generator, and 250 of the critic
     "wgan_conv": Run(Case("wgan", 4, {"arch": "conv"}), steps=20),  # in 50, rounding errors grow to 1e-10
     "wgan_gp_mlp": Run(Case("wgan_gp", 4), steps=50),
     "wgan_gp_conv": Run(Case("wgan_gp", 4, {"arch": "conv"}), steps=20),
+    "r3gan": Run(Case("r3gan", 4, {"width": 16, "ema": 0.5}), steps=20),
     "cyclegan": Run(Case("cyclegan", 1, {"image_size": 64, "width": 16, "pool": 6}), steps=20),
+    "cyclegan_wgan": Run(Case("cyclegan", 1, {"image_size": 32, "width": 8, "pool": 6, "gan_loss": "wgan"}), steps=20),
 }
 
 
@@ -109,6 +114,8 @@ def without_effect(trainer: Trainer) -> set[str]:
         if isinstance(module, nn.Sequential)
     }
     last = {"discriminator.9.bias"} if trainer.name == "softmax_gan" else set()
+    if getattr(trainer.config, "gan_loss", None) == "wgan":
+        last = {"d_a.11.bias", "d_b.11.bias"}
     return last | {
         f"{name}.{i}.bias".replace("..", ".")
         for name, layers in modules.items()

@@ -33,7 +33,7 @@ Array = Any
 
 CACHE = L2_BYTES // 8  # float32 in a group of panels: half of the second-level cache
 STRIPS = 8  # of the left matrix that share a panel while it is in the cache
-SHARES_PER_THREAD = 4  # of a large product: a thread that has lost its processor leaves the rest to the others
+SHARES_PER_THREAD = 2  # of a large product: a thread that has lost its processor leaves the rest to the others
 LEAST = 1 << 21  # multiplications in a share
 LINE, AHEAD = 16, 8  # float32 in a cache line; rows that are asked for before they are packed, as each may be on another page
 PARALLEL_FROM = 1 << 20  # multiplications from which threads share a product; waking a thread costs about as much

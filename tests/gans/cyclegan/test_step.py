@@ -15,7 +15,7 @@ from minigrad import nn
 from minigrad.arrays.layout import channels_last
 
 G_LOSSES = ("g_loss_ab", "g_loss_ba", "cycle_a", "cycle_b", "identity_a", "identity_b")
-GAN_LOSSES = ("lsgan", "bce", "wgan-gp")
+GAN_LOSSES = ("lsgan", "bce", "wgan", "wgan-gp")
 
 
 def make(**settings: Any) -> CycleGAN:
@@ -73,7 +73,8 @@ def distance(x: np.ndarray, y: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(
-    ("kind", "norm"), [("lsgan", "instance"), ("lsgan", "batch"), ("bce", "instance"), ("wgan-gp", "instance")]
+    ("kind", "norm"),
+    [("lsgan", "instance"), ("lsgan", "batch"), ("bce", "instance"), ("wgan", "instance"), ("wgan-gp", "instance")],
 )
 def test_the_generators_descend_the_papers_loss(kind: str, norm: str, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make(gan_loss=kind, norm=norm, cycle=3.0, identity=0.7)
@@ -106,6 +107,24 @@ def test_the_discriminators_descend_half_of_their_two_losses(kind: str, monkeypa
     monkeypatch.setattr(mg, "grad", lambda loss, params: losses.append(loss.item()) or plain(loss, params))
     assert numbers(trainer.train_discriminators(A, B, fake_a, fake_b)) == pytest.approx(expected, rel=1e-4)
     assert losses == pytest.approx([sum(expected.values())], rel=1e-4)
+
+
+def test_with_wgan_the_critics_descend_the_wasserstein_loss_and_their_weights_are_clipped() -> None:
+    trainer = make(gan_loss="wgan")
+    net, fake_a, fake_b = Outputs(trainer), noise(3), noise(4)
+    expected = {
+        "d_loss_a": float(net.D_A(fake_a).mean() - net.D_A(A).mean()),
+        "d_loss_b": float(net.D_B(fake_b).mean() - net.D_B(B).mean()),
+    }
+    assert isinstance(trainer.d_optimizer, mg.optim.RMSprop)
+    before = [p.numpy().copy() for p in trainer.d_optimizer.params]
+    assert max(np.abs(p).max() for p in before) > 0.011
+    assert numbers(trainer.train_discriminators(A, B, fake_a, fake_b)) == pytest.approx(expected, rel=1e-4)
+    after = [p.numpy() for p in trainer.d_optimizer.params]
+    assert max(np.abs(p).max() for p in after) == np.float32(0.01)
+    for old, new in zip(before, after, strict=True):
+        if old.shape != (1,):  # the last bias, of which the loss does not depend
+            assert (np.abs(new) < 0.01).any() and (old.clip(-0.01, 0.01) != new).any(), "others move, within the bounds"
 
 
 def test_with_wgan_gp_each_image_has_one_score_and_one_penalised_point(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +162,7 @@ def test_each_half_of_a_step_changes_its_own_networks_alone_and_all_of_them(kind
     assert weights(*generators) == g_after
     same = [i for i, (old, new) in enumerate(zip(d_before, weights(*discriminators), strict=True)) if old == new]
     last_biases = [len(weights(trainer.d_a)) - 1, len(d_before) - 1]
-    assert same == (last_biases if kind == "wgan-gp" else []), "a critic's loss does not depend on its last bias"
+    assert same == (last_biases if kind in ("wgan", "wgan-gp") else []), "a critic's loss does not depend on its last bias"
     assert all(p.grad is None for network in (*generators, *discriminators) for p in network.parameters())
 
 

@@ -14,7 +14,6 @@ from gans.data import folder as folders
 from gans.data.batches import Batches
 from gans.data.drawn.digits import synthetic_digits
 from gans.data.errors import DataError
-from gans.data.folder import load_classes
 from gans.data.idx import write_idx
 from gans.data.labelled import DIGITS, LabelledBatches, class_names, load_labelled
 
@@ -88,7 +87,7 @@ def test_a_folder_without_classes_is_refused_in_a_sentence(names: list[str], com
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     with pytest.raises(DataError, match=complaint):
-        load_classes(tmp_path, 8)
+        load_labelled(str(tmp_path), 8)
 
 
 def test_a_missing_folder_and_the_drawn_faces_are_refused_in_a_sentence(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ import pytest
 
 from gans.data.drawn.digits import synthetic_digits
 from gans.data.drawn.faces import synthetic_faces
+from gans.data.images import stacked
 from gans.measures.classifier import Classifier, train_classifier
 from gans.measures.evaluation import Comparison, RealImages
+from gans.measures.stacked import StackedClassifier
 
 COUNT = 300
 
@@ -100,6 +102,30 @@ def test_images_of_other_classes_than_their_labels_show_within_the_classes(digit
     for measure in ("precision in the class", "recall in the class"):
         assert right[measure].mean() > 0.4 > 0.2 > wrong[measure].mean()
     assert not comparison.generated(images[:, None]).within
+
+
+def test_stacked_digits_whose_second_channel_always_shows_the_same_digit_have_few_modes(
+    digits: tuple[RealImages, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gans.measures.evaluation.MOST", 100)
+    monkeypatch.setattr("gans.measures.evaluation.COMPARED", 20)
+    monkeypatch.setattr("gans.measures.evaluation.frechet_distance", lambda *_: 0.0)  # seconds with so many features
+    real, labels = digits
+    assert isinstance(real.classifier, Classifier) and real.test is not None
+    count, reader = 400, StackedClassifier(real.classifier)
+    of_three = dataclasses.replace(
+        real, train=stacked(real.train[:, 0]), test=stacked(real.test[:, 0], count), classifier=reader
+    )
+    comparison = Comparison(of_three, count, seed=0)
+    whole, same = stacked(real.train[:, 0], count, seed=1), stacked(real.train[:, 0], count, seed=1)
+    same[:, 1] = real.train[labels == 7][np.arange(count) % (labels == 7).sum(), 0]
+    floor, good, bad = comparison.floor(), comparison.generated(whole), comparison.generated(same)
+    assert good.classes is None and len(comparison.features) == 100
+    for measures in (floor.measures, good.measures):  # of 1,000 equally frequent modes, 1 - exp(-0.4) are met
+        assert 290 < measures["modes"] < 370
+    assert bad.measures["modes"] < 200
+    assert bad.measures["KL"] > good.measures["KL"] + 0.5
+    assert bad.measures["recall"] < good.measures["recall"]
 
 
 # --- images without classes

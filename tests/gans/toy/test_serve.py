@@ -1,8 +1,12 @@
 """The playground: orders, snapshots, other sites' requests, and the page in a real browser."""
 
 import json
+import math
 import random
+import socket
+import struct
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -57,16 +61,52 @@ def test_it_trains_while_it_runs_and_then_stops(url):
     until(url, lambda state: 4 <= state["step"] < 1_000)
     post(url, b'{"running": false}')
     state = until(url, lambda state: not state["running"])
-    post(url, b'{"lr": 0.002}')
-    assert until(url, lambda state: state["lr"] == 0.002)["step"] == state["step"]
+    post(url, b'{"d_lr": 0.002}')
+    assert until(url, lambda state: state["d_lr"] == 0.002)["step"] == state["step"]
+
+
+def test_each_network_has_its_learning_rate():
+    playground = serve.Playground()
+    playground.restart()
+    nets = playground.toy.discriminator, playground.toy.generator
+    before = [[p.numpy().copy() for p in net.parameters()] for net in nets]
+    playground.orders.put({"d_lr": 1e-2, "g_lr": 1e-4, "once": True})
+    playground.turn()
+    moved = [
+        max(float(abs(p.numpy() - old).max()) for p, old in zip(net.parameters(), olds, strict=True))
+        for net, olds in zip(nets, before, strict=True)
+    ]
+    assert moved == pytest.approx([1e-2, 1e-4], rel=0.05)  # Adam's first step
+
+
+def test_training_waits_when_no_page_asks(url, monkeypatch):
+    monkeypatch.setattr(serve, "PATIENCE", 0.2)
+    post(url, b'{"restart": true, "running": true, "data": "ring", "loss": "gan", "per_frame": 1}')
+    until(url, lambda state: state["step"] > 2)
+    time.sleep(0.5)
+    before = json.loads(get(url + "/state"))["step"]
+    time.sleep(0.5)
+    after = json.loads(get(url + "/state"))["step"]
+    assert after - before <= 6, "at most the frames of 0.2 seconds"
+    until(url, lambda state: state["step"] > after)  # and goes on when one does
+
+
+def test_a_page_that_closes_while_it_is_answered_is_no_error(url, capfd):
+    host, _, port = url.removeprefix("http://").partition(":")
+    for _ in range(5):
+        with socket.create_connection((host, int(port))) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close resets
+            connection.sendall(f"GET /state HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+    get(url + "/state")
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("data", serve.DISTRIBUTIONS)
 def test_a_snapshot_of_every_distribution_has_what_the_page_draws(url, data):
     post(url, json.dumps({"data": data, "running": False, "restart": True}).encode())
     state = until(url, lambda state: state["data"] == data)
-    names = {"x", "p", "q", "d", "best"} if data == "mixture" else {"field", "real", "arrows"}
-    assert names | {"side", "fake", "losses"} <= state.keys()
+    names = {"x", "p", "q", "d", "best"} if data == "mixture" else {"field", "real"}
+    assert names | {"side", "fake", "arrows", "losses"} <= state.keys()
     assert len(state.get("field", range(serve.SIDE**2))) == serve.SIDE**2
 
 
@@ -79,7 +119,8 @@ def test_data_whose_clusters_are_dragged_is_what_is_learned(url):
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"[1]", b'{"lr": 7}', b'{"lr": "x"}', b'{"lr": NaN}', b'{"loss": "x"}', b'{"per_frame": 2.5}', b'{"quit": true}',
+        b"", b"[1]", b'{"d_lr": 7}', b'{"d_lr": "x"}', b'{"g_lr": NaN}', b'{"loss": "x"}', b'{"per_frame": 2.5}',
+        b'{"quit": true}',
         b'{"centres": [[1e999, 0]]}', b'{"centres": [["a"]]}', b'{"data": {}}', b"[" * 5_000, b'{"data": []}',
         b'{"centres": [[1], [1, 2]]}', b'{"centres": [[1' + b"0" * 400 + b"]]}",
     ],
@@ -93,19 +134,20 @@ VALUES = [
     None, True, 0, 1, 2, 100, 10**400, -1e400, float("nan"), 1e-6, "", "\ud800", [], [[]], [[1]], [[1], [1, 2]],
     [[1.0, 2.0]] * 8, [[10**400, 1]], {}, {"a": 1}, *serve.DISTRIBUTIONS, *serve.LOSSES,
 ]  # fmt: skip
-NAMES = ["data", "loss", "lr", "per_frame", "running", "once", "restart", "centres", "\ud800"]
+NAMES = ["data", "loss", "d_lr", "g_lr", "per_frame", "running", "once", "restart", "centres", "\ud800"]
 
 
 @pytest.mark.parametrize("cases", [12, pytest.param(1000, marks=pytest.mark.long)])
 def test_no_order_ends_the_playground(cases):
     draw = random.Random(0)
     playground = serve.Playground()
+    playground.asked = math.inf  # as if a page always looked
     playground.restart()
     obeyed = refused = 0
     while obeyed < cases:
         order = {draw.choice(NAMES): draw.choice(VALUES) for _ in range(draw.choice([1, 1, 2]))}
         if refused > 20 * obeyed:
-            order = {"loss": draw.choice(list(serve.LOSSES)), "lr": draw.choice([1, 1e-6]), "once": True}
+            order = {"loss": draw.choice(list(serve.LOSSES)), "d_lr": draw.choice([1, 1e-6]), "once": True}
         try:
             playground.orders.put(serve.checked(json.dumps(order).encode()))
         except (ValueError, RecursionError):
@@ -117,17 +159,21 @@ def test_no_order_ends_the_playground(cases):
     assert refused
 
 
-def test_a_game_that_diverges_stops_and_says_so():
+def test_a_training_that_diverges_stops_and_says_so():
     playground = serve.Playground()
-    playground.loss, playground.running = "reverse-kl", True
-    playground.lr, playground.per_frame = 1.0, 100
+    playground.asked = math.inf
     playground.restart()
+    playground.orders.put({"loss": "reverse-kl", "d_lr": 1.0, "g_lr": 1.0, "per_frame": 100, "running": True})
+    for _ in range(100):
+        playground.turn()
+        if playground.message:
+            break
+    state = json.loads(playground.snapshot)
+    assert "choose a smaller learning rate" in state["message"] and not state["running"]
+    playground.orders.put({"restart": True, "d_lr": 1e-3})
     playground.turn()
     state = json.loads(playground.snapshot)
-    assert state["diverged"] and not state["running"]
-    playground.orders.put({"restart": True})
-    playground.turn()
-    assert not json.loads(playground.snapshot)["diverged"]
+    assert state["step"] == 0 and not state["message"]
 
 
 def test_pages_of_other_sites_are_refused(url):
@@ -139,6 +185,18 @@ def test_pages_of_other_sites_are_refused(url):
 def test_a_port_that_is_taken_is_a_sentence(url):
     with pytest.raises(ConfigError, match="cannot listen on port"):
         serve.start(int(url.rpartition(":")[2]))
+
+
+@needs_chromium
+@pytest.mark.clock
+@pytest.mark.parametrize(("data", "loss"), [("ring", "gan"), ("grid", "wgan-gp"), ("mixture", "r3gan")])
+def test_the_page_draws_ten_frames_a_second(data, loss, url, tmp_path):
+    post(url, json.dumps({"data": data, "loss": loss, "per_frame": 100, "restart": True, "running": True}).encode())
+    with Browser(tmp_path) as browser:
+        browser.open(url)
+        browser.wait("state && state.step > 20")
+        time.sleep(3)
+        assert browser.value("rate") >= 10
 
 
 @needs_chromium

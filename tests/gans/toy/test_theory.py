@@ -4,10 +4,12 @@
 """
 
 import math
+import re
 
 import numpy as np
 import pytest
 
+import gans.toy
 from gans.toy import theory
 from gans.toy.losses import LOSSES
 from gans.toy.theory import BUMPS, DX, apart, optimum, value
@@ -48,7 +50,32 @@ def test_the_generators_gradients_at_the_optimal_d_have_their_closed_forms():
     assert saturating < 0.05 and other > 4.9
 
 
-@pytest.mark.parametrize("pair", [apart(1.6), apart(4.0)], ids=lambda pair: pair.name)
+def test_the_numbers_in_the_packages_docstring_are_computed():
+    rows = [
+        [float(number) for number in re.split(r"\s{2,}", line.strip())[1:6]]
+        for line in gans.toy.__doc__.splitlines()
+        if re.match(r"\s{7}\S.*(\s{2,}\d\S*){5}", line)
+    ]
+    pairs = [apart(d) for d in (0.5, 1.0, 2.0, 4.0, 8.0)]
+    saturating, other = zip(*map(theory.generator_gradients, pairs), strict=True)
+    assert rows == [
+        [0.5, 1.0, 2.0, 4.0, 8.0],
+        pytest.approx([theory.jsd(pair.p, pair.q) for pair in pairs], abs=0.0005),
+        pytest.approx([theory.wasserstein(pair.p, pair.q) for pair in pairs], abs=0.001),
+        pytest.approx(saturating, rel=0.01),
+        pytest.approx(other, rel=0.01),
+    ]
+
+
+FOUR = [apart(distance) for distance in (0.7, 1.6, 3.0, 4.0)]
+
+
+def test_the_four_pairs_reach_from_nearly_equal_to_nearly_disjoint():
+    found = [theory.jsd(pair.p, pair.q) for pair in FOUR]
+    assert found == sorted(found) and 0.05 < found[0] < 0.06 and 0.63 < found[-1] < 0.65
+
+
+@pytest.mark.parametrize("pair", FOUR, ids=lambda pair: pair.name)
 def test_d_at_its_optimum_is_p_over_p_plus_q_and_measures_the_jensen_shannon_divergence(pair):
     scores = optimum(pair, LOSSES["gan"])
     assert value(pair, LOSSES["gan"], scores) + 2 * math.log(2) == pytest.approx(2 * theory.jsd(pair.p, pair.q), abs=0.02)

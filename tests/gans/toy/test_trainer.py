@@ -26,11 +26,11 @@ def test_the_clipped_critics_weights_stay_within_the_bound():
     assert max(float(np.abs(p.numpy()).max()) for p in toy.discriminator.parameters()) <= np.float32(LOSSES["wgan"].weight)
 
 
-def test_slopes_and_arrows_are_derivatives_in_the_units_of_the_data():
+def test_slopes_are_derivatives_in_the_units_that_d_sees_and_arrows_in_those_of_the_data():
     toy = ToyGAN(ring(), LOSSES["gan"], width=8)
     points, h = np.array([[0.3, 0.4], [-0.7, 0.2]]), 1e-3
     partial = [(toy.scores(points + step) - toy.scores(points - step)) / (2 * h) for step in h * np.eye(2)]
-    assert toy.slopes(points) == pytest.approx(np.hypot(*partial), rel=0.02)
+    assert toy.slopes(points) * toy.scale == pytest.approx(np.hypot(*partial), rel=0.02)
     towards = np.stack(partial, axis=1) * (1 / (1 + np.exp(toy.scores(points))))[:, None]  # the gradient of log D
     assert toy.arrows(points) == pytest.approx(towards, rel=0.05, abs=1e-3)
 

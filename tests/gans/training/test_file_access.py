@@ -77,6 +77,8 @@ USES: dict[str, Callable[[RunFolder], Any]] = {
     "metrics.csv": lambda f: f.metrics.append(10, METRICS),
     "metrics.csv when resuming": lambda f: f.metrics.cut(10),
     "samples": lambda f: f.locked().__enter__(),
+    "checkpoints": lambda f: f.locked().__enter__(),
+    "checkpoints when keeping": lambda f: f.keep_checkpoint({}, 10),
     "samples when starting": lambda f: f.start(SETTINGS),
 }
 
@@ -106,10 +108,11 @@ def test_what_is_no_regular_file_is_refused_in_one_sentence(name: str, make: Any
     for kept in ("epoch-0001.png", ".epoch-0001.png.01234567.part"):
         (folder / kept).write_text("two years")
     path = started.path / name.split()[0]
-    if path.is_dir():
-        path.rmdir()
+    if path.suffix == "" and path.name != ".lock":  # a folder
         if make is os.mkdir:
             return
+        if path.exists():
+            path.rmdir()
     path.unlink(missing_ok=True)
     make(path)
     with pytest.raises(FileError) as caught:
