@@ -1,7 +1,7 @@
 """Training in parallel: the time of a step and what it exchanges, and a model of how far a network between machines carries.
 
-    python -m benchmarks.ranks [CASE ...]                 # one process, and the model
-    mpiexec -n 4 python -m benchmarks.ranks [CASE ...]    # four
+    python -m benchmarks.ranks [NAME ...]                 # one process, and the model
+    mpiexec -n 4 python -m benchmarks.ranks [NAME ...]    # four
 
 The model is a ring: n ranks sum S bytes in 2 (n - 1) rounds, in each of which every rank sends S / n bytes. The ranks, one a
 machine, share the arithmetic of a step equally, and no exchange overlaps with it.
@@ -56,15 +56,20 @@ def limits(cost: Cost, most: int, latency: float, bandwidth: float) -> tuple[int
 
 
 def step_of(name: str) -> tuple[Callable[[], object], int]:
-    """A function that makes a training step of a case, captured after the first ones, and its batch size."""
+    """A function that makes a training step of a case, captured after the first ones, and its batch size.
+
+    The name may also be that of a trainer, which then has its own settings.
+    """
     import numpy as np
 
     import minigrad as mg
-    from benchmarks.cases import CASES, random_batch
+    from benchmarks.cases import CASES, Case, random_batch
+    from gans.trainers import trainer_named
     from minigrad.arrays.layout import channels_last
     from minigrad.capture import Captured
 
-    case = replace(CASES[name], batch_size=max(CASES[name].batch_size, SMALLEST_BATCH))
+    case = CASES.get(name) or Case(name, trainer_named(name).config_class().batch_size)
+    case = replace(case, batch_size=max(case.batch_size, SMALLEST_BATCH))
     trainer = case.trainer()
     step, arrays = Captured(trainer.step), random_batch(trainer, np.random.default_rng(0))
     batch = [mg.Tensor(channels_last(a) if a.ndim == 4 else a) for a in arrays]
