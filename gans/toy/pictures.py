@@ -156,7 +156,7 @@ def sigmoid(scores: Floats) -> Floats:
 def theory_sheet(checks: Sequence[theory.Check]) -> np.ndarray:
     """What divergences and gradients do as two normal distributions move apart, and the errors: uint8 (height, width, 3)."""
     figure = new_figure(12, 7, DPI)
-    upper, lower = figure.subfigures(2, 1, height_ratios=(3, 2))
+    (upper,), (lower,) = figure.subfigures(2, 1, squeeze=False, height_ratios=(3, 2))
     left, middle, right = upper.subplots(1, 3)
     distances = np.linspace(0.1, 8, 60)
     pairs = [theory.apart(d) for d in distances]
