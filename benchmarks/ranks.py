@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from minigrad import parallel
 
-STEPS, WARM_UP, SECONDS = 100, 4, 5.0  # of a case: at most so many steps and seconds
+STEPS, WARM_UP, SECONDS = 100, 4, 4.0  # of a case: at most so many steps and seconds
 SMALLEST_BATCH = 4  # so that four ranks can share it
 NETWORKS = {"10 Gbit/s": (30e-6, 1.25e9), "100 Gbit/s": (3e-6, 12.5e9)}  # seconds for a message (TCP, RDMA); bytes a second
 
@@ -49,9 +49,9 @@ def predicted(cost: Cost, ranks: int, latency: float, bandwidth: float) -> float
     return cost.seconds / ranks + rounds * (cost.exchanges * latency + cost.bytes / ranks / bandwidth)
 
 
-def limits(cost: Cost, latency: float, bandwidth: float) -> tuple[int, int]:
-    """Of 1, 2, 4, ... 1024 ranks, the most that still compute for half of the time, and the fastest."""
-    times = {2**k: predicted(cost, 2**k, latency, bandwidth) for k in range(11)}
+def limits(cost: Cost, most: int, latency: float, bandwidth: float) -> tuple[int, int]:
+    """Of 1, 2, 4, ... ranks up to `most`, the largest number that still computes for half of the time, and the fastest."""
+    times = {2**k: predicted(cost, 2**k, latency, bandwidth) for k in range(most.bit_length())}
     return max(n for n, seconds in times.items() if cost.seconds / n >= seconds / 2), min(times, key=times.__getitem__)
 
 
@@ -96,7 +96,7 @@ def main() -> None:
         cost = measured(step, ranks)
         row = [name, str(batch_size), f"{1000 * cost.seconds:.1f}", str(cost.exchanges), f"{cost.bytes / 1e6:.2f}"]
         if ranks is None:
-            row += [" / ".join(map(str, limits(cost, *network))) for network in NETWORKS.values()]
+            row += [" / ".join(map(str, limits(cost, batch_size, *network))) for network in NETWORKS.values()]
         rows.append(row)
     if ranks is None or ranks.rank == 0:
         titles = ["case", "batch", "ms", "exchanges", "MB", *([] if ranks else NETWORKS)]

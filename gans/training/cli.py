@@ -64,6 +64,8 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
         config = parallel.from_first(lambda: _resumed(config, given, folder, trainer_class))
     elif not config.dry_run:
         parallel.on_first(lambda: folder.check_free(config.overwrite))
+    if config.local_norm and not config.parallel:
+        raise ConfigError("--local-norm is for training with --parallel")
     if config.stop_when and not config.evaluate_every:
         raise ConfigError("--stop-when needs --evaluate-every, which says how often to measure what should improve")
     config = dataclasses.replace(config, backend=backend.resolve(config.backend), data=_absolute(config.data))

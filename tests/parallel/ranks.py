@@ -26,6 +26,7 @@ import minigrad as mg
 from gans.data.batches import Batches
 from gans.mnist_gan import MnistGAN
 from gans.training.cli import main
+from gans.training.evaluations import Evaluator
 from gans.training.loop import Loop
 from gans.training.run_folder import RunFolder
 from minigrad import nn, optim, parallel
@@ -88,11 +89,22 @@ def nan_in_step(step: int) -> Callable[..., Any]:
     return lambda self, i: tuple(x * np.nan if i == step else x for x in plain(self, i))
 
 
+def worse_each_time(trainer: MnistGAN, batches: Batches) -> Evaluator:
+    """Measures that never improve. Each makes a network compute as in training, which the classifier's training does."""
+    values = iter(range(100))
+
+    def measure() -> dict[str, float]:
+        nn.Linear(2, 2)(mg.rand((3, 2)))
+        return {"distance": float(next(values))}
+
+    return Evaluator({"distance": "larger each time"}, measure)
+
+
 def of_all_ranks(ranks: parallel.Ranks) -> None:
     for which in MAKERS:
         save(f"4.{which}", trained(which))
     second = ranks.rank == 1
-    new = ("--data", DIGITS, "--batch-size", BATCH, "--steps")
+    new = ("--data", DIGITS, "--batch-size", BATCH, "--watch-gradients", "--steps")
     run("too-small-batch", *new, 4, "--batch-size", 3, "--out", FOLDER / "a")
     run("too-few-images", *new, 4, "--batch-size", 100, "--out", FOLDER / "a")
     run("first-half", *new, 4, "--out", FOLDER / "continued-by-one")
@@ -100,6 +112,10 @@ def of_all_ranks(ranks: parallel.Ranks) -> None:
     run("interrupted", *new, 8, "--out", FOLDER / "interrupted", patch=signalled)
     poisoned = mock.patch.object(Batches, "__getitem__", nan_in_step(6)) if second else None
     run("nan", *new, 8, "--save-every", "4steps", "--out", FOLDER / "nan", patch=poisoned)
+
+    with mock.patch.object(MnistGAN, "evaluator", worse_each_time):
+        run("plateau", *new, 8, "--evaluate-every", "2steps", "--stop-when", 1, "--out", FOLDER / "plateau")
+        run("finished", "--resume", "--out", FOLDER / "plateau")
 
 
 def of_two_ranks(pair: int) -> None:

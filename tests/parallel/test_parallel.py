@@ -24,6 +24,7 @@ import gans
 from gans.data.idx import write_idx
 from gans.mnist_gan import MnistGAN
 from gans.training.cli import main
+from gans.training.metrics import MetricsFile
 from minigrad.io.safetensors import load_with_metadata
 from tests.gans.conftest import TRAIN_IMAGES, Ended, checkpoint_step, run_here
 
@@ -59,7 +60,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(tmp_path_factory: pytest.TempPathFactory, digits: Path) -> Path:
     """The folder with what ranks.py makes."""
     folder = tmp_path_factory.mktemp("parallel")
-    new = ("--data", digits, "--batch-size", BATCH, "--steps")
+    new = ("--data", digits, "--batch-size", BATCH, "--watch-gradients", "--steps")
     assert alone(*new, 4, "--out", folder / "begun-by-one").code == 0
     assert alone(*new, 8, "--out", folder / "by-one").code == 0
     process = started(4, Path(__file__).parent / "ranks.py", folder, digits)
@@ -122,6 +123,10 @@ def test_a_run_continues_with_another_number_of_ranks(name: str, made: Path) -> 
     assert a[0].keys() == b[0].keys()
     for key in b[0]:
         np.testing.assert_allclose(a[0][key], b[0][key], rtol=1e-2, atol=1e-4, err_msg=key)  # float32
+    rows, of_one = (MetricsFile(made / folder / "metrics.csv").read() for folder in (name, "by-one"))
+    assert rows[1].keys() == of_one[1].keys()
+    for metric, values in of_one[1].items():
+        np.testing.assert_allclose(rows[1][metric], values, rtol=1e-2, atol=1e-4, err_msg=metric)
     assert (made / name / "config.json").read_bytes() == (made / "by-one" / "config.json").read_bytes()
 
 
@@ -130,6 +135,13 @@ def test_a_signal_to_one_rank_stops_all_after_the_same_step(made: Path) -> None:
     assert [(end["code"], end["steps"]) for end in each] == [(130, 3)] * 4
     assert each[0]["out"].rstrip().splitlines()[-1].startswith("Interrupted and saved. To resume: ")
     assert checkpoint_step(made / "interrupted") == 3
+
+
+def test_a_plateau_that_rank_0_finds_ends_all_also_when_the_run_is_resumed(made: Path) -> None:
+    each = ends(made, "plateau")
+    assert [(end["code"], end["steps"]) for end in each] == [(0, 4)] * 4, each[0]["err"]
+    assert "Done at step 4: distance was best at step 2" in each[0]["out"]
+    assert [(end["code"], end["steps"]) for end in ends(made, "finished")] == [(0, 0)] * 4
 
 
 def test_a_nan_on_one_rank_is_everybodys(made: Path) -> None:
@@ -196,7 +208,7 @@ def test_a_rank_that_is_killed_ends_all_and_leaves_a_good_checkpoint(digits: Pat
     process = endless(tmp_path / "run", digits)
     os.kill(processes_of(tmp_path / "run")[-1], signal.SIGKILL)
     out, err = process.communicate(timeout=60)
-    print(out, err, process.returncode)
-    assert process.returncode != 0
+    assert process.returncode == signal.SIGKILL
+    assert "Killed (signal 9)" in out + err  # mpiexec says it
     assert not processes_of(tmp_path / "run")
     assert alone("--out", tmp_path / "run", "--resume", "--epochs", 1).code == 0
