@@ -12,6 +12,7 @@ import gans.cgan
 import gans.cyclegan
 import gans.dcgan
 import gans.hinge_gan
+import gans.infogan
 import gans.lsgan
 import gans.mnist_gan
 import gans.r3gan
@@ -100,6 +101,29 @@ def make_ssgan(name: str) -> Trainer:
         return gans.ssgan.SSGAN(gans.ssgan.Config(backend=name, batch_size=3))
 
 
+def coded_generator(trainer: Any) -> nn.Module:
+    generator = gans.infogan.CodedGenerator()
+    generator.network = nn.Sequential(
+        nn.Linear(74, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 784), nn.Tanh(), nn.Reshape(1, 28, 28)
+    )
+    return generator
+
+
+def trunk_discriminator(trainer: Any) -> nn.Module:
+    discriminator = gans.infogan.TrunkDiscriminator()
+    discriminator.trunk = nn.Sequential(nn.Conv2d(1, 2, 4, 4), nn.LeakyReLU(0.1), nn.BatchNorm2d(2), nn.Flatten())
+    discriminator.logit, discriminator.code = nn.Linear(98, 1), nn.Linear(98, 12)
+    return discriminator
+
+
+def make_infogan(name: str) -> Trainer:
+    with (
+        mock.patch.object(gans.infogan.InfoGAN, "make_generator", coded_generator),
+        mock.patch.object(gans.infogan.InfoGAN, "make_discriminator", trunk_discriminator),
+    ):
+        return gans.infogan.InfoGAN(gans.infogan.Config(backend=name, batch_size=3))
+
+
 def make_wgan(trainer_class: type[gans.wgan.CriticTrainer], config: Any) -> Trainer:
     with (
         mock.patch.object(gans.wgan.CriticTrainer, "make_generator", dense_generator),
@@ -148,6 +172,7 @@ MAKERS: dict[str, Callable[[str], Trainer]] = {
     "r3gan": lambda name: gans.r3gan.R3GAN(gans.r3gan.Config(backend=name, batch_size=2, width=2, ema=0.5)),
     "cgan": lambda name: make_cgan(name, "concat"),
     "cgan_projection": lambda name: make_cgan(name, "projection"),
+    "infogan": make_infogan,
     "ssgan": make_ssgan,
     "cyclegan": make_cyclegan,
     "cyclegan_wgan_gp": lambda name: make_cyclegan(name, gan_loss="wgan-gp", batch_size=1),

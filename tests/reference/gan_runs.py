@@ -69,6 +69,7 @@ RUNS = {  # a trainer may be here if `benchmarks.pytorch` has its PyTorch twin; 
     "hinge_gan": Run(Case("hinge_gan", 4), steps=20),
     "cgan_concat": Run(Case("cgan", 8), steps=20),
     "cgan_projection": Run(Case("cgan", 8, {"condition": "projection"}), steps=20),
+    "infogan": Run(Case("infogan", 8), steps=20),
     "ssgan": Run(Case("ssgan", 8, {"dropout": 0.0}), steps=20),
     "wgan_mlp": Run(Case("wgan", 4), steps=50),  # of the generator, and 250 of the critic
     "wgan_conv": Run(Case("wgan", 4, {"arch": "conv"}), steps=20),  # in 50, rounding errors grow to 1e-10
