@@ -11,7 +11,7 @@ from gans.training.trainer import Trainer
 
 TRAINERS = (  # modules of gans
     "mnist_gan", "dcgan", "lsgan", "softmax_gan", "hinge_gan", "r3gan", "wgan", "wgan_gp",
-    "cgan", "infogan", "ssgan", "cyclegan",
+    "cgan", "infogan", "bigan", "ssgan", "cyclegan",
 )  # fmt: skip
 
 

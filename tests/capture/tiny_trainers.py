@@ -8,6 +8,7 @@ from unittest import mock
 
 import numpy as np
 
+import gans.bigan
 import gans.cgan
 import gans.cyclegan
 import gans.dcgan
@@ -124,6 +125,28 @@ def make_infogan(name: str) -> Trainer:
         return gans.infogan.InfoGAN(gans.infogan.Config(backend=name, batch_size=3))
 
 
+def tiny_encoder(trainer: Any) -> nn.Sequential:
+    outputs = trainer.latent_size * (2 if trainer.config.encoder == "stochastic" else 1)
+    return nn.Sequential(nn.Conv2d(1, 2, 4, 4), nn.BatchNorm2d(2), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(98, outputs))
+
+
+def pair_discriminator(trainer: Any) -> nn.Module:
+    discriminator = gans.bigan.PairDiscriminator()
+    discriminator.image = nn.Sequential(nn.Conv2d(1, 2, 4, 4), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(98, 6))
+    discriminator.latent = nn.Linear(trainer.latent_size, 6)
+    discriminator.pair = nn.Sequential(nn.LeakyReLU(0.2), nn.Linear(12, 1))
+    return discriminator
+
+
+def make_bigan(name: str, encoder: str) -> Trainer:
+    with (
+        mock.patch.object(gans.bigan.BiGAN, "make_generator", dense_generator),
+        mock.patch.object(gans.bigan.BiGAN, "make_encoder", tiny_encoder),
+        mock.patch.object(gans.bigan.BiGAN, "make_discriminator", pair_discriminator),
+    ):
+        return gans.bigan.BiGAN(gans.bigan.Config(backend=name, batch_size=3, encoder=encoder))
+
+
 def make_wgan(trainer_class: type[gans.wgan.CriticTrainer], config: Any) -> Trainer:
     with (
         mock.patch.object(gans.wgan.CriticTrainer, "make_generator", dense_generator),
@@ -173,6 +196,8 @@ MAKERS: dict[str, Callable[[str], Trainer]] = {
     "cgan": lambda name: make_cgan(name, "concat"),
     "cgan_projection": lambda name: make_cgan(name, "projection"),
     "infogan": make_infogan,
+    "bigan": lambda name: make_bigan(name, "deterministic"),
+    "bigan_stochastic": lambda name: make_bigan(name, "stochastic"),
     "ssgan": make_ssgan,
     "cyclegan": make_cyclegan,
     "cyclegan_wgan_gp": lambda name: make_cyclegan(name, gan_loss="wgan-gp", batch_size=1),
