@@ -155,7 +155,7 @@ def images(trainer: LatentTrainer, seed: int, count: int, label: int | None = No
 def walks(trainer: LatentTrainer, seed: int, count: int, label: int | None = None) -> Iterator[np.ndarray]:
     """The frames of closed walks that start from the first images of a seed: uint8 (count, channels, height, width) each."""
     parts = []
-    bound = 1.0 if trainer.config.latent == "uniform" else math.inf
+    bound = 1.0 if trainer.distribution == "uniform" else math.inf
     for first in range(0, count, AT_ONCE):
         waypoints = [latent_vectors(trainer, seed, first, i) for i in range(WAYPOINTS)]
         parts.append([_generate(trainer, z, first, label)[: count - first] for z in latent_walk(waypoints, FRAMES, bound)])
@@ -171,7 +171,7 @@ def latent_vectors(trainer: LatentTrainer, seed: int, first: int, waypoint: int 
     """
     places = (waypoint * 2**40 + i * 2**20 for i in range(first, first + AT_ONCE))  # of more numbers than a vector has
     shape = (trainer.latent_size,)
-    return np.stack([draw_latent(trainer.config.latent, mg.Generator(seed, place), shape).numpy() for place in places])
+    return np.stack([draw_latent(trainer.distribution, mg.Generator(seed, place), shape).numpy() for place in places])
 
 
 def _generate(trainer: LatentTrainer, z: np.ndarray, first: int, label: int | None) -> np.ndarray:

@@ -46,7 +46,7 @@ from gans.training.cli import main
 from gans.training.config import option
 from gans.training.latent import GAN, GANConfig
 from gans.training.loop import captured
-from gans.training.trainer import Metrics, Shape, below
+from gans.training.trainer import Metrics, Shape, below, joined
 from minigrad import nn, optim
 
 SHIFT = 2  # pixels
@@ -131,8 +131,7 @@ class SSGAN(GAN):
 
     def weights(self) -> dict[str, Any]:
         """Of the generator, and of the discriminator, which is the classifier."""
-        parts = {"generator": self.generator, "discriminator": self.discriminator}
-        return {f"{name}.{key}": a for name, network in parts.items() for key, a in network.state_dict().items()}
+        return joined({"generator": self.generator, "discriminator": self.discriminator})
 
     def load_weights(self, saved: Mapping[str, Any]) -> None:
         self.generator.load_state_dict(below(saved, "generator"))

@@ -10,7 +10,8 @@ from gans.training.run_folder import RunFolder
 from gans.training.trainer import Trainer
 
 TRAINERS = (  # modules of gans
-    "mnist_gan", "dcgan", "lsgan", "softmax_gan", "hinge_gan", "r3gan", "wgan", "wgan_gp", "cgan", "ssgan", "cyclegan",
+    "mnist_gan", "dcgan", "lsgan", "softmax_gan", "hinge_gan", "r3gan", "wgan", "wgan_gp",
+    "cgan", "infogan", "bigan", "ssgan", "cyclegan",
 )  # fmt: skip
 
 

@@ -9,11 +9,9 @@ import minigrad as mg
 import minigrad.functional as F
 from gans.data.batches import Stream
 from gans.data.cache import Bytes
-from gans.training.trainer import from_pixels, in_evaluation
+from gans.measures.predictions import predicted
 from minigrad import nn, optim
-from minigrad.arrays.layout import channels_last
 
-AT_ONCE = 500  # images per forward pass
 Step = Callable[..., dict[str, mg.Tensor]]
 
 
@@ -35,12 +33,7 @@ def train_alone(
 
 def error(network: nn.Module, images: Bytes, labels: Bytes, backend: str, dtype: Any) -> float:
     """The share of images uint8 (n, channels, height, width) that a classifier gets wrong, in evaluation mode."""
-    wrong = 0
-    for start in range(0, len(images), AT_ONCE):
-        part = from_pixels(images[start : start + AT_ONCE], dtype)
-        logits = in_evaluation(network, mg.Tensor(channels_last(part)).to(backend))
-        wrong += int((logits.argmax(1) != labels[start : start + AT_ONCE]).sum())
-    return wrong / len(images)
+    return float((predicted(network, images, backend, dtype) != labels).mean())
 
 
 def table(errors: dict[str, float], labels: int, tested: int) -> str:

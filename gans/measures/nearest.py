@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating]
 Images = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.integer]
 
 SIDE = 32  # large images are reduced to about this many pixels a side before they are compared
 NEARLY_EQUAL = 10.0  # of 255: a smaller root mean square difference makes two images nearly equal
 BLOCK = 1024  # images at once
+QUERIES = 256  # images whose distances to all training images are in memory at once
 
 
 def squared_distances(a: Floats, b: Floats) -> Floats:
@@ -53,3 +57,25 @@ def _vectors(images: Images) -> npt.NDArray[np.float32]:
     down, across = height // factor, width // factor
     squares = images[:, :, : down * factor, : across * factor].reshape(n, channels, down, factor, across, factor)
     return squares.mean((3, 5), dtype=np.float32).reshape(n, -1)
+
+
+def nearest_class_accuracy(train: Floats, train_labels: Labels, test: Floats, test_labels: Labels) -> float:
+    """The share of the rows of `test` (m, d) that have the label of the nearest row of `train` (n, d)."""
+    right = 0
+    for start in range(0, len(test), QUERIES):
+        rows = slice(start, start + QUERIES)
+        right += int((train_labels[squared_distances(test[rows], train).argmin(1)] == test_labels[rows]).sum())
+    return right / len(test)
+
+
+def nearest_class_table(features: Mapping[str, Sequence[Floats]], train_labels: Labels, test_labels: Labels) -> str:
+    """The accuracies of features of training and test images, as Markdown."""
+    lines = [
+        f"Share of {len(test_labels):,} test images with the class of the nearest of {len(train_labels):,} training images.",
+        "",
+        "| nearest by | accuracy |",
+        "| --- | --: |",
+    ]
+    for name, (train, test) in features.items():
+        lines.append(f"| {name} | {100 * nearest_class_accuracy(train, train_labels, test, test_labels):.2f} % |")
+    return "\n".join(lines) + "\n"

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
+import minigrad as mg
+from gans.training.trainer import from_pixels, in_evaluation
+from minigrad import nn
+from minigrad.arrays.layout import channels_last
+
 Floats = npt.NDArray[np.float64]
+
+AT_ONCE = 500  # images per forward pass
 
 STACKED_SAMPLES = 26_000  # of the published protocol
 STACKED_MODES = 1000
+
+
+def outputs(network: nn.Module, images: npt.NDArray[np.uint8], backend: str, dtype: Any) -> npt.NDArray[np.floating]:
+    """What a network returns for images uint8 (n, channels, height, width), in evaluation mode."""
+    parts = []
+    for start in range(0, len(images), AT_ONCE):
+        part = from_pixels(images[start : start + AT_ONCE], dtype)
+        parts.append(in_evaluation(network, mg.Tensor(channels_last(part)).to(backend)))
+    return np.concatenate(parts)
+
+
+def predicted(network: nn.Module, images: npt.NDArray[np.uint8], backend: str, dtype: Any) -> npt.NDArray[np.intp]:
+    """The most probable class of each image, given a network from images to logits."""
+    return outputs(network, images, backend, dtype).argmax(1)
 
 
 def classifier_score(probabilities: Floats) -> float:

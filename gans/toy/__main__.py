@@ -29,6 +29,7 @@ from minigrad.io.files import write_atomically
 FRAMES = 60
 SEEDS = 5  # of --table
 FAILING = "gan, leaky ReLUs in G"  # a row of the table: the loss is not all
+G_UNITS = {"tanh": nn.Tanh, "leaky-relu": leaky}
 
 
 @running("python -m gans.toy", USER_ERRORS)
@@ -38,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--data", choices=DISTRIBUTIONS, default="ring", help="distribution to learn (default: ring)")
     parser.add_argument("--loss", choices=LOSSES, default="gan", help="adversarial loss (default: gan)")
+    help = "hidden units of G (default: tanh; leaky-relu misses modes); --table has a row for leaky-relu"
+    parser.add_argument("--g-units", choices=G_UNITS, default="tanh", help=help)
     parser.add_argument("--steps", type=integer_up_to(10**6), default=STEPS, metavar="N", help=f"steps of G (default: {STEPS})")
     parser.add_argument(
         "--lr", type=learning_rate, default=LR, metavar="X", help=f"learning rate at the start (default: {LR:g})"
@@ -175,7 +178,7 @@ def theory(arguments: argparse.Namespace) -> None:
     checks = []
     for check in theory.checks():
         checks.append(check)
-        print(f"{check.what:<72} {check.measured:9.4f} {check.exact:9.4f}  error {check.error:.4f}", flush=True)
+        print(f"{check.what:<84} {check.measured:9.4f} {check.exact:9.4f}  error {check.error:.4f}", flush=True)
     save_image(arguments.out / "theory.png", theory_sheet(checks))
     save_json(arguments.out / "theory.json", [{**check._asdict(), "error": check.error} for check in checks])
     print(f"Done: theory.png and theory.json are in {arguments.out}")
@@ -191,7 +194,8 @@ def serve(arguments: argparse.Namespace) -> None:
 
 
 def new_toy(arguments: argparse.Namespace, loss: str, seed: int) -> ToyGAN:
-    return ToyGAN(DISTRIBUTIONS[arguments.data](), LOSSES[loss], seed, arguments.steps, arguments.lr)
+    real, units = DISTRIBUTIONS[arguments.data](), G_UNITS[arguments.g_units]
+    return ToyGAN(real, LOSSES[loss], seed, arguments.steps, arguments.lr, g_activation=units)
 
 
 def learning_rate(text: str) -> float:
@@ -210,7 +214,7 @@ def parts(steps: int, count: int) -> list[int]:
 
 def result(toy: ToyGAN, loss: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """The settings of a training, and how much of the modes G covers if the data has any."""
-    settings = {"data": arguments.data, "loss": loss, "steps": toy.done, "lr": arguments.lr, "seed": arguments.seed}
+    settings = {"loss": loss, **{name: getattr(arguments, name) for name in ("data", "g_units", "steps", "lr", "seed")}}
     if not toy.real.modes:
         return settings
     hit, good, kl = coverage(toy.real, toy.generate(SAMPLES, averaged=True))

@@ -28,7 +28,7 @@ from gans.training.config import ConfigError
 PAGE = Path(__file__).with_name("page.html")
 HOST = "127.0.0.1"  # nobody else's machine
 FRAME = 1 / 25  # seconds; least time between two snapshots
-TRAINING = 1 / 25  # seconds of a frame for training at most, so that there are 10 frames a second also on a slow machine
+TRAINING = 1 / 40  # seconds of a frame for training at most, so that there are 10 frames a second also on a slow machine
 POINTS, ARROWS, SIDE, HISTORY = 400, 60, 40, 400
 LARGEST = 100_000  # bytes of an order
 PATIENCE = 3.0  # seconds without a request, after which training waits for a page

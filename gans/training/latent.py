@@ -26,7 +26,7 @@ FIXED_NOISE_COUNTER = 2**62  # start of the fixed noise in the seed's random str
 
 @dataclass(frozen=True)
 class LatentConfig(RunConfig):
-    """Settings of every trainer with a generator of images from latent vectors."""
+    """Settings of a trainer that leaves the distribution of its latent vectors to the user."""
 
     latent: str = option(
         "normal", "distribution of the latent vectors: N(0, I), or U(-1, 1) for each number", choices=("normal", "uniform")
@@ -50,12 +50,11 @@ class LatentTrainer(Trainer):
     they depend on the config.
     """
 
-    config: LatentConfig
     latent_size: int = 100
     image_shape: Shape = (1, 28, 28)  # (channels, height, width)
     ema: float = 0.0  # decay of a running average of the generator's weights, which then makes the samples; 0: no average
 
-    def __init__(self, config: LatentConfig, dtype: Any = np.float32) -> None:
+    def __init__(self, config: RunConfig, dtype: Any = np.float32) -> None:
         super().__init__(config, dtype)
         self.generator: nn.Module = self.make_generator().to(self.backend, dtype)
         self.g_optimizer = self.make_optimizer(self.generator.parameters())
@@ -76,6 +75,11 @@ class LatentTrainer(Trainer):
     @property
     def batch_shapes(self) -> tuple[Shape, ...]:
         return ((self.images_per_step, *self.image_shape),)
+
+    @property
+    def distribution(self) -> str:
+        """Of the latent vectors: "normal" or "uniform"."""
+        return self.config.latent if isinstance(self.config, LatentConfig) else "normal"
 
     @property
     def samples_are(self) -> str:
@@ -110,7 +114,7 @@ class LatentTrainer(Trainer):
 
     def latent_vectors(self, stream: mg.Generator, count: int) -> mg.Tensor:
         """The next latent vectors of a random stream: (count, latent_size)."""
-        return draw_latent(self.config.latent, stream, (count, self.latent_size), self.backend, self.dtype)
+        return draw_latent(self.distribution, stream, (count, self.latent_size), self.backend, self.dtype)
 
     def fixed_inputs(self, count: int, seed: int) -> tuple[mg.Tensor, ...]:
         """Inputs of the generator that depend only on the seed: latent vectors."""
@@ -157,7 +161,7 @@ class GANConfig(LatentConfig):
 class GAN(LatentTrainer):
     """A generator G and a discriminator D, each with its own optimizer. A subclass defines both networks and `step`."""
 
-    def __init__(self, config: LatentConfig, dtype: Any = np.float32) -> None:
+    def __init__(self, config: RunConfig, dtype: Any = np.float32) -> None:
         super().__init__(config, dtype)
         self.discriminator: nn.Module = self.make_discriminator().to(self.backend, dtype)
         self.d_optimizer = self.make_optimizer(self.discriminator.parameters())

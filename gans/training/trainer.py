@@ -110,7 +110,7 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on, except the position in the data and in the random stream."""
-        return {f"{owner}.{key}": a for owner, part in self._parts().items() for key, a in part.state_dict().items()}
+        return joined(self._parts())
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Load what `state_dict` returned. ValueError if names or shapes differ."""
@@ -143,6 +143,11 @@ def as_pixels(images: np.ndarray) -> np.ndarray:
 def from_pixels(images: np.ndarray, dtype: Any = np.float32) -> np.ndarray:
     """Images from 0 to 255, such as uint8, in [-1, 1]."""
     return images.astype(dtype) / dtype(127.5) - dtype(1)
+
+
+def joined(parts: Mapping[str, Stateful]) -> dict[str, Any]:
+    """The arrays of several parts, named "owner.key"."""
+    return {f"{owner}.{key}": a for owner, part in parts.items() for key, a in part.state_dict().items()}
 
 
 def below(arrays: Mapping[str, Any], owner: str) -> dict[str, Any]:

@@ -18,8 +18,9 @@ def test_the_model_is_that_of_a_ring() -> None:
 
 
 def test_ranks_are_limited_by_the_network_and_by_the_batch() -> None:
+    # on a network of 1 MB/s, two ranks compute half a second and wait one
     cost = Cost(seconds=1.0, exchanges=0, bytes=1_000_000)
-    assert limits(cost, 64, latency=0.0, bandwidth=1e6) == (1, 1)  # two compute half a second and wait one
+    assert limits(cost, 64, latency=0.0, bandwidth=1e6) == (1, 1)
     assert limits(cost, 20, latency=0.0, bandwidth=1e12) == (16, 16)
 
 

@@ -9,10 +9,12 @@ from unittest import mock
 
 import numpy as np
 
+import gans.bigan
 import gans.cgan
 import gans.cyclegan
 import gans.dcgan
 import gans.hinge_gan
+import gans.infogan
 import gans.lsgan
 import gans.mnist_gan
 import gans.r3gan
@@ -95,6 +97,51 @@ def make_ssgan(name: str, dtype: Any = np.float32, **settings: Any) -> Trainer:
         return gans.ssgan.SSGAN(gans.ssgan.Config(backend=name, **{"batch_size": 3, **settings}), dtype)
 
 
+def coded_generator(trainer: Any) -> nn.Module:
+    generator = gans.infogan.CodedGenerator()
+    generator.network = nn.Sequential(
+        nn.Linear(74, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 784), nn.Tanh(), nn.Reshape(1, 28, 28)
+    )
+    return generator
+
+
+def trunk_discriminator(trainer: Any) -> nn.Module:
+    discriminator = gans.infogan.TrunkDiscriminator()
+    discriminator.trunk = nn.Sequential(nn.Conv2d(1, 2, 4, 4), nn.LeakyReLU(0.1), nn.BatchNorm2d(2), nn.Flatten())
+    discriminator.logit, discriminator.code = nn.Linear(98, 1), nn.Linear(98, 12)
+    return discriminator
+
+
+def make_infogan(name: str, dtype: Any = np.float32, **settings: Any) -> Trainer:
+    with (
+        mock.patch.object(gans.infogan.InfoGAN, "make_generator", coded_generator),
+        mock.patch.object(gans.infogan.InfoGAN, "make_discriminator", trunk_discriminator),
+    ):
+        return gans.infogan.InfoGAN(gans.infogan.Config(backend=name, **{"batch_size": 3, **settings}), dtype)
+
+
+def tiny_encoder(trainer: Any) -> nn.Sequential:
+    outputs = trainer.latent_size * (2 if trainer.config.encoder == "stochastic" else 1)
+    return nn.Sequential(nn.Conv2d(1, 2, 4, 4), nn.BatchNorm2d(2), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(98, outputs))
+
+
+def pair_discriminator(trainer: Any) -> nn.Module:
+    discriminator = gans.bigan.PairDiscriminator()
+    discriminator.image = nn.Sequential(nn.Conv2d(1, 2, 4, 4), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(98, 6))
+    discriminator.latent = nn.Linear(trainer.latent_size, 6)
+    discriminator.pair = nn.Sequential(nn.LeakyReLU(0.2), nn.Linear(12, 1))
+    return discriminator
+
+
+def make_bigan(name: str, dtype: Any = np.float32, **settings: Any) -> Trainer:
+    with (
+        mock.patch.object(gans.bigan.BiGAN, "make_generator", dense_generator),
+        mock.patch.object(gans.bigan.BiGAN, "make_encoder", tiny_encoder),
+        mock.patch.object(gans.bigan.BiGAN, "make_discriminator", pair_discriminator),
+    ):
+        return gans.bigan.BiGAN(gans.bigan.Config(backend=name, **{"batch_size": 3, **settings}), dtype)
+
+
 def make_wgan(trainer_class: type[gans.wgan.CriticTrainer], name: str, dtype: Any = np.float32, **settings: Any) -> Trainer:
     with (
         mock.patch.object(gans.wgan.CriticTrainer, "make_generator", dense_generator),
@@ -145,6 +192,9 @@ MAKERS: dict[str, Callable[..., Trainer]] = {
     "r3gan": make_r3gan,
     "cgan": partial(make_dcgan, gans.cgan.CGAN, condition="concat"),
     "cgan_projection": partial(make_dcgan, gans.cgan.CGAN, condition="projection"),
+    "infogan": make_infogan,
+    "bigan": make_bigan,
+    "bigan_stochastic": partial(make_bigan, encoder="stochastic"),
     "ssgan": make_ssgan,
     "cyclegan": make_cyclegan,
     "cyclegan_wgan": partial(make_cyclegan, gan_loss="wgan", batch_size=1),

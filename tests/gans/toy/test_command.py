@@ -16,13 +16,14 @@ from gans.toy.trainer import LR, STEPS, ToyGAN
 @pytest.mark.parametrize("data", ["mixture", "moons"])
 def test_a_run_leaves_an_animation_and_a_picture(data, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("gans.toy.__main__.FRAMES", 2)
-    main(["--data", data, "--steps", "4", "--out", str(tmp_path / "new")])
+    main(["--data", data, "--steps", "4", "--g-units", "leaky-relu", "--out", str(tmp_path / "new")])
     with Image.open(tmp_path / "new" / "training.gif") as gif, Image.open(tmp_path / "new" / "final.png") as picture:
         assert gif.n_frames == 3 and gif.size == picture.size
     out = capsys.readouterr().out
     assert "step 4: d_loss" in out and ("modes hit" in out) == (data != "moons")
     found = json.loads((tmp_path / "new" / "final.json").read_text())
-    assert found["steps"] == 4 and found.get("samples") == (2_500 if data != "moons" else None)
+    assert found["steps"] == 4 and found["g_units"] == "leaky-relu"
+    assert found.get("samples") == (2_500 if data != "moons" else None)
 
 
 def test_losses_are_compared_from_one_seed(tmp_path, capsys, monkeypatch):
