@@ -38,7 +38,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         description="Write a page that shows one training step: its graph, values, and backward passes.",
     )
     parser.add_argument("name", choices=TRAINERS, metavar="NAME", help=f"a trainer: {', '.join(TRAINERS)}")
-    parser.add_argument("--run", type=Path, metavar="DIR", help="take the step from this run's last checkpoint")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        metavar="DIR",
+        help="take the step from this run's last checkpoint; or with --checkpoint STEP, from a numbered one",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="the page to write (default: NAME.html)")
     parser.usage = f"{PROG} NAME [--run DIR] [--out FILE] [flags of the trainer, such as --data DIR --batch-size N]"
     arguments, rest = parser.parse_known_args(argv)
@@ -69,7 +74,7 @@ def prepared(
     trainer = trainer_class(config)
     loop = Loop(trainer, trainer.load_batches(), folder)
     if folder:
-        loop.read_checkpoint()
+        loop.read_checkpoint(config.checkpoint)
     return trainer, tuple(loop.batches[loop.step]), loop.step, smaller
 
 

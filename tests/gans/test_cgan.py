@@ -146,6 +146,88 @@ def test_the_classes_are_the_subfolders_of_a_folder(train: Command, generate: Co
     assert "has the classes cats, emus, not cats, dogs" in train("--resume", "--out", out, "--steps", 2).complaint
 
 
+def animals(folder: Path, cats: int, dogs: int) -> Path:
+    """Images of two classes: the cats dark, the dogs bright."""
+    rng = np.random.default_rng(0)
+    for name, count, least in (("cats", cats, 0), ("dogs", dogs, 156)):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            Image.fromarray(rng.integers(least, least + 100, (20, 20, 3), dtype=np.uint8)).save(folder / name / f"{i}.png")
+    return folder
+
+
+def test_the_sheet_of_training_images_has_a_row_for_each_class_and_is_white_where_one_has_few(
+    train: Command, generate: Command, tmp_path: Path
+) -> None:
+    folder = animals(tmp_path / "animals", cats=24, dogs=1)
+    out = tmp_path / "run"
+    assert train("--arch", "k4", "--image-size", 32, "--steps", 1, "--out", out, data=folder).code == 0
+    sheet = read_png(out / "samples" / "real.png")[::2, ::2]
+    assert sheet.shape == (2 * (32 + GAP) + GAP, 10 * (32 + GAP) + GAP, 3)
+    cells = [[sheet[t : t + 32, x : x + 32] for x in range(GAP, sheet.shape[1], 32 + GAP)] for t in (GAP, GAP + 32 + GAP)]
+    assert all(cell.max() < 156 for cell in cells[0]), "ten cats"
+    assert 100 < cells[1][0].mean() < 255 and all((cell == 255).all() for cell in cells[1][1:]), "one dog"
+    assert generate(out, "--label", "dogs", "--count", 2).code == 0
+
+
+def test_a_class_folder_is_scanned_once_when_it_is_loaded_and_its_images_are_read_once(
+    train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gans.data import folder as folders
+    from gans.data import labelled
+
+    scans: list[Path] = []
+    reads: list[Path] = []
+    scan, read = labelled.class_folders, folders._load
+    monkeypatch.setattr(labelled, "class_folders", lambda path: scans.append(path) or scan(path))
+    monkeypatch.setattr(folders, "_load", lambda path, *rest: reads.append(path) or read(path, *rest))
+    folder = animals(tmp_path / "animals", cats=20, dogs=20)
+    flags = ("--arch", "k4", "--image-size", 32, "--steps", 1, "--evaluate-every", "1steps", "--out", tmp_path / "run")
+    assert train(*flags, data=folder).code == 0
+    assert scans == [folder] * 2, "once for the networks, once for the data"
+    assert reads == [folder], "the evaluations take the same images"
+    scans.clear()
+    assert train("--resume", "--steps", 2, "--out", tmp_path / "run").code == 0
+    assert scans == [folder]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (lambda file: file.unlink(), "has no train-labels-idx1-ubyte or train-labels-idx1-ubyte.gz"),
+        (lambda file: write_idx(file, np.full(72, 10, np.uint8)), "has a label 10, but labels go from 0 to 9"),
+        (lambda file: write_idx(file, np.zeros(71, np.uint8)), "has 71 labels, but train-images-idx3-ubyte has 72"),
+    ],
+    ids=["no labels", "a label too large", "a label too few"],
+)
+def test_wrong_labels_of_digits_are_one_sentence_before_the_run_is_written(
+    spoil: Callable[[Path], None], complaint: str, train: Command, digits: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(digits, tmp_path / "spoiled"))
+    spoil(folder / "train-labels-idx1-ubyte")
+    assert complaint in train("--steps", 1, "--out", tmp_path / "run", data=folder).complaint
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_digits_of_one_class_trains_and_shows_white_rows_of_the_others(
+    train: Command, generate: Command, digits: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(digits, tmp_path / "sevens"))
+    write_idx(folder / "train-labels-idx1-ubyte", np.full(72, 7, np.uint8))
+    assert train("--steps", 1, "--out", tmp_path / "run", data=folder).code == 0
+    rows = read_png(tmp_path / "run" / "samples" / "real.png").reshape(-1, 2 * (10 * (28 + GAP) + GAP), 3)
+    height = 2 * (28 + GAP)
+    dark = [(rows[2 * GAP + i * height : 2 * GAP + i * height + 56] < 255).any() for i in range(10)]
+    assert dark == [i == 7 for i in range(10)]
+    assert generate(tmp_path / "run", "--label", "3", "--count", 1).code == 0
+
+
+@pytest.mark.parametrize("label", ["10", "-1", "07", "7 ", "cats", "²", "7/8"])
+def test_a_label_that_is_no_class_is_one_sentence(label: str, run: Path, generate: Command) -> None:
+    assert "has no class" in (complaint := generate(run, f"--label={label}").complaint)
+    assert "its classes are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9" in complaint
+
+
 def test_drawn_faces_have_no_classes(train: Command) -> None:
     with pytest.raises(DataError, match="the drawn faces have no classes"):
         trainer(arch="k4")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,25 @@ def test_a_run_resumes_bit_for_bit_and_reports_the_same_errors(train: Command, t
     percent = r"\d+\.\d\d % \|"
     assert re.search(rf"40 images, with 20 labels.*\(this run\) \| {percent}.*alone, 7 steps \| {percent}", reports[0], re.S)
     assert len(json.loads((tmp_path / "run" / "config.json").read_text())["data"]["labels"]) == 16
+
+
+@pytest.mark.parametrize("split", ["train", "t10k"])
+def test_images_without_labels_are_one_sentence_before_the_run_is_written(
+    split: str, digits: Path, train: Command, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(digits, tmp_path / "unlabelled"))
+    (folder / f"{split}-labels-idx1-ubyte").unlink()
+    given_folder = ("--labels", 20, "--batch-size", 8, "--data", folder, "--steps", 1, "--out", tmp_path / "run")
+    assert f"has no {split}-labels-idx1-ubyte" in run_here(lambda argv: main(SSGAN, argv), given_folder).complaint
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_does_not_resume_with_other_labels_of_the_few_images(digits: Path, train: Command, tmp_path: Path) -> None:
+    assert train("--steps", 1, "--out", tmp_path / "run").code == 0
+    others = Path(shutil.copytree(digits, tmp_path / "others"))
+    write_idx(others / "train-labels-idx1-ubyte", 9 - synthetic_digits(72)[1])
+    complaint = train("--resume", "--steps", 2, "--out", tmp_path / "run", "--data", others).complaint
+    assert "the run was started with other labels of the same images" in complaint
 
 
 def test_the_classifier_is_kept_with_the_weights(train: Command, generate: Command, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_a_run_writes_all_its_files(start: Start, digits: Path, tmp_path: Path) 
     folder = tmp_path / "runs" / "mnist_gan"  # the default
     assert set(files(folder)) - {".lock"} == {
         "config.json", "metrics.csv", "losses.png", "training.gif", "checkpoint.safetensors", "generator.safetensors",
-        *(f"samples/step-{step:06d}.png" for step in (0, 4, 8, 12)),
+        "samples/real.png", *(f"samples/step-{step:06d}.png" for step in (0, 4, 8, 12)),
     }  # fmt: skip
     assert [name for name, content in files(folder).items() if not content and name != ".lock"] == []
     assert "72 images" in out
