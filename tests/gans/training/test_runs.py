@@ -43,7 +43,7 @@ def test_config_json_contains_everything_to_repeat_the_run(whole: Path, digits: 
     assert saved["config"] == {
         "backend": "numpy", "no_capture": False, "tf32": False, "data": str(digits), "epochs": 3, "steps": None,
         "batch_size": 16, "lr": 3e-4, "seed": 0, "sample_every": "1epoch", "save_every": "1epoch,5min",
-        "evaluate_every": None, "stop_when": None, "tensorboard": False, "watch_gradients": False,
+        "keep_every": None, "evaluate_every": None, "stop_when": None, "tensorboard": False, "watch_gradients": False,
         "latent": "normal", "redraw": False,
     }  # fmt: skip
     content = (digits / TRAIN_IMAGES).read_bytes()[16:]  # after the header
@@ -142,7 +142,7 @@ def test_sampling_does_not_affect_training(train: Train, whole: Path, tmp_path: 
 
 def test_a_run_within_the_first_epoch_shows_how_the_images_change(train: Train, tmp_path: Path) -> None:
     ended = train("--batch-size", 1, "--steps", 40, "--out", tmp_path / "run")  # an epoch has 72
-    assert [path.stem for path in sorted((tmp_path / "run" / "samples").iterdir())] == [
+    assert [path.stem for path in sorted((tmp_path / "run" / "samples").glob("step-*"))] == [
         "step-000000", "step-000016", "step-000032", "step-000040",
     ]  # fmt: skip
     with Image.open(tmp_path / "run" / "training.gif") as gif:
@@ -157,7 +157,7 @@ def test_samples_by_steps_do_not_depend_on_interruptions(train: Train, tmp_path:
     for stop in (5, 7, 11, 12):
         assert train("--resume", "--steps", stop, "--out", tmp_path / "pieces").code == 0
     assert state(tmp_path / "pieces") == state(tmp_path / "whole")
-    names = [path.stem for path in sorted((tmp_path / "whole" / "samples").iterdir())]
+    names = [path.stem for path in sorted((tmp_path / "whole" / "samples").glob("step-*"))]
     assert names == [f"step-{step:06d}" for step in (0, 5, 8, 10, 12)]
 
 
