@@ -13,12 +13,12 @@ import minigrad as mg
 from benchmarks.cases import random_batch
 from gans.generate import images, latent_vectors, walks
 from gans.trainers import TRAINERS, load_run, trainer_named
-from gans.training.latent import GAN, LatentTrainer
+from gans.training.latent import GANConfig, LatentConfig, LatentTrainer
 from tests.gans.conftest import Train, state
 from tests.gans.test_trainers_copied import SMALL
 
-LATENT = [name for name in TRAINERS if issubclass(trainer_named(name), LatentTrainer)]
-GANS = [name for name in TRAINERS if issubclass(trainer_named(name), GAN)]
+LATENT = [name for name in TRAINERS if issubclass(trainer_named(name).config_class, LatentConfig)]
+GANS = [name for name in TRAINERS if issubclass(trainer_named(name).config_class, GANConfig)]
 
 
 def make(name: str, **settings: Any) -> Any:
