@@ -54,7 +54,7 @@ class Twin(twin.Twin):
         lr: float,
         variant: str,
         arch: str = "stacked",
-        width: int = 64,
+        width: int = 32,
         ema: float = 0.999,
     ) -> None:
         self.ema = ema

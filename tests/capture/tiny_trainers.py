@@ -24,6 +24,7 @@ import gans.wgan_gp
 import minigrad as mg
 from benchmarks.cases import random_batch
 from gans.networks.dcgan import Architecture
+from gans.networks.residual import Bottleneck
 from gans.networks.translators import MeanOfPatches
 from gans.training.reading import Reading
 from gans.training.trainer import Metrics, Trainer
@@ -100,6 +101,21 @@ def make_ssgan(name: str) -> Trainer:
         mock.patch.object(gans.ssgan.SSGAN, "make_discriminator", tiny_classifier),
     ):
         return gans.ssgan.SSGAN(gans.ssgan.Config(backend=name, batch_size=3))
+
+
+def residual_discriminator(trainer: Any) -> nn.Sequential:
+    """Without a last bias, because only differences of scores count."""
+    return nn.Sequential(
+        nn.Conv2d(1, 2, 4, 4), nn.LeakyReLU(0.2), Bottleneck(2), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(98, 1, bias=False)
+    )
+
+
+def make_r3gan(name: str) -> Trainer:
+    with (
+        mock.patch.object(gans.r3gan.R3GAN, "make_generator", dense_generator),
+        mock.patch.object(gans.r3gan.R3GAN, "make_discriminator", residual_discriminator),
+    ):
+        return gans.r3gan.R3GAN(gans.r3gan.Config(backend=name, batch_size=2, arch="28", ema=0.5))
 
 
 def coded_generator(trainer: Any) -> nn.Module:
@@ -192,7 +208,7 @@ MAKERS: dict[str, Callable[[str], Trainer]] = {
     "wgan_gp_dragan": lambda name: make_wgan(
         gans.wgan_gp.WGANGP, gans.wgan_gp.Config(backend=name, batch_size=2, critic_steps=2, penalty="dragan")
     ),
-    "r3gan": lambda name: gans.r3gan.R3GAN(gans.r3gan.Config(backend=name, batch_size=2, width=2, ema=0.5)),
+    "r3gan": make_r3gan,
     "cgan": lambda name: make_cgan(name, "concat"),
     "cgan_projection": lambda name: make_cgan(name, "projection"),
     "infogan": make_infogan,
