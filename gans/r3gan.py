@@ -61,7 +61,7 @@ class Config(RunConfig):
     batch_size: int = option(64, "images per step", at_least=1)
     lr: float = option(1e-3, "learning rate of both optimizers")
     gamma: float = option(1.0, "weight of R1 and R2")
-    ema: float = option(0.999, "decay of the running average of G's weights that makes the samples; 0: none", at_most=0.99999)
+    ema: float = option(0.995, "decay of the running average of G's weights that makes the samples; 0: none", at_most=0.99999)
 
 
 class R3GAN(GAN):

@@ -39,7 +39,7 @@ def networks(width: int) -> tuple[Network, Network]:
 
 class Twin(twin.Twin):
     latent_size = 64
-    gamma, ema = 1.0, 0.999
+    gamma, ema = 1.0, 0.995
 
     def __init__(self, state: Mapping[str, np.ndarray], lr: float, width: int = 32) -> None:
         generator, discriminator = networks(width)

@@ -55,7 +55,7 @@ class Twin(twin.Twin):
         variant: str,
         arch: str = "stacked",
         width: int = 32,
-        ema: float = 0.999,
+        ema: float = 0.995,
     ) -> None:
         self.ema = ema
         channels = 3 if arch == "stacked" else 1
