@@ -59,7 +59,7 @@ CASES = {
     "lsgan": Case("lsgan", network={"arch": "28"}, tolerance=1e-2),
     "wgan_gp_mlp": Case("wgan_gp", batch_size=64, tolerance=2e-3),
     "wgan_gp_conv": Case("wgan_gp", batch_size=64, network={"arch": "conv"}, tolerance=2e-3),
-    "r3gan": Case("r3gan", batch_size=64, tolerance=2e-3),
+    "r3gan": Case("r3gan", batch_size=64, network={"width": 64}, tolerance=2e-3),
     "cyclegan_64": Case("cyclegan", batch_size=1, network={"image_size": 64, "width": 64}, tolerance=5e-2),
 }
 

@@ -57,11 +57,11 @@ class Config(LatentConfig):
     arch: str = option(
         "stacked", "stacked: Stacked MNIST, three digits as colour channels; 28: MNIST itself", choices=("stacked", "28")
     )
-    width: int = option(64, "channels of the largest feature maps", at_least=2, at_most=1024)
+    width: int = option(32, "channels of the largest feature maps", at_least=2, at_most=1024)
     batch_size: int = option(64, "images per step", at_least=1)
-    lr: float = option(2e-4, "learning rate of both optimizers")
+    lr: float = option(1e-3, "learning rate of both optimizers")
     gamma: float = option(1.0, "weight of R1 and R2")
-    ema: float = option(0.999, "decay of the running average of G's weights that makes the samples; 0: none", at_most=0.99999)
+    ema: float = option(0.995, "decay of the running average of G's weights that makes the samples; 0: none", at_most=0.99999)
 
 
 class R3GAN(GAN):

@@ -39,9 +39,9 @@ def networks(width: int) -> tuple[Network, Network]:
 
 class Twin(twin.Twin):
     latent_size = 64
-    gamma, ema = 1.0, 0.999
+    gamma, ema = 1.0, 0.995
 
-    def __init__(self, state: Mapping[str, np.ndarray], lr: float, width: int = 64) -> None:
+    def __init__(self, state: Mapping[str, np.ndarray], lr: float, width: int = 32) -> None:
         generator, discriminator = networks(width)
         super().__init__(state, lr, (0.0, 0.99), generator=generator, average=generator, discriminator=discriminator)
 

@@ -54,8 +54,8 @@ class Twin(twin.Twin):
         lr: float,
         variant: str,
         arch: str = "stacked",
-        width: int = 64,
-        ema: float = 0.999,
+        width: int = 32,
+        ema: float = 0.995,
     ) -> None:
         self.ema = ema
         channels = 3 if arch == "stacked" else 1

@@ -32,9 +32,28 @@ class Bottleneck(nn.Module):
         return x + self.body(x)
 
 
+def with_even_scale(*layers: nn.Module) -> nn.Sequential:
+    """The layers, with initial weights that keep the size of activations from layer to layer, and biases of 0.
+
+    No normalisation does this here. Blocks whose last weight is 0 stay the identity.
+
+    Source: He et al., "Delving deep into rectifiers", ICCV 2015, equation 15: variance 2 / ((1 + slope^2) fan_in).
+    """
+    network = nn.Sequential(*layers)
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and layer.weight.data.any():
+            shape = layer.weight.shape
+            fan_in = shape[0] * 4 if isinstance(layer, nn.ConvTranspose2d) else layer.weight[0].size  # of its 16 taps 4 meet
+            bound = (6 / ((1 + SLOPE**2) * fan_in)) ** 0.5
+            layer.weight.assign(nn.init.uniform(shape, -bound, bound).data)
+            if layer.bias is not None:
+                layer.bias.assign(np.zeros(layer.bias.shape, np.float32))
+    return network
+
+
 def residual_generator(channels: int, width: int) -> nn.Sequential:
     """Latent vectors (n, 64) to images (n, channels, 28, 28) in (-1, 1), with 2 `width` and then `width` channels inside."""
-    return nn.Sequential(
+    return with_even_scale(
         nn.Linear(LATENT_SIZE, 2 * width * 7 * 7), nn.LeakyReLU(SLOPE), nn.Reshape(2 * width, 7, 7), Bottleneck(2 * width),
         nn.ConvTranspose2d(2 * width, width, 4, 2, 1), nn.LeakyReLU(SLOPE), Bottleneck(width),
         nn.ConvTranspose2d(width, channels, 4, 2, 1), nn.Tanh(),
@@ -43,7 +62,7 @@ def residual_generator(channels: int, width: int) -> nn.Sequential:
 
 def residual_discriminator(channels: int, width: int) -> nn.Sequential:
     """Images (n, channels, 28, 28) to scores (n, 1). Only differences of scores count, so the last layer has no bias."""
-    return nn.Sequential(
+    return with_even_scale(
         nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(SLOPE), Bottleneck(width),
         nn.Conv2d(width, 2 * width, 4, 2, 1), nn.LeakyReLU(SLOPE), Bottleneck(2 * width), nn.LeakyReLU(SLOPE),
         nn.Flatten(), nn.Linear(2 * width * 7 * 7, 1, bias=False),

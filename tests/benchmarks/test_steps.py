@@ -21,7 +21,7 @@ from benchmarks.measure.process import WorkerError
 from benchmarks.settings import Settings
 from minigrad import capture
 
-LR = {"mnist_gan": 3e-4, "dcgan_28": 1e-3, "dcgan_64": 2e-4, "lsgan": 1e-3, "r3gan": 2e-4, "cyclegan_64": 2e-4}
+LR = {"mnist_gan": 3e-4, "dcgan_28": 1e-3, "dcgan_64": 2e-4, "lsgan": 1e-3, "r3gan": 1e-3, "cyclegan_64": 2e-4}
 LR |= dict.fromkeys(("wgan_gp_mlp", "wgan_gp_conv"), 1e-4)
 ROOT = Path(__file__).parents[2]
 SMALL = Case("mnist_gan", batch_size=4)

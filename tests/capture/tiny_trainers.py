@@ -25,6 +25,7 @@ import gans.wgan_gp
 import minigrad as mg
 from benchmarks.cases import random_batch
 from gans.networks.dcgan import Architecture
+from gans.networks.residual import Bottleneck
 from gans.networks.translators import MeanOfPatches
 from gans.training.reading import Reading
 from gans.training.trainer import Metrics, Trainer
@@ -97,6 +98,22 @@ def make_ssgan(name: str, dtype: Any = np.float32, **settings: Any) -> Trainer:
         return gans.ssgan.SSGAN(gans.ssgan.Config(backend=name, **{"batch_size": 3, **settings}), dtype)
 
 
+def residual_discriminator(trainer: Any) -> nn.Sequential:
+    """Without a last bias, because only differences of scores count."""
+    return nn.Sequential(
+        nn.Conv2d(1, 2, 4, 4), nn.LeakyReLU(0.2), Bottleneck(2), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(98, 1, bias=False)
+    )
+
+
+def make_r3gan(name: str, dtype: Any = np.float32, **settings: Any) -> Trainer:
+    with (
+        mock.patch.object(gans.r3gan.R3GAN, "make_generator", dense_generator),
+        mock.patch.object(gans.r3gan.R3GAN, "make_discriminator", residual_discriminator),
+    ):
+        sizes = {"batch_size": 2, "arch": "28", "ema": 0.5}
+        return gans.r3gan.R3GAN(gans.r3gan.Config(backend=name, **{**sizes, **settings}), dtype)
+
+
 def coded_generator(trainer: Any) -> nn.Module:
     generator = gans.infogan.CodedGenerator()
     generator.network = nn.Sequential(
@@ -148,10 +165,6 @@ def make_wgan(trainer_class: type[gans.wgan.CriticTrainer], name: str, dtype: An
         mock.patch.object(gans.wgan.CriticTrainer, "make_critic", dense_discriminator),
     ):
         return trainer_class(trainer_class.config_class(backend=name, **{"batch_size": 2, **settings}), dtype)
-
-
-def make_r3gan(name: str, dtype: Any = np.float32, **settings: Any) -> Trainer:
-    return gans.r3gan.R3GAN(gans.r3gan.Config(backend=name, **{"batch_size": 2, "width": 2, "ema": 0.5, **settings}), dtype)
 
 
 def translator(trainer: Any) -> nn.Sequential:
