@@ -12,7 +12,7 @@ estimates the probability that it is the first kind:
         ascend  mean log D(x, E(x)) + mean log(1 - D(G(z), z))  with respect to D's weights
         ascend  mean log(1 - D(x, E(x))) + mean log D(G(z), z)  with respect to E's and G's weights
 
-At the optimum both kinds of pairs have the same distribution, and then E and G invert each other.
+At the optimum both kinds of pairs have the same distribution. With a deterministic E, both then invert each other.
 Before, G(E(x)) is an image like x, often of the same digit, but not the same image.
 
 - `--encoder deterministic`, BiGAN: E(x) is a function of x.
@@ -42,13 +42,13 @@ from gans.data.errors import DataError
 from gans.data.mnist import SPLITS, load_mnist
 from gans.losses import bce
 from gans.measures.nearest import nearest_class_table
-from gans.measures.predictions import outputs
+from gans.measures.predictions import AT_ONCE, outputs
 from gans.networks.bidirectional import LATENT_SIZE, PairDiscriminator, encoder, generator
 from gans.training.cli import main
 from gans.training.config import RunConfig, option
 from gans.training.images import grid
 from gans.training.latent import SAMPLES, LatentTrainer
-from gans.training.trainer import Metrics, below, joined
+from gans.training.trainer import Metrics, below, from_pixels, joined
 from minigrad import nn, optim
 
 ACROSS = 8  # images in a row of the sample grid
@@ -167,7 +167,10 @@ class BiGAN(LatentTrainer):
             return f"The codes are not compared by classes: {error}\n"
         position = mg.random.get_rng_state()
         mg.manual_seed(self.config.seed)
-        untrained = self.make_encoder().to(self.backend, self.dtype)
+        untrained = type(self)(self.config, self.dtype).encoder  # E before its first step
+        with mg.no_grad():  # its batch normalisation gets the statistics of the data, as that of the trained E has them
+            for i in range(0, min(len(train.images), 50 * AT_ONCE), AT_ONCE):
+                untrained(mg.Tensor(from_pixels(train.images[i : i + AT_ONCE, None], self.dtype)).to(self.backend))
         mg.random.set_rng_state(position)
         images = train.images[:, None], test.images[:, None]
         features = {

@@ -140,7 +140,7 @@ def _about(real: RealImages, count: int) -> dict[str, str]:
     right = "" if real.accuracy is None else f" The classifier gets {100 * real.accuracy:.1f} % of the test images right."
     if real.stacked:
         right = right.replace("test images", "test digits") + " It reads each colour channel."
-        others += f"; only modes and KL are of more than {MOST:,} images"
+        others += f"; only modes and KL are of more than {MOST:,} images" * (count > MOST)
     return {
         "data": f"Data: {real.source}.{right}",
         "compared": f"Each value is the mean of {len(SEEDS)} seeds, with the standard deviation. Each seed draws the noise of "

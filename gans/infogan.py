@@ -8,8 +8,7 @@ readable. Then c and the image share much information: for any Q,
 
     I(c; G(z, c))  >=  H(c) + E log Q(c | G(z, c)),
 
-with equality if Q is the true posterior. Without a label, the categories become the digits, because
-these are the easiest ten kinds of images to tell apart:
+with equality if Q is the true posterior. Without any label, the categories mostly become the digits:
 
     for each batch of real images x:
         draw z ~ N(0, I) and c, and write x' = G(z, c)

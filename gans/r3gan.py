@@ -4,7 +4,7 @@
 
 In a GAN, D judges each image alone. It can call all of G's images fake by one feature, and G can
 answer by images of a few kinds only: mode collapse. Here D compares a real image with a generated
-one, and its loss depends on the difference of their scores. So D has to draw a line near each real
+one, and its loss depends on the difference of their scores. So D needs a decision boundary near each real
 image, and G must come close to all of them. But this game need not converge. Two penalties on the
 squared slope of D, one at real and one at generated images, make it converge locally, and with them
 neither network needs normalisation layers:
@@ -24,8 +24,8 @@ average of G's weights.
 The default data is Stacked MNIST, which shows what G leaves out. Three random digits are the colour
 channels of each image. That makes 1,000 kinds of images, and `gans.evaluate` counts those that G makes.
 
-The paper's networks are larger, with grouped convolutions and resampling by filters, and it changes
-the learning rate, gamma and Adam's beta2 during training.
+The paper's networks are larger, with blocks that are wider inside instead of narrower, grouped convolutions and
+resampling by filters, and it changes the learning rate, gamma and Adam's beta2 during training.
 
 Source: Huang et al., "The GAN is dead; long live the GAN! A modern GAN baseline", NeurIPS 2024. The loss
 is that of Jolicoeur-Martineau, "The relativistic discriminator", ICLR 2019; R1 and R2 are those of Mescheder, Geiger and

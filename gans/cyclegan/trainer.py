@@ -22,8 +22,8 @@ All terms are means; |.| is the mean absolute difference of all pixels. Details 
 - Half of the time the discriminators get an earlier translation from a pool, so that they do not
   forget past errors of the generators. This damps oscillations.
 - The learning rate is constant for the first half of training, then falls linearly to 0.
-- With `--gan-loss wgan` or `wgan-gp`, D_A and D_B are critics, as in `gans.wgan` or `gans.wgan_gp`, and take one
-  step for each of the generators'.
+- With `--gan-loss wgan` or `wgan-gp`, D_A and D_B are critics, as in `gans.wgan` or `gans.wgan_gp`, but take only one
+  step for each of the generators', keep the pool and this learning rate, and G and F keep Adam with momentum.
 
 Source: Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial
 networks", ICCV 2017, equation 3.

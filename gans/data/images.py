@@ -25,7 +25,9 @@ def load_training_images(data: str | None, image_size: int, channels: int = 1) -
         try:
             digits = load_mnist(data)
         except DataError as error:
-            raise DataError(f"{error} (For a folder of images, use another --arch or --image-size.)") from error
+            raise DataError(
+                f"{error} (gans.dcgan and gans.wgan_gp take folders of images, with another --arch or --image-size.)"
+            ) from error
         if channels == 3:
             return stacked(digits.images), f"three random digits of {digits.source} as the colour channels of each"
         return digits.images[:, None], digits.source

@@ -156,7 +156,7 @@ class Comparison:
         within: dict[str, Floats] = {}
         if self.real.stacked and probabilities is not None:
             modes, kl = modes_and_kl(stacked_labels(probabilities.argmax(2)))
-            measures = {"modes": float(modes), "KL": kl, **measures}
+            measures |= {"modes": float(modes), "KL": kl}
         elif probabilities is not None:
             classes = class_shares(probabilities)
             measures |= {"classifier score": classifier_score(probabilities), "rarest class": float(classes.min())}

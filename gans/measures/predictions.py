@@ -54,7 +54,7 @@ def modes_and_kl(labels: npt.NDArray[np.int64], modes: int = STACKED_MODES) -> t
     """The number of modes among labels (n,) in 0 .. modes - 1, and KL(their distribution || uniform) in nats.
 
     Stacked MNIST's images have a digit in each colour channel, so their label has three decimal digits (`stacked_labels`).
-    Published numbers are of STACKED_SAMPLES images.
+    Their number limits both: compare values of STACKED_SAMPLES images.
 
     Source: Metz et al., "Unrolled generative adversarial networks", ICLR 2017; Lin et al., "PacGAN", NeurIPS 2018.
     """

@@ -41,11 +41,12 @@ def with_even_scale(*layers: nn.Module) -> nn.Sequential:
     """
     network = nn.Sequential(*layers)
     for layer in network.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and layer.weight.data.any():
-            shape = layer.weight.shape
-            fan_in = shape[0] * 4 if isinstance(layer, nn.ConvTranspose2d) else layer.weight[0].size  # of its 16 taps 4 meet
-            bound = (6 / ((1 + SLOPE**2) * fan_in)) ** 0.5
-            layer.weight.assign(nn.init.uniform(shape, -bound, bound).data)
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            if layer.weight.data.any():
+                shape = layer.weight.shape
+                fan_in = shape[0] * 4 if isinstance(layer, nn.ConvTranspose2d) else layer.weight[0].size  # 4 of 16 taps overlap
+                bound = (6 / ((1 + SLOPE**2) * fan_in)) ** 0.5
+                layer.weight.assign(nn.init.uniform(shape, -bound, bound).data)
             if layer.bias is not None:
                 layer.bias.assign(np.zeros(layer.bias.shape, np.float32))
     return network

@@ -276,7 +276,9 @@ class Loop:
         if kept is not None:
             self.saved_step = -1
             self.save()
-            self.folder.cut_best(self.step)
+            files.remove(self.folder.report)
+            self.folder.cut_samples(self.step)
+        self.folder.cut_best(self.step)
         self.folder.metrics.cut(self.step, self.metric_names)
         self.plateau = self.evaluations.plateau() if self.evaluations else ""
 

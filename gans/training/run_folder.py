@@ -12,8 +12,8 @@ checkpoint.safetensors    everything that the next step depends on
 checkpoints/step-000469.safetensors
                           with --keep-every, earlier checkpoints, which stay
 generator.safetensors     the generator's weights only (CycleGAN: of both generators), under PyTorch's names
-tensorboard/              event files for TensorBoard, with --tensorboard
 best.safetensors          the same weights after the best evaluation so far, with --evaluate-every
+tensorboard/              event files for TensorBoard, with --tensorboard
 """
 
 from __future__ import annotations
@@ -200,9 +200,11 @@ class RunFolder:
 
     def load_weights(self, like: Mapping[str, Any], best: bool = False) -> dict[str, np.ndarray]:
         """The generator's last weights, or its best. ConfigError without any, FileError unless they have the form of `like`."""
-        path, when = (self.best, "evaluation (--evaluate-every)") if best else (self.generator, "checkpoint")
+        path, when = (
+            (self.best, "evaluation that is the best so far (--evaluate-every)") if best else (self.generator, "checkpoint")
+        )
         if not files.exists(path):
-            raise ConfigError(f"{self.path} has no {path.name} yet; it is written with the first {when}")
+            raise ConfigError(f"{self.path} has no {path.name} yet; it is written with the next {when}")
         weights, _ = load_with_metadata(path, _most_bytes(like))
         check_like(path, weights, like)
         return weights

@@ -215,7 +215,7 @@ class TestData:
             (("--data", "nowhere"), "nowhere"),
             (("--arch", "28", "--batch-size", 1), "--batch-size 1 is too small"),
             (("--data", "digits"), "For MNIST's files, use --arch 28"),
-            (("--arch", "28", "--data", "images"), "For a folder of images, use another --arch"),
+            (("--arch", "28", "--data", "images"), "take folders of images, with another --arch"),
             (("--data", "."), "has no images"),
         ],
         ids=str,

@@ -245,7 +245,7 @@ def test_a_folder_without_a_run_or_without_weights_is_an_error(evaluate: Command
     assert "holds no run" in evaluate(tmp_path / "missing").complaint
     assert "holds no run" in evaluate(run, tmp_path / "missing").complaint
     (run / "generator.safetensors").unlink()
-    assert "first checkpoint" in evaluate(run).complaint
+    assert "next checkpoint" in evaluate(run).complaint
 
 
 def test_a_run_of_cyclegan_has_its_own_report(evaluate: Command, tmp_path: Path) -> None:

@@ -304,7 +304,7 @@ def test_a_damaged_config_file_is_an_error_in_one_sentence(content: bytes, gener
 def test_a_run_without_weights_is_an_error_that_says_when_they_are_saved(generate: Command, run: Path) -> None:
     (run / "generator.safetensors").unlink()
     assert "generator.safetensors" in (complaint := generate(run).complaint)
-    assert "first checkpoint" in complaint
+    assert "next checkpoint" in complaint
 
 
 @pytest.mark.parametrize("keep", [0, 1, 8, 100, 100_000, -1])

@@ -145,3 +145,8 @@ def test_the_accuracy_is_that_of_clusters_with_a_class_each() -> None:
     text = clustering_table(renamed, labels, ["cat", "dog", "owl"])
     assert "91.67 % of 60 test images" in text and "| class | owl | cat | dog |" in text
     assert "33.33 %" in clustering_table(np.zeros(60, int), labels, ["cat", "dog", "owl"])
+
+
+def test_the_two_learning_rates_are_those_of_the_settings() -> None:
+    trainer = InfoGAN(Config(backend="numpy", lr=3e-4, g_lr=2e-3))
+    assert (trainer.d_optimizer.lr, trainer.g_optimizer.lr) == (3e-4, 2e-3)

@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minigrad as mg
 from gans.data.drawn.digits import synthetic_digits
 from gans.data.idx import write_idx
 from gans.data.images import load_training_images, stacked
+from gans.networks.residual import Bottleneck, residual_discriminator, residual_generator
 from gans.r3gan import R3GAN
 from gans.training.cli import main
 from gans.training.images import read_png
+from minigrad import nn
 from tests.gans.conftest import Ended, run_here, state
 
 pytestmark = pytest.mark.usefixtures("plots_stubbed")
@@ -59,6 +62,17 @@ def test_stacked_images_are_those_of_the_seed_in_the_number_asked_for() -> None:
     assert len({tuple(image[:, 0, 0]) for image in many}) > 980  # of 1,000 modes
 
 
+@pytest.mark.parametrize(
+    "network", [residual_generator(3, 4), residual_discriminator(3, 4)], ids=["generator", "discriminator"]
+)
+def test_every_block_starts_as_the_identity(network: nn.Sequential) -> None:
+    blocks = [layer for layer in network.modules() if isinstance(layer, Bottleneck)]
+    assert len(blocks) == 2
+    for block in blocks:
+        x = mg.randn((2, block.body[0].weight.shape[1], 5, 5))
+        np.testing.assert_array_equal(block(x).numpy(), x.numpy())
+
+
 @pytest.mark.parametrize(("arch", "channels"), [("stacked", 3), ("28", 1)])
 def test_an_interrupted_and_resumed_run_is_bit_identical(command: Callable[..., Ended], arch: str, channels: int) -> None:
     assert command("--arch", arch, "--steps", 7, "--out", "whole").code == 0
@@ -85,3 +99,4 @@ def test_a_run_on_stacked_digits_is_measured_by_its_modes(
         assert len(measured["modes"]) == 3 and 1 <= min(measured["modes"]) <= max(measured["modes"]) <= 72
         assert np.log(1000 / 72) < min(measured["KL"]) <= max(measured["KL"]) < np.log(1001)
     assert "reads each colour channel" in ended.out and "classes" not in ours
+    assert "FD" in next(iter(ours)), "runs are ranked by their first measure, the smallest first: by the distance, not by modes"

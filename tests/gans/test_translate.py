@@ -381,7 +381,7 @@ def test_a_folder_without_a_run_and_damaged_weights_are_errors(translate: Comman
     weights.write_bytes(weights.read_bytes()[:1000])
     assert "generator.safetensors" in call(translate, Path("copy"), "a.png").complaint
     weights.unlink()
-    assert "first checkpoint" in call(translate, Path("copy"), "a.png").complaint
+    assert "next checkpoint" in call(translate, Path("copy"), "a.png").complaint
     assert not Path("out").exists()
 
 

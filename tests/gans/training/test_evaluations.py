@@ -128,7 +128,7 @@ def test_the_best_weights_are_those_of_the_lowest_value_and_commands_use_them(
 @pytest.mark.usefixtures("plots_stubbed", "measured")
 def test_generate_takes_the_best_weights_if_asked(train: Train, generate: Train) -> None:
     assert train(*STEPS[:2], "--out", "run").code == 0
-    assert "best.safetensors yet; it is written with the first evaluation" in generate("run", "--best").complaint
+    assert "best.safetensors yet; it is written with the next evaluation" in generate("run", "--best").complaint
     assert train("--resume", "--out", "run", "--steps", 28, "--evaluate-every", "5steps").code == 0
     for name, flags in (("last", []), ("best", ["--best"])):
         assert generate("run", "--count", 4, "--out", f"{name}.png", *flags).code == 0

@@ -44,6 +44,9 @@ def test_checkpoints_are_kept_at_their_steps_beside_the_last_one(train: Train) -
 def test_going_back_trains_the_same_steps_again_and_changes_no_kept_file(back: int, train: Train) -> None:
     assert train(*RUN, "--steps", 23).code == 0
     whole = files(Path("run"))
+    Path("run", "report.md").write_text("of the end that is left behind")
+    ended = train("--resume", "--checkpoint", back, "--steps", back, "--out", "run")
+    assert not Path("run", "report.md").exists() and max(Path("run", "samples").glob("step-*")).stem <= f"step-{back:06}"
     ended = train("--resume", "--checkpoint", back, "--steps", back + 1, "--out", "run")
     assert ended.code == 0, ended.err
     assert checkpoint_step(Path("run")) == back + 1

@@ -22,7 +22,8 @@ import minigrad.functional as F
 from minigrad import Op, Tensor
 from minigrad.gradcheck import gradcheck, gradgradcheck
 from minigrad.kernels.geometry import Geometry, Size
-from minigrad.ops import activations, conv, elementwise, linear, loss, movement, norm, pad, pool, reduce, softmax
+from minigrad.ops import activations, conv, elementwise, linear, loss, movement, norm, pad, pool, reduce, rows, softmax
+from minigrad.parallel import Share
 
 Maker = Callable[[np.random.Generator], np.ndarray]
 
@@ -93,7 +94,26 @@ def with_numbers(f: Callable[..., Tensor]) -> list[Example]:
 INDICES = np.array([[0, 2, 2], [1, 0, -1]])
 OVERLAPPING = Geometry(Size(5, 4), kernel=(3, 2), stride=(2, 1), padding=(1, 0))  # 3 x 3 positions
 
+
+class OneRank:
+    """A single process in the place of `parallel.Ranks`: it has all rows, and nothing to add. tests/parallel has several."""
+
+    def sum_in_place(self, x: np.ndarray) -> None:
+        pass
+
+
+ONE: Any = OneRank()
+SHARE = Share(1, 3, 4)
+
 EXAMPLES: dict[type[Op], list[Example]] = {
+    rows.OwnRows: examples(lambda x: rows.OwnRows(ONE, SHARE)(x), (normal(4, 3),), (normal(4, 2, 3, 2),)),
+    rows.AllRows: examples(lambda x: rows.AllRows(ONE, SHARE)(x), (normal(2, 3),), (normal(2, 2, 3, 2),)),
+    rows.AllSum: unary(lambda x: rows.AllSum(ONE)(x), normal),
+    norm.NormalizeShared: examples(
+        lambda x, *affine: norm.NormalizeShared(1e-5, ONE, len(x))(x, *affine or (None, None)),
+        (normal(5, 3),),
+        (normal(5, 3), normal(3), normal(3)),
+    ),
     elementwise.Add: [*binary(F.add, normal, normal), *with_numbers(F.add)],
     elementwise.Sub: [*binary(F.sub, normal, normal), *with_numbers(F.sub)],
     elementwise.Mul: [*binary(F.mul, normal, normal), *with_numbers(F.mul), *examples(lambda x: x * x, (normal(3),))],
