@@ -13,8 +13,9 @@ a single process computes. The gradient of a network's weight comes from the ran
 optimizer sums it over the ranks before its step. Batch normalisation sums its statistics. n ranks
 make the step that one makes, up to rounding.
 
-The rule: a loss reaches the weights through calls of networks (`nn.Module`). A term computed from a
-weight directly would count once for each rank.
+The rules: a loss reaches the weights through calls of networks (`nn.Module`), and what an optimizer
+changes are weights inside networks, not their inputs; otherwise a term would count once for each
+rank. Inside a network only batch normalisation and dropout know of the other ranks' rows.
 
 MPI exchanges NumPy arrays, NCCL CuPy's. An exchange is a call like any other, so captured steps
 contain it.
@@ -89,7 +90,8 @@ class Ranks:
             number = self.comm.bcast(nccl.get_unique_id() if self.rank == 0 else None)
             self._nccl = nccl.NcclCommunicator(self.size, number, self.rank)
         kind = {"f": nccl.NCCL_FLOAT32, "d": nccl.NCCL_FLOAT64}[x.dtype.char]
-        hooks.on_host(lambda: self._count(x.nbytes))
+        size = x.nbytes
+        hooks.on_host(lambda: self._count(size))
         self._nccl.allReduce(x.data.ptr, x.data.ptr, x.size, kind, nccl.NCCL_SUM, get_current_stream().ptr)
 
     def _count(self, size: int) -> None:
@@ -187,9 +189,11 @@ def _divide_machine(local: Any) -> None:
     else:
         processors = os.cpu_count() or 1
     os.environ.setdefault("NUMBA_NUM_THREADS", str(max(1, processors // local.size)))
-    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    if local.size > 1 and (len(gpus) > 1 or gpus == [""]):
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[local.rank] if local.rank < len(gpus) > 1 else str(local.rank)
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")  # "": the user hides the GPUs; one number: a launcher chose this rank's
+    gpus = None if given is None else given.split(",")
+    if local.size > 1 and (gpus is None or len(gpus) > 1):
+        own = [str(local.rank)] if gpus is None else gpus[local.rank : local.rank + 1]
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(own)
 
 
 @contextlib.contextmanager

@@ -169,8 +169,13 @@ def _absolute(data: str | None) -> str | None:
 def _check_batch_size(trainer: Trainer) -> None:
     """ConfigError if a batch normalisation would get a batch of one image."""
     layers = [layer for network in trainer.networks().values() for layer in network.modules()]
-    if trainer.config.batch_size < 2 and any(isinstance(layer, nn.BatchNorm1d) for layer in layers):
-        raise ConfigError("--batch-size 1 is too small: these networks have batch normalisation, which needs at least 2 images")
+    ranks = parallel.current()
+    parts = ranks.size if ranks and ranks.local_statistics else 1
+    if trainer.config.batch_size // parts < 2 and any(isinstance(layer, nn.BatchNorm1d) for layer in layers):
+        raise ConfigError(
+            f"--batch-size {trainer.config.batch_size} is too small: these networks have batch normalisation, "
+            f"which needs at least 2 images{' in each process, with --local-norm' * (parts > 1)}"
+        )
 
 
 def _settings(trainer: Trainer, batches: Stream) -> dict[str, Any]:

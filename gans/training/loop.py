@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from gans import command
 from gans.command import StopRequest, stop_request
 from gans.data.batches import Stream
 from gans.training.collapse import CollapseAlarm
@@ -95,6 +96,8 @@ class Loop:
                     if self.step % self.batches.per_epoch == 0:
                         bar.set_description(self.title())
             self.conclude()
+        if ranks := parallel.current():
+            ranks.comm.Barrier()  # all wait until rank 0 has written its files
         return stop.signal
 
     @property
@@ -103,9 +106,11 @@ class Loop:
 
     def ends(self, stop: StopRequest) -> bool:
         """Whether training ends after this step, because it is finished or a signal came to any rank: all ranks agree."""
-        finished = int(self.finished)
+        finished, own = int(self.finished), stop.signal
         if ranks := parallel.current():
-            finished, stop.signal = ranks.largest(finished, stop.signal)
+            finished, stop.signal = ranks.largest(finished, own)
+            if stop.signal and not own:  # the same signal may still reach this process: it is not a second one
+                command.current.signalled = time.monotonic()
         return bool(finished or stop.signal)
 
     def guarded_step(self) -> Metrics:

@@ -36,7 +36,8 @@ def one_voice(parallel_run: bool, local_norm: bool) -> Iterator[None]:
         if end.code and not _all_end(ranks):
             if ranks.rank:
                 *_, sentence = said.getvalue().strip().split("\n")
-                print(f"rank {ranks.rank}: {sentence}", file=sys.stderr)
+                if sentence:
+                    print(f"rank {ranks.rank}: {sentence}", file=sys.stderr)
             sys.stderr.flush()
             ranks.comm.Abort(end.code if isinstance(end.code, int) else 1)
         raise
