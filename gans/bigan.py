@@ -165,13 +165,11 @@ class BiGAN(LatentTrainer):
             train, test = (load_mnist(self.config.data, split, labels=True) for split in SPLITS)
         except DataError as error:
             return f"The codes are not compared by classes: {error}\n"
-        position = mg.random.get_rng_state()
-        mg.manual_seed(self.config.seed)
-        untrained = type(self)(self.config, self.dtype).encoder  # E before its first step
+        with mg.random.seeded(self.config.seed):
+            untrained = type(self)(self.config, self.dtype).encoder  # E before its first step
         with mg.no_grad():  # its batch normalisation gets the statistics of the data, as that of the trained E has them
             for i in range(0, min(len(train.images), 50 * AT_ONCE), AT_ONCE):
                 untrained(mg.Tensor(from_pixels(train.images[i : i + AT_ONCE, None], self.dtype)).to(self.backend))
-        mg.random.set_rng_state(position)
         images = train.images[:, None], test.images[:, None]
         features = {
             "E(x), trained": [self.codes(self.encoder, part) for part in images],

@@ -138,13 +138,11 @@ class SSGAN(GAN):
         self.discriminator.load_state_dict(below(saved, "discriminator"))
 
     def report(self) -> str:
-        position = mg.random.get_rng_state()
-        mg.manual_seed(self.config.seed)
-        alone = self.make_discriminator().to(self.backend, self.dtype)
         capture = (lambda step: step) if self.config.no_capture else captured
         steps = self.d_optimizer.steps
-        few_labels.train_alone(alone, self.make_optimizer(alone.parameters()), self.labelled, steps, capture)
-        mg.random.set_rng_state(position)
+        with mg.random.seeded(self.config.seed):
+            alone = self.make_discriminator().to(self.backend, self.dtype)
+            few_labels.train_alone(alone, self.make_optimizer(alone.parameters()), self.labelled, steps, capture)
         assert self.test.labels is not None
         test = self.test.images[:, None], self.test.labels, self.backend, self.dtype
         errors = {"all images, and these labels (this run)": few_labels.error(self.discriminator, *test)}

@@ -10,7 +10,9 @@ normal numbers.
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Never
 
@@ -105,3 +107,14 @@ def set_rng_state(state: tuple[int, int]) -> None:
     """Continue the default stream from a state that `get_rng_state` returned."""
     manual_seed(state[0])
     default_generator.counter = state[1]
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Context in which the default stream is that of a seed; afterwards it goes on where it was."""
+    before = get_rng_state()
+    manual_seed(seed)
+    try:
+        yield
+    finally:
+        set_rng_state(before)

@@ -90,10 +90,8 @@ def train_classifier(images: Images, labels: npt.NDArray[np.uint8], epochs: int 
     """Train on images uint8 (n, 1, 28, 28), always with the same random numbers. The default stream is left as it was."""
     from tqdm import tqdm
 
-    stream = random.get_rng_state()
-    mg.manual_seed(0)
-    classifier = Classifier()
-    random.set_rng_state(stream)
+    with random.seeded(0):
+        classifier = Classifier()
     parameters = classifier.parameters()
     batch = min(BATCH, len(images))
     per_epoch = len(images) // batch

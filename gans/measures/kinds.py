@@ -27,10 +27,8 @@ def train_classifier_of_domains(a: Images, b: Images, seed: int = 0, steps: int 
     It always uses the same random numbers of the seed, and leaves the default stream as it was.
     """
     steps = STEPS if steps is None else steps
-    stream = random.get_rng_state()
-    mg.manual_seed(seed)
-    network = nn.Sequential(*_block(3, 16), *_block(16, 32), *_block(32, 64), nn.Conv2d(64, 1, 3, padding=1), _MeanOfMap())
-    random.set_rng_state(stream)
+    with random.seeded(seed):
+        network = nn.Sequential(*_block(3, 16), *_block(16, 32), *_block(32, 64), nn.Conv2d(64, 1, 3, padding=1), _MeanOfMap())
     parameters = network.parameters()
     optimizer = optim.Adam(parameters, optim.cosine_decay(LR, max(1, steps)))
 

@@ -177,3 +177,14 @@ def test_the_default_stream_continues_from_a_saved_state() -> None:
     random.set_rng_state(state)
     assert state == (3, 2)
     np.testing.assert_array_equal(random.randn((7,)).numpy(), expected)
+
+
+def test_in_a_seeded_context_the_stream_is_the_seeds_and_afterwards_goes_on_even_after_an_error() -> None:
+    mg.manual_seed(5)
+    mg.rand(7)
+    position = mg.random.get_rng_state()
+    with pytest.raises(KeyError), mg.random.seeded(3):
+        inside = mg.rand(4).numpy()
+        raise KeyError
+    assert mg.random.get_rng_state() == position
+    np.testing.assert_array_equal(inside, mg.Generator(3).rand(4).numpy())
