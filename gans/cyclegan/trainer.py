@@ -56,7 +56,7 @@ from gans.networks.translators import (
     unet_halvings,
 )
 from gans.training.images import grid
-from gans.training.trainer import Metrics, Shape, Trainer, as_pixels, below, from_pixels, in_evaluation
+from gans.training.trainer import Metrics, Shape, Trainer, as_pixels, below, from_pixels, in_evaluation, joined
 from gans.wgan import clip_weights
 from gans.wgan_gp import gradient_penalty
 from minigrad import nn, optim
@@ -229,8 +229,7 @@ class CycleGAN(Trainer):
         return with_headings(grid(np.stack(columns, axis=1).reshape(-1, *self.image_shape), across=len(columns)), COLUMNS)
 
     def weights(self) -> dict[str, Any]:
-        parts = {"a_to_b": self.a_to_b, "b_to_a": self.b_to_a}
-        return {f"{name}.{key}": a for name, network in parts.items() for key, a in network.state_dict().items()}
+        return joined({"a_to_b": self.a_to_b, "b_to_a": self.b_to_a})
 
     def load_weights(self, saved: Mapping[str, Any]) -> None:
         self.a_to_b.load_state_dict(below(saved, "a_to_b"))
