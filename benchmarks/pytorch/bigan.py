@@ -10,38 +10,33 @@ from torch import nn
 
 from benchmarks.pytorch import twin
 
-LATENT_SIZE = 50
+LATENT_SIZE, UNITS = 50, 512
 
 
 def generator() -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(LATENT_SIZE, 512, bias=False), nn.BatchNorm1d(512), nn.ReLU(),
-        nn.Linear(512, 64 * 49, bias=False), nn.BatchNorm1d(64 * 49), nn.ReLU(), nn.Unflatten(1, (64, 7, 7)),
-        nn.ConvTranspose2d(64, 32, 4, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(),
-        nn.ConvTranspose2d(32, 1, 4, 2, 1), nn.Tanh(),
+        nn.Linear(LATENT_SIZE, UNITS), nn.ReLU(), nn.Linear(UNITS, UNITS, bias=False), nn.BatchNorm1d(UNITS), nn.ReLU(),
+        nn.Linear(UNITS, 784), nn.Tanh(), nn.Unflatten(1, (1, 28, 28)),
     )  # fmt: skip
 
 
 def _encoder(outputs: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(1, 32, 4, 2, 1), nn.LeakyReLU(0.2),
-        nn.Conv2d(32, 64, 4, 2, 1, bias=False), nn.BatchNorm2d(64), nn.LeakyReLU(0.2),
-        nn.Flatten(), nn.Linear(64 * 49, 512, bias=False), nn.BatchNorm1d(512), nn.LeakyReLU(0.2), nn.Linear(512, outputs),
+        nn.Flatten(), nn.Linear(784, UNITS), nn.LeakyReLU(0.2),
+        nn.Linear(UNITS, UNITS, bias=False), nn.BatchNorm1d(UNITS), nn.LeakyReLU(0.2), nn.Linear(UNITS, outputs),
     )  # fmt: skip
 
 
 class Discriminator(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.image = nn.Sequential(
-            nn.Conv2d(1, 32, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(32, 64, 4, 2, 1), nn.LeakyReLU(0.2), nn.Flatten(),
-            nn.Linear(64 * 49, 512), nn.LeakyReLU(0.2),
+        self.layers = nn.Sequential(
+            nn.Linear(784 + LATENT_SIZE, UNITS), nn.LeakyReLU(0.2), nn.Linear(UNITS, UNITS), nn.LeakyReLU(0.2),
+            nn.Linear(UNITS, 1),
         )  # fmt: skip
-        self.latent = nn.Sequential(nn.Linear(LATENT_SIZE, 512), nn.LeakyReLU(0.2))
-        self.pair = nn.Sequential(nn.Linear(1024, 512), nn.LeakyReLU(0.2), nn.Linear(512, 1))
 
     def forward(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-        return self.pair(torch.cat([self.image(x), self.latent(z)], 1))
+        return self.layers(torch.cat([x.flatten(1), z], 1))
 
 
 class Twin(twin.Twin):

@@ -1,0 +1,211 @@
+"""The GANs on MNIST at equal time: `python -m benchmarks.ranking`.
+
+Every trainer makes as many steps as fit into five minutes of one core, with its default settings and three seeds. Its images
+are compared with MNIST's test images, and the trainers are sorted by the Frechet distance. The folder keeps all runs, so a
+ranking that was stopped continues where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from benchmarks.machine import machine
+from gans.command import running
+from gans.data.errors import DataError
+from gans.training.arguments import integer_up_to
+from gans.training.config import ConfigError, OneLineParser, parse
+from minigrad.io.files import FileError, make_folder, write_atomically
+
+if TYPE_CHECKING:
+    from gans.training.latent import LatentTrainer
+
+TRAINERS = (
+    "mnist_gan", "dcgan --arch 28", "lsgan --arch 28", "softmax_gan --arch 28", "hinge_gan", "wgan", "wgan_gp",
+    "wgan_gp --arch conv", "r3gan --arch 28", "cgan", "infogan", "bigan", "ssgan",
+)  # fmt: skip
+MINUTES, SEEDS = 5, 3
+WARM_UP, TIMED = 4, 10  # steps
+EPOCHS = 10_000  # no run gets so far: its number of steps ends it
+COUNT, SEED = 10_000, 0  # images of a run that are measured, and the seed of their noise
+ACROSS = 16  # images of a trainer in ranking.png
+FLOOR = "real images (the floor)"
+
+Results = dict[str, dict[str, float]]  # for each run, its measures
+
+
+class Entry(NamedTuple):
+    """A trainer with its flags, the processor time of a step in seconds, and the number of steps."""
+
+    command: str
+    seconds: float
+    steps: int
+
+    def run(self, seed: int) -> str:
+        """The name of a run's folder."""
+        return f"{self.command.replace(' --', '-').replace(' ', '_')}-{seed}"
+
+
+@running("python -m benchmarks.ranking", (ConfigError, DataError, FileError))
+def main(argv: Sequence[str] | None = None) -> None:
+    os.environ.update(NUMBA_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before anything imports numba
+    arguments = argument_parser().parse_args(argv)
+    make_folder(arguments.out, follow=True)
+    entries = entries_of(arguments)
+    runs = list(product(range(arguments.seeds), entries))  # every trainer once before any a second time
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for _ in pool.map(lambda run: train(run[1], run[0], arguments), runs):
+            pass
+    results = measured([arguments.out / entry.run(seed) for seed, entry in runs], arguments.out)
+    ranking = ranked(entries, results, arguments.seeds)
+    show(ranking, arguments.out)
+    text = f"{machine()}; {arguments.minutes} minutes on one core, seeds 0 to {arguments.seeds - 1}.\n\n"
+    text += table(ranking, results[FLOOR])
+    write_atomically(arguments.out / "ranking.md", text.encode())
+    print(text)
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    parser = OneLineParser("python -m benchmarks.ranking", description=__doc__)
+    names = ", ".join(TRAINERS)
+    parser.add_argument("trainers", nargs="*", metavar="TRAINER", help=f"which, with their flags in quotes (default: {names})")
+    for flag, default, most, help in (
+        ("--minutes", MINUTES, 10_000, "processor time of a run"),
+        ("--seeds", SEEDS, 100, "runs of a trainer"),
+        ("--jobs", 1, 1024, "runs at a time, each on one core"),
+    ):
+        parser.add_argument(flag, type=integer_up_to(most), default=default, metavar="N", help=f"{help} (default: {default})")
+    parser.add_argument("--data", metavar="DIR", help="folder with MNIST's IDX files (default: downloaded)")
+    parser.add_argument("--out", type=Path, default=Path("runs/ranking"), metavar="DIR", help="folder (default: runs/ranking)")
+    return parser
+
+
+# --- training
+
+
+def entries_of(arguments: argparse.Namespace) -> list[Entry]:
+    """The trainers with the number of steps of their runs: those in steps.json, or timed now and written there."""
+    path = arguments.out / "steps.json"
+    known: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
+    for command in arguments.trainers or TRAINERS:
+        if command not in known:
+            known[command] = seconds_of_a_step(command, arguments.data)
+            write_atomically(path, (json.dumps(known, indent=2) + "\n").encode())
+    seconds = 60 * arguments.minutes
+    return [Entry(c, known[c], max(1, int(seconds / known[c]))) for c in arguments.trainers or TRAINERS]
+
+
+def seconds_of_a_step(command: str, data: str | None) -> float:
+    """The processor time of the fastest of some captured steps, which does not depend on other programs as the clock does."""
+    from gans.trainers import trainer_named
+    from minigrad.capture import Captured
+
+    name, *flags = command.split()
+    trainer_class = trainer_named(name)
+    config, _ = parse(trainer_class.config_class, command, [*flags, *(["--data", data] if data else [])])
+    trainer = trainer_class(config)
+    batches, step, times = trainer.load_batches(), Captured(trainer.step), []
+    for i in range(WARM_UP + TIMED):
+        begin = time.process_time()
+        step(*batches[i])
+        times.append(time.process_time() - begin)
+    return min(times[WARM_UP:])
+
+
+def train(entry: Entry, seed: int, arguments: argparse.Namespace) -> None:
+    """Train a run, or what is missing of it."""
+    name, *flags = entry.command.split()
+    out = arguments.out / entry.run(seed)
+    flags += ["--steps", f"{entry.steps}", "--epochs", f"{EPOCHS}", "--seed", f"{seed}", "--sample-every", "1000steps"]
+    flags += ["--out", f"{out}", *(["--data", arguments.data] if arguments.data else [])]
+    if (out / "config.json").exists():
+        flags.append("--resume")
+    done = subprocess.run([sys.executable, "-m", f"gans.{name}", *flags], stdout=subprocess.DEVNULL)
+    if done.returncode:
+        raise ConfigError(f"{out} ended with exit code {done.returncode}; its message is above")
+
+
+# --- measuring
+
+
+def measured(paths: Sequence[Path], out: Path) -> Results:
+    """The measures of all runs and of real images: those in ranking.json, or measured now and written there."""
+    from gans.measures.evaluation import Comparison
+    from gans.measures.real import load_real, with_classifier
+
+    path = out / "ranking.json"
+    known: Results = json.loads(path.read_text()) if path.exists() else {}
+    comparison: Comparison | None = None
+    for run in paths:
+        if run.name in known:
+            continue
+        trainer = trainer_of(run)
+        if comparison is None:
+            real, digits = load_real(trainer)
+            if digits is None:
+                raise ConfigError("the digits have no labels, so no classifier can learn to compare them")
+            comparison = Comparison(with_classifier(real, digits), min(COUNT, real.most), SEED)
+            known[FLOOR] = comparison.fidelity(comparison.others)
+        known[run.name] = comparison.fidelity(trainer.generate(*trainer.fixed_inputs(len(comparison.reference), SEED)))
+        write_atomically(path, (json.dumps(known, indent=2) + "\n").encode())
+    return known
+
+
+def trainer_of(run: Path) -> LatentTrainer:
+    from gans.trainers import load_run
+
+    trainer: Any = load_run(run, "numpy")
+    return trainer
+
+
+# --- reporting
+
+
+def ranked(entries: Sequence[Entry], results: Results, seeds: int) -> dict[Entry, dict[str, list[float]]]:
+    """The measures of each trainer's runs; sorted by the median of the first one, the Frechet distance."""
+    first, *_ = results[FLOOR]
+    runs = {entry: [results[entry.run(seed)] for seed in range(seeds)] for entry in entries}
+    found = {entry: {name: [run[name] for run in each] for name in results[FLOOR]} for entry, each in runs.items()}
+    return dict(sorted(found.items(), key=lambda each: statistics.median(each[1][first])))
+
+
+def table(ranking: dict[Entry, dict[str, list[float]]], floor: dict[str, float]) -> str:
+    """A Markdown table: of each trainer the median of its runs, and for the first measure also the lowest and the highest."""
+    first, *others = floor
+    lines = [
+        f"| `python -m gans.` | steps | ms a step | {first} | {' | '.join(others)} |",
+        f"| --- | --: | --: | --: | {' | '.join('--:' for _ in others)} |",
+    ]
+    for entry, runs in ranking.items():
+        low, middle, high = (f(runs[first]) for f in (min, statistics.median, max))
+        distance = f"{middle:.2f} ({low:.2f} to {high:.2f})" if len(runs[first]) > 1 else f"{middle:.2f}"
+        shares = " | ".join(f"{statistics.median(runs[name]):.0%}" for name in others)
+        lines.append(f"| `{entry.command}` | {entry.steps:,} | {1e3 * entry.seconds:.1f} | {distance} | {shares} |")
+    lines.append(f"| {FLOOR} | | | {floor[first]:.2f} | {' | '.join(f'{floor[name]:.0%}' for name in others)} |")
+    return "\n".join(lines) + "\n"
+
+
+def show(entries: Iterable[Entry], out: Path) -> None:
+    """Write ranking.png: a row of images of the first seed of each trainer."""
+    import numpy as np
+
+    from gans.output import save_image
+    from gans.training.images import grid
+
+    trainers = [trainer_of(out / entry.run(0)) for entry in entries]
+    rows = [trainer.generate(*trainer.fixed_inputs(ACROSS, SEED)) for trainer in trainers]
+    save_image(out / "ranking.png", grid(np.concatenate(rows), across=ACROSS))
+
+
+if __name__ == "__main__":
+    main()

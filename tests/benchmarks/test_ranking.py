@@ -1,0 +1,99 @@
+"""The ranking of the trainers: equal time, medians over the seeds, and a ranking that was stopped continues."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from benchmarks import ranking
+from benchmarks.ranking import FLOOR, TRAINERS, Entry, ranked, table
+from gans.data.drawn.digits import synthetic_digits
+from gans.data.idx import write_idx
+from gans.trainers import TRAINERS as ALL
+from gans.training.run_folder import RunFolder
+
+SECONDS = 20.0  # of a step, as steps.json says: three steps a minute
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("labelled")
+    for split, count, seed in (("train", 200, 0), ("t10k", 40, 1)):
+        images, labels = synthetic_digits(count, seed)
+        write_idx(folder / f"{split}-images-idx3-ubyte", images)
+        write_idx(folder / f"{split}-labels-idx1-ubyte", labels)
+    return folder
+
+
+@pytest.fixture
+def run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The arguments of a ranking whose steps are timed already, in an environment that is restored after the test."""
+    for name in ("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("MINIGRAD_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "steps.json").write_text(json.dumps({"mnist_gan": SECONDS, "wgan": SECONDS}))
+    return ["--minutes", "1", "--seeds", "1", "--data", str(data), "--out", str(tmp_path)]
+
+
+def test_it_ranks_every_trainer_of_mnist() -> None:
+    assert {command.split()[0] for command in TRAINERS} == {*ALL} - {"cyclegan"}
+
+
+def test_runs_are_trained_measured_and_shown_once(
+    run: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranking.main(["mnist_gan", *run])
+    assert RunFolder(tmp_path / "mnist_gan-0").settings()["config"]["seed"] == 0
+    measures = json.loads((tmp_path / "ranking.json").read_text())
+    assert list(measures) == [FLOOR, "mnist_gan-0"]
+    assert measures[FLOOR]["classifier-FD"] < measures["mnist_gan-0"]["classifier-FD"], "three steps draw noise"
+    text = (tmp_path / "ranking.md").read_text()
+    assert "| `mnist_gan` | 3 | 20000.0 |" in text
+    assert text in capsys.readouterr().out
+    with Image.open(tmp_path / "ranking.png") as image:
+        assert image.width > 5 * image.height, "one row of images"
+
+    monkeypatch.delattr("gans.measures.evaluation.Comparison.fidelity")  # nothing is measured again
+    ranking.main(["mnist_gan", *run])
+    assert (tmp_path / "ranking.md").read_text() == text
+
+
+def test_a_run_that_fails_ends_the_ranking_with_its_name(
+    run: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "wgan-0").write_text("a file where the run's folder should be")
+    with pytest.raises(SystemExit) as end:
+        ranking.main(["wgan", *run])
+    assert "wgan-0 ended with exit code 1" in f"{end.value}{capsys.readouterr().err}"
+
+
+def test_steps_are_timed_once_and_fill_the_minutes(
+    run: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranking, "seconds_of_a_step", lambda command, data: {"cgan": 0.5}[command])
+    arguments = ranking.argument_parser().parse_args(["cgan", "wgan", *run])
+    assert ranking.entries_of(arguments) == [Entry("cgan", 0.5, 120), Entry("wgan", SECONDS, 3)]
+    assert json.loads((tmp_path / "steps.json").read_text())["cgan"] == 0.5
+
+
+def test_a_step_is_timed_in_processor_seconds(data: Path) -> None:
+    assert 0 < ranking.seconds_of_a_step("mnist_gan --batch-size 8", str(data)) < 1
+
+
+def test_trainers_are_sorted_by_the_median_of_their_distances() -> None:
+    good, bad = Entry("good", 0.1, 10), Entry("bad --arch x", 0.001, 1000)
+    results = {FLOOR: {"FD": 0.5, "recall": 0.9}}
+    for entry, values in ((bad, (3.0, 9.0, 1.0)), (good, (2.0, 2.5, 99.0))):
+        results |= {entry.run(seed): {"FD": value, "recall": seed / 10} for seed, value in enumerate(values)}
+    ranking = ranked([bad, good], results, seeds=3)
+    assert list(ranking) == [good, bad]
+    assert table(ranking, results[FLOOR]).splitlines() == [
+        "| `python -m gans.` | steps | ms a step | FD | recall |",
+        "| --- | --: | --: | --: | --: |",
+        "| `good` | 10 | 100.0 | 2.50 (2.00 to 99.00) | 10% |",
+        "| `bad --arch x` | 1,000 | 1.0 | 3.00 (1.00 to 9.00) | 10% |",
+        "| real images (the floor) | | | 0.50 | 90% |",
+    ]
