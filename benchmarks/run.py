@@ -181,4 +181,4 @@ PARTS: dict[str, Callable[[Run, Settings], None]] = {
     "sizes": measure_sizes,
 }
 QUICK_PARTS = ("floor", "steps")
-QUICK_CASES = [name for name in CASES if name != "lsgan"]  # which has the networks of dcgan_28
+QUICK_CASES = [name for name in CASES if name not in ("lsgan", "r3gan")]  # like dcgan_28 and wgan_gp_conv
