@@ -29,7 +29,6 @@ Dumoulin et al., "Adversarially learned inference", ICLR 2017, algorithm 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +47,7 @@ from gans.training.cli import main
 from gans.training.config import RunConfig, option
 from gans.training.images import grid
 from gans.training.latent import SAMPLES, LatentTrainer
-from gans.training.trainer import Metrics, below, from_pixels, joined
+from gans.training.trainer import Metrics, from_pixels
 from minigrad import nn, optim
 
 ACROSS = 8  # images in a row of the sample grid
@@ -78,6 +77,7 @@ class BiGAN(LatentTrainer):
         "D(x, E(x))": "mean of D on real images with their codes: 0.5 if D only guesses",
         "D(G(z), z)": "mean of D on latent vectors with their images: 0.5 if D only guesses",
     }
+    kept = "generator", "encoder"
     latent_size = LATENT_SIZE
     image_shape = (1, 28, 28)
 
@@ -151,14 +151,6 @@ class BiGAN(LatentTrainer):
     def codes(self, network: nn.Module, images: np.ndarray) -> np.ndarray:
         """E(x) of images uint8 (n, 1, 28, 28) in evaluation mode, (n, latent_size): of a stochastic encoder, the means."""
         return outputs(network, images, self.backend, self.dtype)[:, : self.latent_size]
-
-    def weights(self) -> dict[str, Any]:
-        """Of the generator and the encoder."""
-        return joined({"generator": self.generator, "encoder": self.encoder})
-
-    def load_weights(self, saved: Mapping[str, Any]) -> None:
-        self.generator.load_state_dict(below(saved, "generator"))
-        self.encoder.load_state_dict(below(saved, "encoder"))
 
     def report(self) -> str:
         try:

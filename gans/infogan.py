@@ -28,7 +28,6 @@ adversarial nets", NeurIPS 2016, equations 5 and 6 and appendix C.1. As in the a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +46,7 @@ from gans.training.cli import main
 from gans.training.config import RunConfig, option
 from gans.training.images import grid
 from gans.training.latent import GAN
-from gans.training.trainer import Metrics, as_pixels, below, in_evaluation, joined
+from gans.training.trainer import Metrics, as_pixels, in_evaluation
 from minigrad import nn, optim
 
 SPAN = 2.0  # of a continuous code in the sample grid: from -2 to 2, twice as far as in training, as in the paper
@@ -75,6 +74,7 @@ class InfoGAN(GAN):
         "category": "cross-entropy of the categories that Q reads: log 10 = 2.3 if it only guesses, 0 if it always knows",
         "numbers": "squared error of the two numbers that Q reads: 0.67 if it only guesses, 0 if it is always right",
     }
+    kept = "generator", "discriminator"  # whose Q reads the codes of images
     latent_size = LATENT_SIZE
     image_shape = (1, 28, 28)
     generator: CodedGenerator
@@ -135,14 +135,6 @@ class InfoGAN(GAN):
         """Images uint8 (n, 1, 28, 28) of these inputs of the generator."""
         inputs = np.concatenate([noise, np.eye(CATEGORIES)[categories], numbers], axis=1).astype(self.dtype)
         return as_pixels(in_evaluation(self.generator.network, mg.Tensor(inputs).to(self.backend)))
-
-    def weights(self) -> dict[str, Any]:
-        """Of the generator, and of the discriminator, whose Q reads the codes of images."""
-        return joined({"generator": self.generator, "discriminator": self.discriminator})
-
-    def load_weights(self, saved: Mapping[str, Any]) -> None:
-        self.generator.load_state_dict(below(saved, "generator"))
-        self.discriminator.load_state_dict(below(saved, "discriminator"))
 
     def report(self) -> str:
         try:
