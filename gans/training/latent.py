@@ -51,6 +51,7 @@ class LatentTrainer(Trainer):
     """
 
     kept: ClassVar[tuple[str, ...]] = ()  # without names, the sampler alone is kept, under its plain keys
+    for_digits: ClassVar[str] = ""  # the flag for images of digits, of a trainer that takes others too
     latent_size: int = 100
     image_shape: Shape = (1, 28, 28)  # (channels, height, width)
     ema: float = 0.0  # decay of a running average of the generator's weights, which then makes the samples; 0: no average
@@ -99,7 +100,7 @@ class LatentTrainer(Trainer):
 
     def load_images(self) -> tuple[np.ndarray, str]:
         """The training images, uint8 (n, channels, height, width), and a description of their source."""
-        return load_training_images(self.config.data, self.image_shape[-1], self.image_shape[0])
+        return load_training_images(self.config.data, self.image_shape[-1], self.image_shape[0], self.for_digits)
 
     def load_batches(self) -> Stream:
         images, source = self.load_images()
