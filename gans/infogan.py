@@ -29,15 +29,16 @@ adversarial nets", NeurIPS 2016, equations 5 and 6 and appendix C.1. As in the a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import minigrad as mg
 import minigrad.functional as F
+from gans.data.batches import Stream
 from gans.data.errors import DataError
 from gans.data.labelled import DIGITS
-from gans.data.mnist import load_mnist
+from gans.data.mnist import load_mnist, warn_without_labels
 from gans.losses import BCE_CAPTIONS, bce
 from gans.measures.clustering import clustering_table
 from gans.measures.predictions import outputs
@@ -49,6 +50,7 @@ from gans.training.latent import GAN
 from gans.training.trainer import Metrics, as_pixels, in_evaluation
 from minigrad import nn, optim
 
+UNCOMPARED = "The categories cannot be compared with the classes of the images"  # where labels are missing
 SPAN = 2.0  # of a continuous code in the sample grid: from -2 to 2, twice as far as in training, as in the paper
 
 
@@ -101,18 +103,22 @@ class InfoGAN(GAN):
         real_logits = D(real)
         fake_logits, read = D.judge(fake.detach())  # detached: D's loss sends no gradient to G
         d_loss = bce(real_logits, real=True) + bce(fake_logits, real=False)
-        category, numbers = surprise(read, codes)
-        self.d_optimizer.step(mg.grad(d_loss + weight * (category + 0.5 * numbers), D.parameters()))
+        self.d_optimizer.step(mg.grad(d_loss + weight * surprise(read, codes).total, D.parameters()))
 
         logits, read = D.judge(fake)
         g_loss = bce(logits, real=True)
-        category, numbers = surprise(read, codes)
-        self.g_optimizer.step(mg.grad(g_loss + weight * (category + 0.5 * numbers), G.parameters()))  # only to G's weights
+        missed = surprise(read, codes)
+        self.g_optimizer.step(mg.grad(g_loss + weight * missed.total, G.parameters()))  # only to G's weights
 
         with mg.no_grad():
             d_real, d_fake = F.sigmoid(real_logits).mean(), F.sigmoid(fake_logits).mean()
-            values = (d_loss, g_loss, d_real, d_fake, category, numbers)
+            values = (d_loss, g_loss, d_real, d_fake, missed.category, missed.numbers)
             return dict(zip(self.captions, values, strict=True))
+
+    def load_batches(self) -> Stream:
+        batches = super().load_batches()
+        warn_without_labels(self.config.data, ("test",), UNCOMPARED)  # now, not after hours of training
+        return batches
 
     @property
     def samples_are(self) -> str:
@@ -140,18 +146,30 @@ class InfoGAN(GAN):
         try:
             test = load_mnist(self.config.data, "test", labels=True)
         except DataError as error:
-            return f"The categories are not compared with classes: {error}\n"
+            return f"{UNCOMPARED}: {error}\n"
         assert test.labels is not None
         reader = nn.Sequential(self.discriminator.trunk, self.discriminator.code)
         logits = outputs(reader, test.images[:, None], self.backend, self.dtype)[:, :CATEGORIES]
         return clustering_table(logits.argmax(1), test.labels, DIGITS)
 
 
-def surprise(read: mg.Tensor, codes: Codes) -> tuple[mg.Tensor, mg.Tensor]:
+class Surprise(NamedTuple):
     """The mean cross-entropy of Q's categories, and the mean squared error of its numbers (summed over the two)."""
+
+    category: mg.Tensor
+    numbers: mg.Tensor
+
+    @property
+    def total(self) -> mg.Tensor:
+        """- L, without its constant."""
+        return self.category + 0.5 * self.numbers
+
+
+def surprise(read: mg.Tensor, codes: Codes) -> Surprise:
+    """How far what Q has read is from the codes."""
     logits, means = F.split(read, [CATEGORIES, CONTINUOUS], axis=1)
     category = -(codes.category * F.log_softmax(logits, axis=1)).sum(axis=1).mean()
-    return category, ((means - codes.continuous) ** 2).sum(axis=1).mean()
+    return Surprise(category, ((means - codes.continuous) ** 2).sum(axis=1).mean())
 
 
 if __name__ == "__main__":
