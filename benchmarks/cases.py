@@ -26,7 +26,7 @@ class Case:
 
     module: str  # the trainer's in gans, and its twins' in benchmarks.pytorch and benchmarks.jax
     batch_size: int = 128
-    network: Mapping[str, Any] = field(default_factory=dict)  # the settings of the trainer that choose its networks
+    network: Mapping[str, Any] = field(default_factory=dict)  # other settings of the trainer, which its twins take too
     tolerance: float = 1e-5  # largest relative difference of the first steps' losses in float32
 
     def trainer(self, dtype: Any = np.float32, backend: str = "numpy") -> Trainer:

@@ -29,7 +29,6 @@ Dumoulin et al., "Adversarially learned inference", ICLR 2017, algorithm 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,9 +36,9 @@ import numpy as np
 
 import minigrad as mg
 import minigrad.functional as F
-from gans.data.batches import Stream
+from gans.data.batches import Batches, Stream
 from gans.data.errors import DataError
-from gans.data.mnist import SPLITS, load_mnist
+from gans.data.mnist import SPLITS, load_mnist, warn_without_labels
 from gans.losses import bce
 from gans.measures.nearest import nearest_class_table
 from gans.measures.predictions import AT_ONCE, outputs
@@ -48,9 +47,10 @@ from gans.training.cli import main
 from gans.training.config import RunConfig, option
 from gans.training.images import grid
 from gans.training.latent import SAMPLES, LatentTrainer
-from gans.training.trainer import Metrics, below, from_pixels, joined
+from gans.training.trainer import Metrics, from_pixels
 from minigrad import nn, optim
 
+UNCOMPARED = "The codes cannot be compared by the classes of the images"  # where labels are missing
 ACROSS = 8  # images in a row of the sample grid
 
 
@@ -78,6 +78,7 @@ class BiGAN(LatentTrainer):
         "D(x, E(x))": "mean of D on real images with their codes: 0.5 if D only guesses",
         "D(G(z), z)": "mean of D on latent vectors with their images: 0.5 if D only guesses",
     }
+    kept = "generator", "encoder"
     latent_size = LATENT_SIZE
     image_shape = (1, 28, 28)
 
@@ -131,9 +132,11 @@ class BiGAN(LatentTrainer):
         return mean + F.exp(0.5 * log_variance) * self.noise(len(x))
 
     def load_batches(self) -> Stream:
-        images, _ = self.load_images()
-        self.originals = images[: SAMPLES // 2]
-        return super().load_batches()
+        batches = super().load_batches()
+        assert isinstance(batches, Batches)
+        self.originals = batches.images[: SAMPLES // 2]
+        warn_without_labels(self.config.data, SPLITS, UNCOMPARED)  # now, not after hours of training
+        return batches
 
     @property
     def samples_are(self) -> str:
@@ -152,19 +155,11 @@ class BiGAN(LatentTrainer):
         """E(x) of images uint8 (n, 1, 28, 28) in evaluation mode, (n, latent_size): of a stochastic encoder, the means."""
         return outputs(network, images, self.backend, self.dtype)[:, : self.latent_size]
 
-    def weights(self) -> dict[str, Any]:
-        """Of the generator and the encoder."""
-        return joined({"generator": self.generator, "encoder": self.encoder})
-
-    def load_weights(self, saved: Mapping[str, Any]) -> None:
-        self.generator.load_state_dict(below(saved, "generator"))
-        self.encoder.load_state_dict(below(saved, "encoder"))
-
     def report(self) -> str:
         try:
             train, test = (load_mnist(self.config.data, split, labels=True) for split in SPLITS)
         except DataError as error:
-            return f"The codes are not compared by classes: {error}\n"
+            return f"{UNCOMPARED}: {error}\n"
         with mg.random.seeded(self.config.seed):
             untrained = type(self)(self.config, self.dtype).encoder  # E before its first step
         with mg.no_grad():  # its batch normalisation gets the statistics of the data, as that of the trained E has them

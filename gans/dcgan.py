@@ -66,6 +66,7 @@ class DCGAN(GAN):
     config_class = Config
     config: Config
     captions = BCE_CAPTIONS
+    for_digits = "--arch 28"
 
     def __init__(self, config: Config, dtype: Any = np.float32) -> None:
         small = config.arch in ("28", "stacked")

@@ -28,17 +28,17 @@ adversarial nets", NeurIPS 2016, equations 5 and 6 and appendix C.1. As in the a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import minigrad as mg
 import minigrad.functional as F
+from gans.data.batches import Stream
 from gans.data.errors import DataError
 from gans.data.labelled import DIGITS
-from gans.data.mnist import load_mnist
+from gans.data.mnist import load_mnist, warn_without_labels
 from gans.losses import BCE_CAPTIONS, bce
 from gans.measures.clustering import clustering_table
 from gans.measures.predictions import outputs
@@ -47,9 +47,10 @@ from gans.training.cli import main
 from gans.training.config import RunConfig, option
 from gans.training.images import grid
 from gans.training.latent import GAN
-from gans.training.trainer import Metrics, as_pixels, below, in_evaluation, joined
+from gans.training.trainer import Metrics, as_pixels, in_evaluation
 from minigrad import nn, optim
 
+UNCOMPARED = "The categories cannot be compared with the classes of the images"  # where labels are missing
 SPAN = 2.0  # of a continuous code in the sample grid: from -2 to 2, twice as far as in training, as in the paper
 
 
@@ -75,6 +76,7 @@ class InfoGAN(GAN):
         "category": "cross-entropy of the categories that Q reads: log 10 = 2.3 if it only guesses, 0 if it always knows",
         "numbers": "squared error of the two numbers that Q reads: 0.67 if it only guesses, 0 if it is always right",
     }
+    kept = "generator", "discriminator"  # whose Q reads the codes of images
     latent_size = LATENT_SIZE
     image_shape = (1, 28, 28)
     generator: CodedGenerator
@@ -101,18 +103,22 @@ class InfoGAN(GAN):
         real_logits = D(real)
         fake_logits, read = D.judge(fake.detach())  # detached: D's loss sends no gradient to G
         d_loss = bce(real_logits, real=True) + bce(fake_logits, real=False)
-        category, numbers = surprise(read, codes)
-        self.d_optimizer.step(mg.grad(d_loss + weight * (category + 0.5 * numbers), D.parameters()))
+        self.d_optimizer.step(mg.grad(d_loss + weight * surprise(read, codes).total, D.parameters()))
 
         logits, read = D.judge(fake)
         g_loss = bce(logits, real=True)
-        category, numbers = surprise(read, codes)
-        self.g_optimizer.step(mg.grad(g_loss + weight * (category + 0.5 * numbers), G.parameters()))  # only to G's weights
+        missed = surprise(read, codes)
+        self.g_optimizer.step(mg.grad(g_loss + weight * missed.total, G.parameters()))  # only to G's weights
 
         with mg.no_grad():
             d_real, d_fake = F.sigmoid(real_logits).mean(), F.sigmoid(fake_logits).mean()
-            values = (d_loss, g_loss, d_real, d_fake, category, numbers)
+            values = (d_loss, g_loss, d_real, d_fake, missed.category, missed.numbers)
             return dict(zip(self.captions, values, strict=True))
+
+    def load_batches(self) -> Stream:
+        batches = super().load_batches()
+        warn_without_labels(self.config.data, ("test",), UNCOMPARED)  # now, not after hours of training
+        return batches
 
     @property
     def samples_are(self) -> str:
@@ -136,30 +142,34 @@ class InfoGAN(GAN):
         inputs = np.concatenate([noise, np.eye(CATEGORIES)[categories], numbers], axis=1).astype(self.dtype)
         return as_pixels(in_evaluation(self.generator.network, mg.Tensor(inputs).to(self.backend)))
 
-    def weights(self) -> dict[str, Any]:
-        """Of the generator, and of the discriminator, whose Q reads the codes of images."""
-        return joined({"generator": self.generator, "discriminator": self.discriminator})
-
-    def load_weights(self, saved: Mapping[str, Any]) -> None:
-        self.generator.load_state_dict(below(saved, "generator"))
-        self.discriminator.load_state_dict(below(saved, "discriminator"))
-
     def report(self) -> str:
         try:
             test = load_mnist(self.config.data, "test", labels=True)
         except DataError as error:
-            return f"The categories are not compared with classes: {error}\n"
+            return f"{UNCOMPARED}: {error}\n"
         assert test.labels is not None
         reader = nn.Sequential(self.discriminator.trunk, self.discriminator.code)
         logits = outputs(reader, test.images[:, None], self.backend, self.dtype)[:, :CATEGORIES]
         return clustering_table(logits.argmax(1), test.labels, DIGITS)
 
 
-def surprise(read: mg.Tensor, codes: Codes) -> tuple[mg.Tensor, mg.Tensor]:
+class Surprise(NamedTuple):
     """The mean cross-entropy of Q's categories, and the mean squared error of its numbers (summed over the two)."""
+
+    category: mg.Tensor
+    numbers: mg.Tensor
+
+    @property
+    def total(self) -> mg.Tensor:
+        """- L, without its constant."""
+        return self.category + 0.5 * self.numbers
+
+
+def surprise(read: mg.Tensor, codes: Codes) -> Surprise:
+    """How far what Q has read is from the codes."""
     logits, means = F.split(read, [CATEGORIES, CONTINUOUS], axis=1)
     category = -(codes.category * F.log_softmax(logits, axis=1)).sum(axis=1).mean()
-    return category, ((means - codes.continuous) ** 2).sum(axis=1).mean()
+    return Surprise(category, ((means - codes.continuous) ** 2).sum(axis=1).mean())
 
 
 if __name__ == "__main__":

@@ -28,7 +28,6 @@ Source: Salimans et al., "Improved techniques for training GANs", NeurIPS 2016, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +45,7 @@ from gans.training.cli import main
 from gans.training.config import option
 from gans.training.latent import GAN, GANConfig
 from gans.training.loop import captured
-from gans.training.trainer import Metrics, Shape, below, joined
+from gans.training.trainer import Metrics, Shape
 from minigrad import nn, optim
 
 SHIFT = 2  # pixels
@@ -77,6 +76,7 @@ class SSGAN(GAN):
         "D(x)": "mean of D on real images",
         "D(G(z))": "mean of D on generated images",
     }
+    kept = "generator", "discriminator"  # which is the classifier
     latent_size = 100
     image_shape = (1, 28, 28)
     classes = DIGITS
@@ -128,14 +128,6 @@ class SSGAN(GAN):
         with mg.no_grad():
             d_real, d_fake = F.sigmoid(log_z[:n]).mean(), F.sigmoid(log_z[n:]).mean()
             return {"labelled": supervised, "d_loss": d_loss, "g_loss": g_loss, "D(x)": d_real, "D(G(z))": d_fake}
-
-    def weights(self) -> dict[str, Any]:
-        """Of the generator, and of the discriminator, which is the classifier."""
-        return joined({"generator": self.generator, "discriminator": self.discriminator})
-
-    def load_weights(self, saved: Mapping[str, Any]) -> None:
-        self.generator.load_state_dict(below(saved, "generator"))
-        self.discriminator.load_state_dict(below(saved, "discriminator"))
 
     def report(self) -> str:
         capture = (lambda step: step) if self.config.no_capture else captured

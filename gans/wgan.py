@@ -60,6 +60,7 @@ class CriticTrainer(LatentTrainer):
     """A generator G and a critic f, each with its own optimizer. A training step has `critic_steps` steps of f and one of G."""
 
     config: CriticConfig
+    for_digits = "--image-size 28"
     latent_size = LATENT_SIZE
 
     def __init__(self, config: CriticConfig, dtype: Any = np.float32) -> None:

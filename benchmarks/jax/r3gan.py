@@ -39,9 +39,10 @@ def networks(width: int) -> tuple[Network, Network]:
 
 class Twin(twin.Twin):
     latent_size = 64
-    gamma, ema = 1.0, 0.995
+    ema = 0.995
 
-    def __init__(self, state: Mapping[str, np.ndarray], lr: float, width: int = 32) -> None:
+    def __init__(self, state: Mapping[str, np.ndarray], lr: float, width: int = 32, gamma: float = 1.0) -> None:
+        self.gamma = gamma
         generator, discriminator = networks(width)
         super().__init__(state, lr, (0.0, 0.99), generator=generator, average=generator, discriminator=discriminator)
 

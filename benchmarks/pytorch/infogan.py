@@ -44,7 +44,8 @@ class Discriminator(nn.Module):
 class Twin(twin.Twin):
     latent_size = NOISE + CATEGORIES + 2 * NUMBERS
 
-    def __init__(self, state: Mapping[str, np.ndarray], lr: float, variant: str) -> None:
+    def __init__(self, state: Mapping[str, np.ndarray], lr: float, variant: str, code_weight: float = 1.0) -> None:
+        self.code_weight = code_weight
         self.generator, self.discriminator = Generator(), Discriminator()
         super().__init__(state, variant, generator=self.generator, discriminator=self.discriminator)
         self.g_optimizer, self.d_optimizer = (
@@ -68,7 +69,7 @@ class Twin(twin.Twin):
         fake_logits, read = D(fake.detach())
         d_loss = bce(real_logits, self.labels(len(real), 1.0)) + bce(fake_logits, self.labels(len(real), 0.0))
         first, second = information(read)
-        (d_loss + first + second / 2).backward()
+        (d_loss + self.code_weight * (first + second / 2)).backward()
         self.d_optimizer.step()
 
         self.g_optimizer.zero_grad()
@@ -76,7 +77,7 @@ class Twin(twin.Twin):
             logits, read = D(fake)
             g_loss = bce(logits, self.labels(len(real), 1.0))
             first, second = information(read)
-            (g_loss + first + second / 2).backward()
+            (g_loss + self.code_weight * (first + second / 2)).backward()
         self.g_optimizer.step()
         probabilities = (torch.sigmoid(x).mean() for x in (real_logits, fake_logits))
         return [value.item() for value in (d_loss, g_loss, *probabilities, first, second)]

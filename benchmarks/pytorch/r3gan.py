@@ -45,7 +45,6 @@ def networks(channels: int, width: int) -> tuple[nn.Sequential, nn.Sequential]:
 
 class Twin(twin.Twin):
     latent_size = 64
-    gamma = 1.0
     not_compiled = "the penalties"  # gradients of gradients, which torch.compile does not support
 
     def __init__(
@@ -55,9 +54,10 @@ class Twin(twin.Twin):
         variant: str,
         arch: str = "stacked",
         width: int = 32,
+        gamma: float = 1.0,
         ema: float = 0.995,
     ) -> None:
-        self.ema = ema
+        self.gamma, self.ema = gamma, ema
         channels = 3 if arch == "stacked" else 1
         self.generator, self.discriminator = networks(channels, width)
         self.average, _ = networks(channels, width)

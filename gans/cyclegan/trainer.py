@@ -33,7 +33,6 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -56,7 +55,7 @@ from gans.networks.translators import (
     unet_halvings,
 )
 from gans.training.images import grid
-from gans.training.trainer import Metrics, Shape, Trainer, as_pixels, below, from_pixels, in_evaluation, joined
+from gans.training.trainer import Metrics, Shape, Trainer, as_pixels, from_pixels, in_evaluation
 from gans.wgan import clip_weights
 from gans.wgan_gp import gradient_penalty
 from minigrad import nn, optim
@@ -79,6 +78,7 @@ class CycleGAN(Trainer):
     name = "cyclegan"
     config_class = Config
     config: Config
+    kept = "a_to_b", "b_to_a"
     samples_are = f"held-out images, in rows: {', '.join(COLUMNS)}"
     captions = {
         "d_loss_a": "loss of D_A; with least squares, (D_A(a) - 1)^2 / 2 + D_A(F(b))^2 / 2: 0.25 if it only guesses",
@@ -227,13 +227,6 @@ class CycleGAN(Trainer):
             translated = self.translate(some, there)
             columns += [some, translated, self.translate(translated, back)]
         return with_headings(grid(np.stack(columns, axis=1).reshape(-1, *self.image_shape), across=len(columns)), COLUMNS)
-
-    def weights(self) -> dict[str, Any]:
-        return joined({"a_to_b": self.a_to_b, "b_to_a": self.b_to_a})
-
-    def load_weights(self, saved: Mapping[str, Any]) -> None:
-        self.a_to_b.load_state_dict(below(saved, "a_to_b"))
-        self.b_to_a.load_state_dict(below(saved, "b_to_a"))
 
     def report(self) -> str:
         return report(self.translate, self.data, self.test_a, self.test_b)

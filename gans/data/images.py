@@ -12,14 +12,14 @@ from gans.data.mnist import load_mnist
 MNIST_SIZE = 28  # pixels; images of this size are always digits, and no other data set has it
 
 
-def load_training_images(data: str | None, image_size: int, channels: int = 1) -> tuple[np.ndarray, str]:
+def load_training_images(data: str | None, image_size: int, channels: int = 1, for_digits: str = "") -> tuple[np.ndarray, str]:
     """Images uint8 (n, channels, image_size, image_size), and a description of their source for the log.
 
     At size 28 these are MNIST's grey digits, from wherever `load_mnist(data)` finds them, or with three
     channels Stacked MNIST, which `stacked` makes of them. At any other size they are the RGB images in
     the folder `data`, or without a folder the synthetic faces.
 
-    Raises DataError if `data` cannot be used.
+    Raises DataError if `data` cannot be used. The sentence names the flag `for_digits`, with which a trainer takes digits.
     """
     if image_size == MNIST_SIZE:
         try:
@@ -36,7 +36,8 @@ def load_training_images(data: str | None, image_size: int, channels: int = 1) -
     try:
         return load_folder(data, image_size)
     except DataError as error:
-        raise DataError(f"{error} (For MNIST's files, use --arch 28 or --image-size 28.)") from error
+        hint = f" (For MNIST's files, use {for_digits}.)" if for_digits else ""
+        raise DataError(f"{error}{hint}") from error
 
 
 def stacked(digits: np.ndarray, count: int | None = None, seed: int = 0) -> np.ndarray:

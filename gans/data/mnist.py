@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +94,20 @@ def load_mnist(
                     "for real ones, pass the folder with MNIST's files as --data DIR."
                 )
         return _load_synthetic(cache, split, labels)
+
+
+def warn_without_labels(folder: str | None, splits: Sequence[Split], consequence: str) -> None:
+    """Print a line on stderr if the labels of these splits cannot be used: what follows from it, and why.
+
+    Only a folder can have none. All other digits have labels.
+    """
+    if folder is None or folder == SYNTHETIC:
+        return
+    try:
+        for split in splits:
+            _load_folder(Path(folder), split, labels=True)
+    except DataError as error:
+        _warn(f"{consequence}: {error}")
 
 
 def _load_folder(folder: Path, split: Split, labels: bool) -> Digits:

@@ -141,31 +141,33 @@ class Comparison:
         return self._measure(images, share_nearly_equal(images[:COMPARED], self.real.train), labels)
 
     def fidelity(self, images: Images) -> dict[str, float]:
-        """The Frechet distance, precision and recall of `count` images: what is quick to compute."""
-        return self._fidelity(self._seen(images)[0])
+        """The Frechet distance, precision and recall of `count` images, and of Stacked MNIST the modes: what is quick."""
+        return self._fidelity(*self._seen(images))
 
-    def _fidelity(self, features: Floats) -> dict[str, float]:
-        precision, recall = precision_recall(features, self.features)
-        return {self.real.distance: frechet_distance(features, self.features), "precision": precision, "recall": recall}
+    def _fidelity(self, features: Floats, probabilities: Floats | None) -> dict[str, float]:
+        compared = features[: self.compared]
+        precision, recall = precision_recall(compared, self.features)
+        measures = {self.real.distance: frechet_distance(compared, self.features), "precision": precision, "recall": recall}
+        if self.real.stacked and probabilities is not None:
+            modes, kl = modes_and_kl(stacked_labels(probabilities.argmax(2)))
+            measures |= {"modes": float(modes), "KL": kl}
+        return measures
 
     def _measure(self, images: Images, copies: float, labels: Labels | None) -> Sample:
         features, probabilities = self._seen(images)
         repeats = share_nearly_equal(images[:COMPARED], images, np.arange(min(COMPARED, len(images))))
-        measures = self._fidelity(features[: self.compared])
+        measures = self._fidelity(features, probabilities)
         classes: Floats | None = None
         within: dict[str, Floats] = {}
-        if self.real.stacked and probabilities is not None:
-            modes, kl = modes_and_kl(stacked_labels(probabilities.argmax(2)))
-            measures |= {"modes": float(modes), "KL": kl}
-        elif probabilities is not None:
+        if probabilities is None:
+            measures["MS-SSIM"] = mean_similarity(images, PAIRS, self.seed)
+            measures["colour distance"] = colour_distance(images, self.reference)
+        elif not self.real.stacked:
             classes = class_shares(probabilities)
             measures |= {"classifier score": classifier_score(probabilities), "rarest class": float(classes.min())}
             if labels is not None and self.labels is not None:
                 read = probabilities.argmax(1)
                 within = within_classes(features, read, labels, self.features, self.labels, len(classes))
-        else:
-            measures["MS-SSIM"] = mean_similarity(images, PAIRS, self.seed)
-            measures["colour distance"] = colour_distance(images, self.reference)
         return Sample({**measures, "copies": copies, "repeats": repeats}, classes, within)
 
     def _seen(self, images: Images) -> tuple[Floats, Floats | None]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 import minigrad as mg
 import minigrad.functional as F
+from gans.measures.reduce import reduced
 from gans.training.trainer import from_pixels
 from minigrad import nn, optim, random
 
@@ -63,9 +64,5 @@ class _MeanOfMap(nn.Module):
 
 
 def _scaled(images: Images) -> mg.Tensor:
-    """Images in [-1, 1], large ones reduced by averaging squares of pixels."""
-    n, channels, height, width = images.shape
-    factor = max(1, min(height, width) // SIDE)
-    down, across = height // factor, width // factor
-    squares = images[:, :, : down * factor, : across * factor].reshape(n, channels, down, factor, across, factor)
-    return mg.Tensor(from_pixels(squares.mean((3, 5), dtype=np.float32)))
+    """Images in [-1, 1], large ones reduced."""
+    return mg.Tensor(from_pixels(reduced(images, SIDE)))

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from gans.measures.reduce import reduced
+
 Floats = npt.NDArray[np.floating]
 Images = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.int64]
@@ -51,12 +53,8 @@ def share_nearly_equal(queries: Images, images: Images, own: Indices | None = No
 
 
 def _vectors(images: Images) -> npt.NDArray[np.float32]:
-    """Each image as a row of grey levels, reduced by averaging squares of pixels."""
-    n, channels, height, width = images.shape
-    factor = max(1, min(height, width) // SIDE)
-    down, across = height // factor, width // factor
-    squares = images[:, :, : down * factor, : across * factor].reshape(n, channels, down, factor, across, factor)
-    return squares.mean((3, 5), dtype=np.float32).reshape(n, -1)
+    """Each image as a row of grey levels."""
+    return reduced(images, SIDE).reshape(len(images), -1)
 
 
 def nearest_class_accuracy(train: Floats, train_labels: Labels, test: Floats, test_labels: Labels) -> float:

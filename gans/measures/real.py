@@ -79,7 +79,7 @@ def evaluator_of(trainer: LatentTrainer, batches: Batches | None) -> Evaluator:
     comparison = Comparison(real, count, SEED)
     captions = {}
     for name, value in comparison.fidelity(comparison.others).items():
-        floor = f"{100 * value:.0f} %" if name in SHARES else f"{value:.2f}"
+        floor = f"{100 * value:.0f} %" if name in SHARES else f"{value:.4g}"
         captions[name] = f"{DESCRIPTIONS[name]}. Of {count:,} images; for real ones it is {floor}"
     inputs = trainer.fixed_inputs(count, SEED)
     return Evaluator(captions, lambda: comparison.fidelity(trainer.generate(*inputs)))

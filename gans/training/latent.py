@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -50,6 +50,8 @@ class LatentTrainer(Trainer):
     they depend on the config.
     """
 
+    kept: ClassVar[tuple[str, ...]] = ()  # without names, the sampler alone is kept, under its plain keys
+    for_digits: ClassVar[str] = ""  # the flag for images of digits, of a trainer that takes others too
     latent_size: int = 100
     image_shape: Shape = (1, 28, 28)  # (channels, height, width)
     ema: float = 0.0  # decay of a running average of the generator's weights, which then makes the samples; 0: no average
@@ -98,7 +100,7 @@ class LatentTrainer(Trainer):
 
     def load_images(self) -> tuple[np.ndarray, str]:
         """The training images, uint8 (n, channels, height, width), and a description of their source."""
-        return load_training_images(self.config.data, self.image_shape[-1], self.image_shape[0])
+        return load_training_images(self.config.data, self.image_shape[-1], self.image_shape[0], self.for_digits)
 
     def load_batches(self) -> Stream:
         images, source = self.load_images()
@@ -143,10 +145,13 @@ class LatentTrainer(Trainer):
         return evaluator_of(self, batches if isinstance(batches, Batches) else None)
 
     def weights(self) -> dict[str, Any]:
-        return self.sampler.state_dict()
+        return super().weights() if self.kept else self.sampler.state_dict()
 
     def load_weights(self, saved: Mapping[str, Any]) -> None:
-        self.sampler.load_state_dict(saved)
+        if self.kept:
+            super().load_weights(saved)
+        else:
+            self.sampler.load_state_dict(saved)
 
 
 @dataclass(frozen=True)

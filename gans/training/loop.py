@@ -18,17 +18,18 @@ from gans.training.collapse import CollapseAlarm
 from gans.training.config import RunConfig
 from gans.training.evaluations import Evaluations
 from gans.training.metrics import ROW_EVERY
+from gans.training.not_finite import bad_array, cause_of
 from gans.training.reading import Reading
 from gans.training.run_folder import RunFolder
 from gans.training.schedule import Schedule
-from gans.training.trainer import Metrics, Stateful, Trainer, as_pixels
+from gans.training.trainer import Metrics, Trainer, as_pixels
 from gans.training.watch import GradientNorms
 from minigrad import parallel, random
 from minigrad.arrays import backend
 from minigrad.io import files
 from minigrad.io.files import FileError
 from minigrad.io.safetensors import check_like
-from minigrad.optim import CHECK_EVERY, BadGradient
+from minigrad.optim import CHECK_EVERY
 
 FIRST_SAMPLE = 16  # steps; in the first epoch there are samples at this step, at 2, 4, 8, ... times as many
 OVERVIEW_SECONDS = 60  # least time between two updates of losses.png and training.gif
@@ -191,11 +192,8 @@ class Loop:
         """TrainingError if anything that is about to be saved contains a NaN or an infinity."""
         self.read_pending()
         self.check_gradients()
-        parts: dict[str, Stateful] = {**self.trainer.optimizers(), **self.trainer.networks()}
-        for name, part in parts.items():
-            for key, array in part.state_dict().items():
-                if not backend.all_finite(array):
-                    raise self.error(self.step - 1, f"{name}.{key} has {backend.describe_bad_values(array)}")
+        if bad := bad_array(self.trainer):
+            raise self.error(self.step - 1, bad)
 
     def check_gradients(self) -> None:
         """TrainingError if a step since the last check had a gradient that was not finite."""
@@ -206,18 +204,8 @@ class Loop:
                 raise self.failure(self.step - 1, error) from error
 
     def failure(self, step: int, symptom: FloatingPointError) -> TrainingError:
-        """What went wrong in a step: the first op with a bad value when the step is repeated, else the symptom."""
-        cause = str(symptom)
-        if isinstance(symptom, BadGradient):
-            cause = f"the gradient of {self.trainer.parameter_name(symptom.parameter)} is not finite"
-        try:
-            with mg.detect_anomaly(), parallel.alone():  # each rank finds the same op, without the others
-                self.trainer.step(*self.batches[step])
-        except BadGradient:
-            pass
-        except FloatingPointError as error:
-            cause = str(error)
-        return self.error(step, cause)
+        """What went wrong in a step."""
+        return self.error(step, cause_of(symptom, self.trainer, self.batches[step]))
 
     def error(self, step: int, cause: str) -> TrainingError:
         kept = f"; the checkpoint of step {self.saved_step} is kept" if self.folder and self.saved_step > 0 else ""

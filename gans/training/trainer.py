@@ -42,6 +42,7 @@ class Trainer:
     name: ClassVar[str]  # the module's name in `gans`, and the default run folder's
     config_class: ClassVar[type[RunConfig]]
     captions: ClassVar[dict[str, str]]  # each metric's name, and what its curve means
+    kept: ClassVar[tuple[str, ...]]  # names of the networks whose weights are kept when training is over
 
     config: RunConfig
     step: Callable[..., Metrics]  # one training step on batches in [-1, 1]; returns one-element tensors to plot
@@ -81,12 +82,13 @@ class Trainer:
         return None
 
     def weights(self) -> dict[str, Any]:
-        """The arrays to keep when training is over, by name."""
-        raise NotImplementedError
+        """The arrays to keep when training is over, by name: those of the networks in `kept`."""
+        return joined({name: getattr(self, name) for name in self.kept})
 
     def load_weights(self, saved: Mapping[str, Any]) -> None:
         """Load the arrays that `weights` returned. ValueError if names or shapes differ."""
-        raise NotImplementedError
+        for name in self.kept:
+            getattr(self, name).load_state_dict(below(saved, name))
 
     def evaluator(self, batches: Stream) -> Evaluator:
         """What --evaluate-every measures, given the training data. ConfigError where nothing can be measured."""

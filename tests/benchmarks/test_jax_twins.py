@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,13 +15,14 @@ from benchmarks.settings import JAX
 
 jax = pytest.importorskip("jax", reason="JAX is not installed")
 
+OTHER_SETTINGS: dict[str, dict[str, Any]] = {"cyclegan_64": {"width": 4, "pool": 1}, "r3gan": {"gamma": 0.3}}
 SLOW_TO_COMPILE = [pytest.param(case, marks=pytest.mark.long) for case in CASES if case not in ("mnist_gan", "wgan_gp_mlp")]
 
 
 @pytest.mark.parametrize("case", ["mnist_gan", "wgan_gp_mlp", *SLOW_TO_COMPILE])
 def test_a_jax_twin_makes_the_same_steps_as_the_trainer(case: str) -> None:
     """With few images; CycleGAN with a pool of one, from which the third step may take an image."""
-    network = {**CASES[case].network, "width": 4, "pool": 1} if case == "cyclegan_64" else CASES[case].network
+    network = {**CASES[case].network, **OTHER_SETTINGS.get(case, {})}
     small = replace(CASES[case], batch_size=min(4, CASES[case].batch_size), network=network)
     run = gan_runs.Run(small, steps=4 if case == "cyclegan_64" else 2)
     ours, trainer = gan_runs.run_minigrad(run, run.steps), run.trainer()

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import gans
+from gans.data.drawn.digits import synthetic_digits
 from gans.data.idx import write_idx
 
 Train = Callable[..., "Ended"]
@@ -83,6 +84,22 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
         top, left = rng.integers(4, 16, 2)
         image[top : top + 9, left : left + 6] = rng.integers(128, 256, (9, 6))
     write_idx(folder / TRAIN_IMAGES, images)
+    return folder
+
+
+def write_labelled(folder: Path, split: str, count: int, seed: int) -> None:
+    """Write synthetic digits and their labels in MNIST's format. The split is "train" or "t10k"."""
+    images, labels = synthetic_digits(count, seed)
+    write_idx(folder / f"{split}-images-idx3-ubyte", images)
+    write_idx(folder / f"{split}-labels-idx1-ubyte", labels)
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all four files of MNIST: 72 images to train, and 40 others to test. Do not change it."""
+    folder = tmp_path_factory.mktemp("labelled")
+    write_labelled(folder, "train", 72, seed=0)
+    write_labelled(folder, "t10k", 40, seed=1)
     return folder
 
 

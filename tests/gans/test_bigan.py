@@ -13,7 +13,6 @@ import pytest
 import minigrad as mg
 from gans.bigan import BiGAN, Config
 from gans.data.drawn.digits import synthetic_digits
-from gans.data.idx import write_idx
 from gans.generate import images
 from gans.measures.nearest import nearest_class_accuracy
 from gans.trainers import load_run
@@ -26,22 +25,12 @@ pytestmark = pytest.mark.usefixtures("plots_stubbed")
 both = pytest.mark.parametrize("encoder", ["deterministic", "stochastic"])
 
 
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("labelled-digits")
-    for split, count in (("train", 72), ("t10k", 40)):
-        pixels, labels = synthetic_digits(count)
-        write_idx(folder / f"{split}-images-idx3-ubyte", pixels)
-        write_idx(folder / f"{split}-labels-idx1-ubyte", labels)
-    return folder
-
-
 @pytest.fixture
-def train(digits: Path) -> Callable[..., Ended]:
+def train(labelled: Path) -> Callable[..., Ended]:
     """`python -m gans.bigan` in this process."""
 
     def run(*arguments: object) -> Ended:
-        fresh = [] if "--resume" in arguments else ["--batch-size", "8", "--data", digits]
+        fresh = [] if "--resume" in arguments else ["--batch-size", "8", "--data", labelled]
         return run_here(lambda argv: main(BiGAN, argv), (*fresh, *arguments))
 
     return run
@@ -104,7 +93,7 @@ def test_an_interrupted_and_resumed_run_is_bit_identical_and_reports_its_neighbo
 
 
 def test_the_sheet_shows_samples_and_training_images_beside_their_reconstructions(
-    train: Callable[..., Ended], tmp_path: Path, digits: Path
+    train: Callable[..., Ended], tmp_path: Path
 ) -> None:
     assert train("--steps", 1, "--out", tmp_path / "run").code == 0
     sheet = read_png(max((tmp_path / "run" / "samples").iterdir()))[::2, ::2, 0]

@@ -14,7 +14,6 @@ from PIL import Image
 
 import minigrad as mg
 from gans.cgan import CGAN, Config
-from gans.data.drawn.digits import synthetic_digits
 from gans.data.errors import DataError
 from gans.data.idx import write_idx
 from gans.generate import images
@@ -52,20 +51,11 @@ def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gans.dcgan.ARCHITECTURES", {"28": small, "k4": small})
 
 
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("labelled-digits")
-    drawn, labels = synthetic_digits(72)
-    write_idx(folder / "train-images-idx3-ubyte", drawn)
-    write_idx(folder / "train-labels-idx1-ubyte", labels)
-    return folder
-
-
 @pytest.fixture
-def train(digits: Path) -> Command:
+def train(labelled: Path) -> Command:
     """`python -m gans.cgan` in this process."""
 
-    def run(*arguments: object, data: Path | None = digits) -> Ended:
+    def run(*arguments: object, data: Path | None = labelled) -> Ended:
         fresh = [] if "--resume" in arguments else ["--batch-size", "16", "--data", data]
         return run_here(lambda argv: main(CGAN, argv), (*fresh, *arguments))
 
@@ -121,8 +111,8 @@ def test_a_run_keeps_its_classes_and_resumes_bit_for_bit(run: Path, train: Comma
     assert len(settings["data"]["labels"]) == 16
 
 
-def test_a_run_does_not_resume_with_other_labels(run: Path, train: Command, digits: Path, tmp_path: Path) -> None:
-    others = Path(shutil.copytree(digits, tmp_path / "others"))
+def test_a_run_does_not_resume_with_other_labels(run: Path, train: Command, labelled: Path, tmp_path: Path) -> None:
+    others = Path(shutil.copytree(labelled, tmp_path / "others"))
     write_idx(others / "train-labels-idx1-ubyte", np.zeros(72, np.uint8))
     assert (
         "the run was started with other labels of the same images"
@@ -201,18 +191,18 @@ def test_a_class_folder_is_scanned_once_when_it_is_loaded_and_its_images_are_rea
     ids=["no labels", "a label too large", "a label too few"],
 )
 def test_wrong_labels_of_digits_are_one_sentence_before_the_run_is_written(
-    spoil: Callable[[Path], None], complaint: str, train: Command, digits: Path, tmp_path: Path
+    spoil: Callable[[Path], None], complaint: str, train: Command, labelled: Path, tmp_path: Path
 ) -> None:
-    folder = Path(shutil.copytree(digits, tmp_path / "spoiled"))
+    folder = Path(shutil.copytree(labelled, tmp_path / "spoiled"))
     spoil(folder / "train-labels-idx1-ubyte")
     assert complaint in train("--steps", 1, "--out", tmp_path / "run", data=folder).complaint
     assert not (tmp_path / "run").exists()
 
 
 def test_a_run_of_digits_of_one_class_trains_and_shows_white_rows_of_the_others(
-    train: Command, generate: Command, digits: Path, tmp_path: Path
+    train: Command, generate: Command, labelled: Path, tmp_path: Path
 ) -> None:
-    folder = Path(shutil.copytree(digits, tmp_path / "sevens"))
+    folder = Path(shutil.copytree(labelled, tmp_path / "sevens"))
     write_idx(folder / "train-labels-idx1-ubyte", np.full(72, 7, np.uint8))
     assert train("--steps", 1, "--out", tmp_path / "run", data=folder).code == 0
     rows = read_png(tmp_path / "run" / "samples" / "real.png").reshape(-1, 2 * (10 * (28 + GAP) + GAP), 3)
@@ -249,11 +239,11 @@ def test_images_of_one_label_are_those_that_the_generator_makes_of_it(run: Path,
         assert image.info["label"] == "7"
 
 
-def test_a_label_is_refused_where_the_generator_takes_none(generate: Command, tmp_path: Path, digits: Path) -> None:
+def test_a_label_is_refused_where_the_generator_takes_none(generate: Command, tmp_path: Path, labelled: Path) -> None:
     from gans.dcgan import DCGAN
 
     out = tmp_path / "plain"
-    given = ("--arch", "28", "--data", digits, "--batch-size", 16, "--steps", 1, "--out", out)
+    given = ("--arch", "28", "--data", labelled, "--batch-size", 16, "--steps", 1, "--out", out)
     assert run_here(lambda argv: main(DCGAN, argv), given).code == 0
     assert "is a run of gans.dcgan, whose generator takes no label: leave out --label" in generate(out, "--label", 7).complaint
 

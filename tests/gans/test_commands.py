@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import gans
+from benchmarks.cases import network_state
 from gans import trainers
 from gans.__main__ import commands, main, summary
 from gans.trainers import TRAINERS, trainer_named
@@ -63,6 +64,22 @@ def test_a_trainer_has_the_name_of_its_module_and_a_caption_for_each_metric(name
     assert trainer_class.name == name
     assert trainer_class.captions
     assert trainer_class.config_class.__doc__
+
+
+@pytest.mark.parametrize(
+    ("name", "networks"),
+    [
+        ("bigan", {"generator", "encoder"}),
+        ("infogan", {"generator", "discriminator"}),
+        ("ssgan", {"generator", "discriminator"}),
+    ],
+)
+def test_kept_weights_are_named_by_their_networks(name: str, networks: set[str]) -> None:
+    kind = trainer_named(name)
+    trainer = kind(kind.config_class(backend="numpy"))
+    kept = trainer.weights()
+    assert {key.partition(".")[0] for key in kept} == networks
+    assert kept.keys() == {key for key in network_state(trainer) if key.partition(".")[0] in networks}
 
 
 def test_a_trainer_with_another_modules_name_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

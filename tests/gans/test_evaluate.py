@@ -13,28 +13,15 @@ import pytest
 from PIL import Image
 
 import minigrad as mg
-from gans.data.drawn.digits import synthetic_digits
-from gans.data.idx import write_idx
 from gans.measures.evaluation import Sample
 from gans.measures.report import FLOOR, ranked, table, write_report
 from gans.training.images import read_png
-from tests.gans.conftest import Ended, files, run_here
+from tests.gans.conftest import Ended, files, run_here, write_labelled
 
 pytestmark = pytest.mark.usefixtures("plots_stubbed")
 
 Command = Callable[..., Any]
-TEST_IMAGES = 40
-
-
-@pytest.fixture(scope="module")
-def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with all four files of MNIST: 72 images to train and 40 to test, with labels."""
-    folder = tmp_path_factory.mktemp("labelled")
-    for split, count, seed in (("train", 72, 0), ("t10k", TEST_IMAGES, 1)):
-        images, labels = synthetic_digits(count, seed)
-        write_idx(folder / f"{split}-images-idx3-ubyte", images)
-        write_idx(folder / f"{split}-labels-idx1-ubyte", labels)
-    return folder
+TEST_IMAGES = 40  # of the labelled digits
 
 
 @pytest.fixture(scope="module")
@@ -275,9 +262,7 @@ def test_a_count_that_the_data_do_not_have_is_an_error_before_a_classifier_is_tr
 
 def test_too_few_test_images_are_an_error(evaluate: Command, run: Path, labelled: Path, tmp_path: Path) -> None:
     few = Path(shutil.copytree(labelled, tmp_path / "few"))
-    images, labels = synthetic_digits(3, 1)
-    write_idx(few / "t10k-images-idx3-ubyte", images)
-    write_idx(few / "t10k-labels-idx1-ubyte", labels)
+    write_labelled(few, "t10k", 3, seed=1)
     assert "only 3" in evaluate(run, "--data", few).complaint
 
 
@@ -293,9 +278,7 @@ def test_digits_without_test_images_or_labels_are_an_error(
 
 def test_other_data_than_the_runs_are_an_error(evaluate: Command, run: Path, labelled: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(labelled, tmp_path / "other"))
-    images, labels = synthetic_digits(72, 5)
-    write_idx(other / "train-images-idx3-ubyte", images)
-    write_idx(other / "train-labels-idx1-ubyte", labels)
+    write_labelled(other, "train", 72, seed=5)
     complaint = evaluate(run, "--data", other).complaint
     assert str(other) in complaint and str(labelled) in complaint and "--data" in complaint
 

@@ -29,22 +29,12 @@ pytestmark = pytest.mark.usefixtures("plots_stubbed")
 Command = Callable[..., Ended]
 
 
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("labelled-digits")
-    for split, count in (("train", 72), ("t10k", 40)):
-        images, labels = synthetic_digits(count)
-        write_idx(folder / f"{split}-images-idx3-ubyte", images)
-        write_idx(folder / f"{split}-labels-idx1-ubyte", labels)
-    return folder
-
-
 @pytest.fixture
-def train(digits: Path) -> Command:
+def train(labelled: Path) -> Command:
     """`python -m gans.ssgan` in this process."""
 
     def run(*arguments: object) -> Ended:
-        fresh = [] if "--resume" in arguments else ["--batch-size", "8", "--labels", "20", "--data", digits]
+        fresh = [] if "--resume" in arguments else ["--batch-size", "8", "--labels", "20", "--data", labelled]
         return run_here(lambda argv: main(SSGAN, argv), (*fresh, *arguments))
 
     return run
@@ -129,18 +119,18 @@ def test_a_run_resumes_bit_for_bit_and_reports_the_same_errors(train: Command, t
 
 @pytest.mark.parametrize("split", ["train", "t10k"])
 def test_images_without_labels_are_one_sentence_before_the_run_is_written(
-    split: str, digits: Path, train: Command, tmp_path: Path
+    split: str, labelled: Path, train: Command, tmp_path: Path
 ) -> None:
-    folder = Path(shutil.copytree(digits, tmp_path / "unlabelled"))
+    folder = Path(shutil.copytree(labelled, tmp_path / "unlabelled"))
     (folder / f"{split}-labels-idx1-ubyte").unlink()
     given_folder = ("--labels", 20, "--batch-size", 8, "--data", folder, "--steps", 1, "--out", tmp_path / "run")
     assert f"has no {split}-labels-idx1-ubyte" in run_here(lambda argv: main(SSGAN, argv), given_folder).complaint
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_does_not_resume_with_other_labels_of_the_few_images(digits: Path, train: Command, tmp_path: Path) -> None:
+def test_a_run_does_not_resume_with_other_labels_of_the_few_images(labelled: Path, train: Command, tmp_path: Path) -> None:
     assert train("--steps", 1, "--out", tmp_path / "run").code == 0
-    others = Path(shutil.copytree(digits, tmp_path / "others"))
+    others = Path(shutil.copytree(labelled, tmp_path / "others"))
     write_idx(others / "train-labels-idx1-ubyte", 9 - synthetic_digits(72)[1])
     complaint = train("--resume", "--steps", 2, "--out", tmp_path / "run", "--data", others).complaint
     assert "the run was started with other labels of the same images" in complaint

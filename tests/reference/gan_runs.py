@@ -71,7 +71,7 @@ RUNS = {  # a trainer may be here if `benchmarks.pytorch` has its PyTorch twin; 
     "hinge_gan": Run(Case("hinge_gan", 4), steps=20),
     "cgan_concat": Run(Case("cgan", 8), steps=20),
     "cgan_projection": Run(Case("cgan", 8, {"condition": "projection"}), steps=20),
-    "infogan": Run(Case("infogan", 8), steps=20),
+    "infogan": Run(Case("infogan", 8, {"code_weight": 0.3}), steps=20),
     "bigan": Run(Case("bigan", 8), steps=20),
     "bigan_stochastic": Run(Case("bigan", 8, {"encoder": "stochastic"}), steps=20),
     "ssgan_redraw": Run(Case("ssgan", 8, {"dropout": 0.0, "redraw": True}), steps=20),
@@ -80,7 +80,7 @@ RUNS = {  # a trainer may be here if `benchmarks.pytorch` has its PyTorch twin; 
     "wgan_conv": Run(Case("wgan", 4, {"arch": "conv"}), steps=20),  # in 50, rounding errors grow to 1e-10
     "wgan_gp_mlp": Run(Case("wgan_gp", 4), steps=50),
     "wgan_gp_conv": Run(Case("wgan_gp", 4, {"arch": "conv"}), steps=20),
-    "r3gan": Run(Case("r3gan", 4, {"width": 16, "ema": 0.5}), steps=20),
+    "r3gan": Run(Case("r3gan", 4, {"width": 16, "gamma": 0.3, "ema": 0.5}), steps=20),
     "cyclegan": Run(Case("cyclegan", 1, {"image_size": 64, "width": 16, "pool": 6}), steps=20),
     "cyclegan_wgan": Run(Case("cyclegan", 1, {"image_size": 32, "width": 8, "pool": 6, "gan_loss": "wgan"}), steps=20),
 }

@@ -11,8 +11,6 @@ import pytest
 
 import minigrad as mg
 from gans.data.batches import Stream
-from gans.data.drawn.digits import synthetic_digits
-from gans.data.idx import write_idx
 from gans.training.evaluations import Evaluator
 from gans.training.images import read_png
 from gans.training.latent import LatentTrainer
@@ -65,18 +63,12 @@ def best_step(run: Path) -> int:
 
 
 def test_measures_of_digits_go_into_metrics_csv_and_the_best_weights_are_kept(
-    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    train: Train, labelled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = tmp_path / "labelled"
-    data.mkdir()
-    for split, count, seed in (("train", 72, 0), ("t10k", 40, 1)):
-        images, labels = synthetic_digits(count, seed)
-        write_idx(data / f"{split}-images-idx3-ubyte", images)
-        write_idx(data / f"{split}-labels-idx1-ubyte", labels)
     captions = {}
     plotted = "gans.training.run_folder.plot_curves"
     monkeypatch.setattr(plotted, lambda path, steps, curves, found: captions.update(found))
-    ended = train("--steps", 12, "--evaluate-every", "6steps", "--out", "run", data=data)
+    ended = train("--steps", 12, "--evaluate-every", "6steps", "--out", "run", data=labelled)
     assert ended.code == 0, ended.err
     assert "best.safetensors has the weights of the best evaluation, at step " in ended.out
     names = ["step", "d_loss", "g_loss", "D(x)", "D(G(z))", "classifier-FD", "precision", "recall"]

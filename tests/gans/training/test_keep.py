@@ -12,8 +12,6 @@ from PIL import Image
 
 import minigrad as mg
 from gans.data.batches import Stream
-from gans.data.drawn.digits import synthetic_digits
-from gans.data.idx import write_idx
 from gans.training.evaluations import Evaluator
 from gans.training.latent import LatentTrainer
 from gans.training.loop import Loop
@@ -123,17 +121,11 @@ def test_going_back_before_the_best_evaluation_forgets_its_weights(train: Train,
 # --- commands
 
 
-def test_generate_and_evaluate_take_a_kept_checkpoint(train: Train, generate: Train, tmp_path: Path) -> None:
+def test_generate_and_evaluate_take_a_kept_checkpoint(train: Train, generate: Train, labelled: Path) -> None:
     from gans.evaluate import main
 
-    data = tmp_path / "labelled"
-    data.mkdir()
-    for split, count, seed in (("train", 72, 0), ("t10k", 40, 1)):
-        pixels, labels = synthetic_digits(count, seed)
-        write_idx(data / f"{split}-images-idx3-ubyte", pixels)
-        write_idx(data / f"{split}-labels-idx1-ubyte", labels)
-    assert train(*RUN, "--steps", 7, data=data).code == 0
-    assert train("--no-capture", "--steps", 5, "--out", "short", data=data).code == 0
+    assert train(*RUN, "--steps", 7, data=labelled).code == 0
+    assert train("--no-capture", "--steps", 5, "--out", "short", data=labelled).code == 0
     for run, flags in (("run", ("--checkpoint", 5)), ("short", ())):
         assert generate(run, "--count", 4, "--out", f"{run}.png", *flags).code == 0
     with Image.open("run.png") as ours, Image.open("short.png") as theirs:
