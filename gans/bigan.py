@@ -62,7 +62,7 @@ class Config(RunConfig):
     encoder: str = option(
         "deterministic", "deterministic: BiGAN; stochastic: ALI, a normal distribution", choices=("deterministic", "stochastic")
     )
-    epochs: int = option(20, "passes through the data", at_least=1)
+    epochs: int = option(30, "passes through the data", at_least=1)
     lr: float = option(2e-4, "learning rate of all three optimizers")
 
 
