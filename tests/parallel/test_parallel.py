@@ -243,6 +243,42 @@ def test_ctrl_c_in_the_terminal_saves_and_stops_all(digits: Path, tmp_path: Path
     assert alone("--out", tmp_path / "run", "--resume", "--epochs", 1).code == 0
 
 
+UNEXPECTED = """
+from minigrad import parallel
+ranks = parallel.start()
+assert ranks.rank == 0, "rank 1 cannot go on"
+ranks.comm.Barrier()
+"""
+
+ALONE = """
+import sys
+from gans.data.errors import DataError
+from gans.mnist_gan import MnistGAN
+from gans.training import cli, loop, one_voice
+from minigrad import parallel
+
+def step(self):
+    if parallel.current().rank == 1:
+        raise DataError("the disk is gone")
+    return plain(self)
+
+plain, loop.Loop.guarded_step, one_voice.PATIENCE = loop.Loop.guarded_step, step, 0.5
+cli.main(MnistGAN, sys.argv[1:])
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [(UNEXPECTED, "AssertionError: rank 1 cannot go on"), (ALONE, "rank 1: python -m gans.mnist_gan: the disk is gone")],
+    ids=["in a program", "in training"],
+)
+def test_an_error_on_one_rank_alone_ends_the_others_too(program: str, said: str, digits: Path, tmp_path: Path) -> None:
+    flags = ("--parallel", "--data", digits, "--batch-size", BATCH, "--out", tmp_path / "run")
+    _, err = started(2, "-c", program, *flags).communicate(timeout=60)
+    assert err.count(said) == 1, err
+
+
 @pytest.mark.long
 @pytest.mark.skipif(not Path("/proc").exists(), reason="processes are found in /proc")
 def test_a_rank_that_is_killed_ends_all_and_leaves_a_good_checkpoint(digits: Path, tmp_path: Path) -> None:
