@@ -13,13 +13,14 @@ a single process computes. The gradient of a network's weight comes from the ran
 optimizer sums it over the ranks before its step. Batch normalisation sums its statistics. n ranks
 make the step that one makes, up to rounding.
 
-A network in evaluation, `eval()`, is computed whole by each rank, without any exchange. So rank 0 may
-use it alone; a network in training it uses in `alone()`.
+A network in evaluation, `eval()`, is computed whole by each rank, without any exchange. So a rank may
+call it when the others do not. What else only one rank does belongs in `alone()`.
 
 The rules: a loss reaches the weights through calls of networks (`nn.Module`), and what an optimizer
 changes are weights inside networks, not their inputs; otherwise a term would count once for each
 rank. Inside a network only batch normalisation and random numbers know of the other ranks' rows:
-`mg.randn((len(x), 3))` are the rank's rows of the whole batch's numbers.
+`mg.randn((len(x), 3))` gives the rank's rows of the whole batch's numbers, and arrays of another length
+are the same on all ranks.
 
 MPI exchanges NumPy arrays, NCCL CuPy's. An exchange is a call like any other, so captured steps
 contain it.
