@@ -4,7 +4,8 @@
     mpiexec -n 4 python -m benchmarks.ranks [NAME ...]    # four
 
 The model is a ring: n ranks sum S bytes in 2 (n - 1) rounds, in each of which every rank sends S / n bytes. The ranks, one a
-machine, share the arithmetic of a step equally, and no exchange overlaps with it.
+machine, share the arithmetic of a step equally, and no exchange overlaps with it. The training loop adds one exchange of a few
+numbers to each step.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 from minigrad import parallel
 
 STEPS, WARM_UP, SECONDS = 100, 4, 4.0  # of a case: at most so many steps and seconds
+AGREEMENTS = 1  # in each step of the training loop: whether all go on
 SMALLEST_BATCH = 4  # so that four ranks can share it
 NETWORKS = {"10 Gbit/s": (30e-6, 1.25e9), "100 Gbit/s": (3e-6, 12.5e9)}  # seconds for a message (TCP, RDMA); bytes a second
 
@@ -46,7 +48,7 @@ class Counted(parallel.Ranks):
 def predicted(cost: Cost, ranks: int, latency: float, bandwidth: float) -> float:
     """Seconds of a step of several ranks."""
     rounds = 2 * (ranks - 1)
-    return cost.seconds / ranks + rounds * (cost.exchanges * latency + cost.bytes / ranks / bandwidth)
+    return cost.seconds / ranks + rounds * ((cost.exchanges + AGREEMENTS) * latency + cost.bytes / ranks / bandwidth)
 
 
 def limits(cost: Cost, most: int, latency: float, bandwidth: float) -> tuple[int, int]:

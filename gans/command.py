@@ -52,6 +52,9 @@ class Stopped(KeyboardInterrupt):
         super().__init__(f"stopped by {signal.Signals(number).name}")
         self.number = number
 
+    def __reduce__(self) -> Any:  # else pickle would give the sentence to __init__
+        return type(self), (self.number,)
+
 
 @dataclass
 class Command:

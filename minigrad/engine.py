@@ -213,6 +213,10 @@ class Op:
             return Tensor(x)
         return rule.backward(self, g, *map(self._recall, rule.needs))
 
+    def gradient(self, g: Tensor) -> Tensor:
+        """The gradient with respect to the output, from its cotangent: the same, unless other processes have a part of it."""
+        return g
+
     def _recall(self, i: int) -> Any:
         """A kept value, as a Tensor that is part of the graph."""
         assert self.kept is not None
@@ -351,7 +355,8 @@ def _walk_back(output: Tensor, g: Tensor, targets: Sequence[Node], create_graph:
                     observer.sent(op, i, g, contribution, cotangents[parent])
             if not create_graph:
                 op.free()
-    gradients = {node: cotangents[node] for node in wanted if node in cotangents}
+        found = [(node, cotangents[node]) for node in targets if node in cotangents]
+        gradients = {node: node.gradient(g) if isinstance(node, Op) else g for node, g in found}
     if observer:
         observer.walked(gradients)
     return gradients

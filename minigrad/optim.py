@@ -211,6 +211,9 @@ class BadGradient(FloatingPointError):
         super().__init__(message)
         self.parameter = parameter
 
+    def __reduce__(self) -> Any:  # else pickle would give the message alone to __init__
+        return type(self), (*self.args, self.parameter)
+
 
 class SGD(Optimizer):
     """Stochastic gradient descent:  v = momentum v + g;  p = p - lr v."""

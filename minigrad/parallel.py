@@ -13,9 +13,14 @@ a single process computes. The gradient of a network's weight comes from the ran
 optimizer sums it over the ranks before its step. Batch normalisation sums its statistics. n ranks
 make the step that one makes, up to rounding.
 
+A network in evaluation, `eval()`, is computed whole by each rank, without any exchange. So a rank may
+call it when the others do not. What else only one rank does belongs in `alone()`.
+
 The rules: a loss reaches the weights through calls of networks (`nn.Module`), and what an optimizer
 changes are weights inside networks, not their inputs; otherwise a term would count once for each
-rank. Inside a network only batch normalisation and dropout know of the other ranks' rows.
+rank. Inside a network only batch normalisation and random numbers know of the other ranks' rows:
+`mg.randn((len(x), 3))` gives the rank's rows of the whole batch's numbers, and arrays of another length
+are the same on all ranks.
 
 MPI exchanges NumPy arrays, NCCL CuPy's. An exchange is a call like any other, so captured steps
 contain it.
@@ -25,7 +30,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -36,6 +44,7 @@ from minigrad.arrays.layout import axes_in_memory
 
 Array = Any
 T = TypeVar("T")
+Problem = Exception | KeyboardInterrupt
 
 BUCKET = 1 << 24  # bytes: gradients are copied together and summed in pieces of about this size
 
@@ -154,6 +163,21 @@ class Ranks:
         """Whether all ranks have the same value."""
         return all(other == value for other in self.comm.allgather(value))
 
+    def raise_one(self, error: Problem | None) -> None:
+        """If any rank has an error, raise one on all: a rank's own, or else that of the first rank that has one."""
+        errors = [other for other in self.comm.allgather(_sendable(error)) if other is not None]
+        if errors:
+            raise error or errors[0]
+
+
+def _sendable(error: Problem | None) -> Problem | None:
+    """The error, or its sentence if it is one of those that pickle cannot copy."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
 
 _current: Ranks | None = None
 
@@ -178,8 +202,18 @@ def start(local_statistics: bool = False) -> Ranks | None:
     if _current is not None:
         return _current
     _divide_machine(comm.Split_type(MPI.COMM_TYPE_SHARED))
-    _current = Ranks(comm, local_statistics) if comm.size > 1 else None
+    if comm.size > 1:
+        _current = Ranks(comm, local_statistics)
+        sys.excepthook = _end_all
     return _current
+
+
+def _end_all(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What becomes of an exception that ends the program of a rank: the others, who would wait for it, end too."""
+    sys.__excepthook__(kind, error, trace)
+    sys.stderr.flush()
+    if _current:
+        _current.comm.Abort(1)
 
 
 def _divide_machine(local: Any) -> None:
@@ -215,20 +249,29 @@ def alone() -> contextlib.AbstractContextManager[None]:
 # --- around the steps: what one rank does, or one after the other; without ranks, plain calls
 
 
+def tried(work: Callable[[], object]) -> Problem | None:
+    """Run `work` on this rank alone. Returns the exception that ended it, to be passed to `Ranks.raise_one`.
+
+    Without ranks it is raised at once.
+    """
+    if _current is None:
+        work()
+        return None
+    try:
+        with alone():
+            work()
+    except (Exception, KeyboardInterrupt) as error:
+        return error
+    return None
+
+
 def on_first(work: Callable[[], T]) -> T | None:
     """Run `work` on rank 0, alone, and return what it returns; None on the others. An exception is raised on all."""
     if (ranks := _current) is None:
         return work()
-    done, error = None, None
-    if ranks.rank == 0:
-        try:
-            with alone():
-                done = work()
-        except Exception as problem:
-            error = problem
-    if (error := ranks.comm.bcast(error)) is not None:
-        raise error
-    return done
+    done: list[T] = []
+    ranks.raise_one(tried(lambda: done.append(work())) if ranks.rank == 0 else None)
+    return done[0] if done else None
 
 
 def from_first(work: Callable[[], T]) -> T:

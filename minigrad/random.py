@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Never
 
 import numpy as np
 
+from minigrad import parallel
 from minigrad.arrays.backend import array_module, kernels_named
 from minigrad.modes import mode
 from minigrad.tensor import Array, Shape, Tensor
@@ -37,19 +38,20 @@ class Generator:
     def rand(self, shape: Shape | int, backend: str = "numpy", dtype: Any = np.float32, *more: Never) -> Tensor:
         """Uniform in the open interval (0, 1)."""
         shape = _as_shape("rand", shape, backend, dtype, *more)
-        return _reported(self._uniform(math.prod(shape), backend).reshape(shape).astype(dtype, copy=False), "U(0, 1)")
+        return _reported(_shaped(lambda count: self._uniform(count, backend), shape, dtype), "U(0, 1)")
 
     def randn(self, shape: Shape | int, backend: str = "numpy", dtype: Any = np.float32, *more: Never) -> Tensor:
         """Normal, mean 0 and variance 1: sqrt(-2 log u) times cos(2 pi v) and sin(2 pi v), with u and v uniform."""
         shape = _as_shape("randn", shape, backend, dtype, *more)
-        count = math.prod(shape)
+        return _reported(_shaped(lambda count: self._normal(count, backend), shape, dtype), "N(0, 1)")
+
+    def _normal(self, count: int, backend: str) -> Array:
         pairs = -(-count // 2)
         uniform = self._uniform(2 * pairs, backend)
         xp = array_module(uniform)
         radius = xp.sqrt(-2 * xp.log(uniform[:pairs]))
         angle = (2 * math.pi) * uniform[pairs:]
-        normal = xp.concatenate([radius * xp.cos(angle), radius * xp.sin(angle)])[:count]
-        return _reported(normal.reshape(shape).astype(dtype, copy=False), "N(0, 1)")
+        return xp.concatenate([radius * xp.cos(angle), radius * xp.sin(angle)])[:count]
 
     def _uniform(self, count: int, backend: str) -> Array:
         """float32 midpoints of 2^23 equal intervals of (0, 1): exact, and never 0 or 1."""
@@ -62,6 +64,18 @@ class Generator:
 
         bits = kernels_named(backend).philox(advance, count)
         return ((bits >> np.uint32(9)).astype(np.float32) + np.float32(0.5)) * np.float32(2**-23)
+
+
+def _shaped(draw: Callable[[int], Array], shape: Shape, dtype: Any) -> Array:
+    """`draw(count)` as an array. In a network that ranks share, an array with a row for each of this rank's rows is its part
+    of the whole batch's numbers; an array of another length is the same on all ranks.
+    """
+    ranks = parallel.current()
+    share = ranks.share if ranks else None
+    if share is None or shape[:1] != (share.stop - share.start,):
+        return draw(math.prod(shape)).reshape(shape).astype(dtype, copy=False)
+    whole = (share.whole, *shape[1:])
+    return draw(math.prod(whole)).reshape(whole)[share.start : share.stop].astype(dtype, copy=False)
 
 
 def _reported(numbers: Array, distribution: str) -> Tensor:

@@ -37,11 +37,14 @@ class DownloadError(DataError):
     """Every mirror failed. `failures` maps each URL to the reason."""
 
     def __init__(self, name: str, failures: Mapping[str, str]) -> None:
-        self.failures = dict(failures)
+        self.name, self.failures = name, dict(failures)
         reasons = "; ".join(f"{url}: {reason}" for url, reason in failures.items())
         super().__init__(
             f"{name} cannot be downloaded ({reasons}); check the network connection, or download the file by other means."
         )
+
+    def __reduce__(self) -> Any:  # else pickle would give the sentence to __init__
+        return type(self), (self.name, self.failures)
 
 
 class _MirrorError(Exception):

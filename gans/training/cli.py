@@ -49,8 +49,15 @@ def main(trainer_class: type[Trainer], argv: Sequence[str] | None = None) -> Non
             parallel.start(config.local_norm)  # again, for the sentence if there is no MPI
         folder = RunFolder(config.out or Path("runs", trainer_class.name))
         if number := _train(trainer_class, config, given, folder):
-            print(f"Interrupted and saved. To resume: {prog} --out {shlex.quote(str(folder.path))} --resume")
+            print(f"Interrupted and saved. To resume: {_again(prog, config)} --out {shlex.quote(str(folder.path))} --resume")
             sys.exit(command.SIGNAL + number)
+
+
+def _again(prog: str, config: RunConfig) -> str:
+    """The start of a command that runs with as many processes as this one."""
+    if (ranks := parallel.current()) is None:
+        return prog
+    return f"mpiexec -n {ranks.size} {prog} --parallel{' --local-norm' * config.local_norm}"
 
 
 def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], folder: RunFolder) -> int:
@@ -88,20 +95,13 @@ def _train(trainer_class: type[Trainer], config: RunConfig, given: set[str], fol
         parallel.on_first(lambda: _begin(loop, folder, settings, held))
         if ranks:
             loop.like_first(ranks)
-        if loop.folder is None:
-            return 0 if loop.finished else loop.run()
         if loop.finished:
-            loop.conclude()
-            if not files.exists(folder.report):  # the run was interrupted while making it
-                _report(trainer, folder)
-            print(f"{folder.path} is finished, at step {loop.step}; to continue, give more {_limit(loop)}")
+            parallel.on_first(lambda: _conclude_again(loop, folder))
             return 0
-        if folder.metrics.events:
-            folder.metrics.events.begin(loop.step)
-        files.remove(folder.report)  # it describes an earlier end
+        parallel.on_first(lambda: _continue(loop, folder))
         if number := loop.run():
             return number
-        _report(trainer, folder)
+        parallel.on_first(lambda: _report(trainer, folder))
     whole = trainer.config.epochs * batches.per_epoch
     done = "Done" if loop.step == whole else f"Done with the {loop.step:,} steps of --steps (--epochs has {whole:,})"
     if loop.plateau:
@@ -129,6 +129,21 @@ def _begin(loop: Loop, folder: RunFolder, settings: dict[str, Any], held: contex
         folder.start(settings)
 
 
+def _continue(loop: Loop, folder: RunFolder) -> None:
+    """Remove what describes an earlier end of the run."""
+    if folder.metrics.events:
+        folder.metrics.events.begin(loop.step)
+    files.remove(folder.report)
+
+
+def _conclude_again(loop: Loop, folder: RunFolder) -> None:
+    """Write what a finished run lacks."""
+    loop.conclude()
+    if not files.exists(folder.report):  # the run was interrupted while making it
+        _report(loop.trainer, folder)
+    print(f"{folder.path} is finished, at step {loop.step}; to continue, give more {_limit(loop)}")
+
+
 def _limit(loop: Loop) -> str:
     """The flag that ended a finished run."""
     config = loop.trainer.config
@@ -139,9 +154,7 @@ def _limit(loop: Loop) -> str:
 
 def _report(trainer: Trainer, folder: RunFolder) -> None:
     """Print and save the measured quality of the result, if it can be measured."""
-    with parallel.alone():
-        text = trainer.report()
-    if text:
+    if text := trainer.report():
         folder.save_report(text)
         print(text)
 

@@ -55,6 +55,7 @@ class Loop:
         self.evaluations: Evaluations | None = None  # with --evaluate-every
         self.alarm: CollapseAlarm | None = None
         self.plateau = ""  # why the run ends before its last step
+        self.problem: parallel.Problem | None = None  # of what this rank wrote after the last step; all raise it
         watch = GradientNorms(trainer) if trainer.config.watch_gradients else None
         step = watch.watched(trainer.step) if watch else trainer.step
         self.make_step = step if trainer.config.no_capture else captured(step)
@@ -78,11 +79,7 @@ class Loop:
     def run(self) -> int:
         """Train. Returns the number of the signal that interrupted, or 0. The checkpoint is up to date either way."""
         with stop_request() as stop:
-            self.show_real()
-            if self.step == 0:
-                self.sample()
-            elif self.folder:  # a grid of the interruption goes, so that the files equal those of an uninterrupted run
-                self.folder.cut_samples(self.step if self.sampling.includes(self.step) else self.step - 1)
+            parallel.on_first(self.begin)
             with progress_bar(self) as bar, np.errstate(all="ignore"):
                 while not self.ends(stop):
                     self.pending.append(self.guarded_step())
@@ -93,25 +90,37 @@ class Loop:
                     if self.step % CHECK_EVERY == 0:
                         self.check_gradients()
                     bar.update(self.batches.batch_size)
-                    self.write_what_is_due()
+                    self.problem = parallel.tried(self.write_what_is_due)
                     if self.step % self.batches.per_epoch == 0:
                         bar.set_description(self.title())
-            self.conclude()
-        if ranks := parallel.current():
-            ranks.comm.Barrier()  # all wait until rank 0 has written its files
-        return stop.signal
+            parallel.on_first(self.conclude)
+            together(stop)
+            number = stop.signal
+        return number
 
     @property
     def finished(self) -> bool:
         return self.step >= self.last_step or bool(self.plateau)
 
+    def begin(self) -> None:
+        """Write what comes before the first step."""
+        self.show_real()
+        if self.step == 0:
+            self.sample()
+        elif self.folder:  # a grid of the interruption goes, so that the files equal those of an uninterrupted run
+            self.folder.cut_samples(self.step if self.sampling.includes(self.step) else self.step - 1)
+
     def ends(self, stop: StopRequest) -> bool:
         """Whether training ends after this step, because it is finished or a signal came to any rank: all ranks agree."""
-        finished, own = int(self.finished), stop.signal
-        if ranks := parallel.current():
-            finished, stop.signal = ranks.largest(finished, own)
-            if stop.signal and not own:  # the same signal may still reach this process: it is not a second one
-                command.current.signalled = time.monotonic()
+        counter = random.get_rng_state()[1]
+        finished, failed, most, least = together(stop, self.finished, self.problem is not None, counter, -counter)
+        if failed and (ranks := parallel.current()):
+            ranks.raise_one(self.problem)
+        if most != -least:
+            raise TrainingError(
+                f"step {self.step}: the processes have drawn different amounts of random numbers. In a network's forward, draw "
+                "a row for each row of its input; for samples and evaluations, draw from a mg.Generator of their own"
+            )
         return bool(finished or stop.signal)
 
     def guarded_step(self) -> Metrics:
@@ -233,8 +242,7 @@ class Loop:
     def evaluate(self) -> None:
         """Measure the images of this step, and note whether they have stopped improving."""
         assert self.evaluations
-        with parallel.alone():
-            self.evaluations.add(self.step, self.trainer.weights())
+        self.evaluations.add(self.step, self.trainer.weights())
         self.plateau = self.evaluations.plateau()
         self.evaluating.restart()
 
@@ -329,6 +337,17 @@ def captured(step: Callable[..., Metrics]) -> Callable[..., Metrics]:
     from minigrad.capture import Captured
 
     return Captured(step)
+
+
+def together(stop: StopRequest, *numbers: int) -> list[int]:
+    """The largest of the ranks' numbers, place by place. A signal that came to any rank becomes the signal of all."""
+    if (ranks := parallel.current()) is None:
+        return list(numbers)
+    own = stop.signal
+    stop.signal, *largest = ranks.largest(own, *numbers)
+    if stop.signal and not own:  # the same signal may still reach this process: it is not a second one
+        command.current.signalled = time.monotonic()
+    return largest
 
 
 def total_steps(config: RunConfig, per_epoch: int) -> int:

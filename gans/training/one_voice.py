@@ -9,6 +9,8 @@ import sys
 import time
 from collections.abc import Iterator
 
+import numpy as np
+
 from minigrad import parallel
 from minigrad.arrays.gpu import BackendError
 
@@ -25,7 +27,7 @@ def one_voice(parallel_run: bool, local_norm: bool) -> Iterator[None]:
     if ranks is None:
         yield
         return
-    said = io.StringIO()
+    said, code = io.StringIO(), 0
     try:
         with contextlib.ExitStack() as stack:
             if ranks.rank:
@@ -33,21 +35,25 @@ def one_voice(parallel_run: bool, local_norm: bool) -> Iterator[None]:
                 stack.enter_context(contextlib.redirect_stderr(said))
             yield
     except SystemExit as end:
-        if end.code and not _all_end(ranks):
-            if ranks.rank:
-                *_, sentence = said.getvalue().strip().split("\n")
-                if sentence:
-                    print(f"rank {ranks.rank}: {sentence}", file=sys.stderr)
-            sys.stderr.flush()
-            ranks.comm.Abort(end.code if isinstance(end.code, int) else 1)
-        raise
+        code = end.code if isinstance(end.code, int) else int(bool(end.code))
+    codes = _codes(ranks, code)
+    if code and ranks.rank and (codes is None or not any(codes[: ranks.rank])):
+        *_, sentence = said.getvalue().strip().split("\n")
+        if sentence:
+            print(f"rank {ranks.rank}: {sentence}", file=sys.stderr)
+    if codes is None:
+        sys.stderr.flush()
+        ranks.comm.Abort(code)
+    if code:
+        raise SystemExit(code)
 
 
-def _all_end(ranks: parallel.Ranks) -> bool:
-    """Whether all ranks get here within a few seconds."""
-    meeting, until = ranks.ending.Ibarrier(), time.monotonic() + PATIENCE
+def _codes(ranks: parallel.Ranks, code: int) -> list[int] | None:
+    """The exit codes of all ranks; None if this one has failed and the others do not get here within a few seconds."""
+    codes = np.zeros(ranks.size, np.int64)
+    meeting, until = ranks.ending.Iallgather(np.array([code]), codes), time.monotonic() + PATIENCE
     while not meeting.Test():
-        if time.monotonic() > until:
-            return False
+        if code and time.monotonic() > until:
+            return None
         time.sleep(0.01)
-    return True
+    return codes.tolist()

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad import from_pytorch, parallel
 from minigrad.arrays import backend
-from minigrad.ops.rows import shared
+from minigrad.ops.rows import shared, whole_on_each
 from minigrad.tensor import Array, Tensor
 
 __all__ = ["Buffer", "Module", "Parameter"]
@@ -55,9 +55,9 @@ class Module:
         if not hasattr(type(self), "forward"):
             raise NotImplementedError(f"{type(self).__name__} has no forward")
         ranks = parallel.current()
-        if ranks is None or ranks.share is not None or not self.training:
+        if ranks is None or ranks.share is not None:
             return self.forward(*inputs, **options)
-        return shared(ranks, self.forward, inputs, options)
+        return (shared if self.training else whole_on_each)(ranks, self.forward, inputs, options)
 
     def children(self) -> Iterator[Module]:
         """The modules that are direct attributes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minigrad import parallel, random
+from minigrad import random
 from minigrad.arrays.backend import name_of, zeros_like
 from minigrad.engine import as_real
 from minigrad.ops.movement import transpose
@@ -46,14 +46,7 @@ def _check(caller: str, p: float) -> None:
 
 def _mask(x: Tensor, shape: Shape, p: float) -> Tensor:
     """0 with probability p, else 1 / (1 - p), with the dtype and on the backend of x."""
-    ranks = parallel.current()
-    share = ranks and ranks.share
-    if share:  # the whole batch's numbers, of which this rank uses its rows
-        shape = (share.whole, *shape[1:])
     keep = random.rand(shape, name_of(x.data)).data >= p
-    if share:
-        keep = keep[share.start : share.stop]
-        shape = keep.shape
     if shape != x.shape:
         return Tensor(keep.astype(x.dtype) / float(1 - p))
     mask = zeros_like(x.data)  # in x's layout: images stay channels-last

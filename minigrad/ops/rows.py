@@ -8,31 +8,30 @@ from typing import Any
 from minigrad.arrays.backend import zeros
 from minigrad.arrays.layout import by_pixel
 from minigrad.engine import Op
-from minigrad.parallel import Ranks, Share
+from minigrad.modes import is_grad_enabled
+from minigrad.parallel import Ranks, Share, alone
 from minigrad.tensor import Array, Tensor
 
 __all__: list[str] = []
 
 
 class OwnRows(Op):
-    """This rank's rows of x.    The cotangent of x has the rows of all ranks."""
+    """This rank's rows of x.    The cotangent of x has the rows of all ranks, or with `of_all_rows` zeros in their place."""
 
     is_view = True
 
-    def __init__(self, ranks: Ranks, share: Share) -> None:
-        self.ranks, self.share = ranks, share
+    def __init__(self, ranks: Ranks, share: Share, of_all_rows: bool = False) -> None:
+        self.ranks, self.share, self.of_all_rows = ranks, share, of_all_rows
 
     def forward(self, x: Array) -> Array:
         return x[self.share.start : self.share.stop]
 
     def backward_x(self, g: Tensor) -> Tensor:
-        return AllRows(self.ranks, self.share)(g)
+        return AmongZeros(self.ranks, self.share)(g) if self.of_all_rows else AllRows(self.ranks, self.share)(g)
 
 
-class AllRows(Op):
-    """The rows of all ranks, from each rank's own rows x.    A rank's cotangent is its rows of the whole."""
-
-    own: Tensor | None = None  # x, for the next network
+class AmongZeros(Op):
+    """A batch with this rank's rows x, and zeros for the other ranks' rows."""
 
     def __init__(self, ranks: Ranks, share: Share) -> None:
         self.ranks, self.share = ranks, share
@@ -41,11 +40,41 @@ class AllRows(Op):
         own = by_pixel(x) if x.ndim == 4 else x  # images stay channels-last
         whole = zeros((self.share.whole, *own.shape[1:]), like=own)
         whole[self.share.start : self.share.stop] = own
-        self.ranks.sum_in_place(whole)
         return whole.transpose(0, 3, 1, 2) if x.ndim == 4 else whole
 
     def backward_x(self, g: Tensor) -> Tensor:
         return OwnRows(self.ranks, self.share)(g)
+
+
+class AllRows(AmongZeros):
+    """The rows of all ranks, from each rank's own rows x.
+
+    A rank's cotangent is its rows of the whole. The others' rows are not read, so the next network need not send them:
+    its `OwnRows` puts zeros there. They are exchanged only if a gradient with respect to this output is asked for.
+    """
+
+    def forward(self, x: Array) -> Array:
+        whole = super().forward(x)
+        self.ranks.sum_in_place(by_pixel(whole) if x.ndim == 4 else whole)
+        return whole
+
+    def gradient(self, g: Tensor) -> Tensor:
+        return AllRows(self.ranks, self.share)(OwnRows(self.ranks, self.share)(g))
+
+
+class Scaled(Op):
+    """x times `factor`, and the cotangent times `back`. For networks that each rank computes whole: see `whole_on_each`."""
+
+    is_view = True
+
+    def __init__(self, factor: float, back: float) -> None:
+        self.factor, self.back = factor, back
+
+    def forward(self, x: Array) -> Array:
+        return x if self.factor == 1 else x * x.dtype.type(self.factor)
+
+    def backward_x(self, g: Tensor) -> Tensor:
+        return Scaled(self.back, self.factor)(g)
 
 
 class AllSum(Op):
@@ -72,15 +101,25 @@ def shared(ranks: Ranks, network: Callable[..., Tensor], inputs: tuple[Any, ...]
         y = network(*(_own(ranks, share, x) if isinstance(x, Tensor) else x for x in inputs), **options)
     if not isinstance(y, Tensor) or len(y) != share.stop - share.start:
         raise ValueError("ranks share the rows of a network's output: it must be one tensor with a row for each of the input")
-    whole = AllRows(ranks, share)(y)
-    if isinstance(whole.op, AllRows):
-        whole.op.own = y
-    return whole
+    return AllRows(ranks, share)(y)
 
 
 def _own(ranks: Ranks, share: Share, x: Tensor) -> Tensor:
-    """This rank's rows of x. If x is another network's output, they are here already, and so is the way of the cotangent."""
-    made_by = x.op
-    if isinstance(made_by, AllRows) and made_by.own is not None and made_by.share == share and not x.changes[0]:
-        return made_by.own
-    return OwnRows(ranks, share)(x)
+    """This rank's rows of x."""
+    return OwnRows(ranks, share, isinstance(x.op, AllRows) and x.op.share == share)(x)
+
+
+def whole_on_each(ranks: Ranks, network: Callable[..., Any], inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """network(*inputs, **options), with all rows on each rank and no exchange: evaluation.
+
+    An optimizer sums the gradients of weights over the ranks, and each has the whole gradient. So cotangents are divided by
+    the number of ranks where they enter the network, and multiplied where they leave it.
+    """
+    count = ranks.size
+    with alone():
+        y = network(*(Scaled(1, count)(x) if isinstance(x, Tensor) and x.requires_grad else x for x in inputs), **options)
+    if isinstance(y, Tensor):
+        return Scaled(1, 1 / count)(y) if y.requires_grad else y
+    if is_grad_enabled():
+        raise ValueError("among ranks a network returns one tensor; in evaluation under mg.no_grad() it may return others")
+    return y

@@ -14,7 +14,9 @@ def test_the_model_is_that_of_a_ring() -> None:
     assert predicted(cost, 1, latency=1.0, bandwidth=1.0) == 8.0
     assert predicted(cost, 4, latency=0.0, bandwidth=float("inf")) == 2.0
     assert predicted(cost, 4, latency=0.0, bandwidth=1e6) == pytest.approx(2.0 + 6.0)  # 6 rounds of a quarter of 4 MB
-    assert predicted(cost, 4, latency=0.1, bandwidth=float("inf")) == pytest.approx(2.0 + 6 * 3 * 0.1)
+    assert predicted(cost, 4, latency=0.1, bandwidth=float("inf")) == pytest.approx(
+        2.0 + 6 * 4 * 0.1
+    )  # and the loop's own exchange
 
 
 def test_ranks_are_limited_by_the_network_and_by_the_batch() -> None:

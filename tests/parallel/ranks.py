@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,14 @@ import numpy as np
 
 import minigrad as mg
 from gans.data.batches import Batches
+from gans.data.download import DownloadError
 from gans.mnist_gan import MnistGAN
 from gans.training.cli import main
 from gans.training.evaluations import Evaluator
+from gans.training.images import grid
 from gans.training.loop import Loop
 from gans.training.run_folder import RunFolder
+from gans.training.trainer import as_pixels
 from minigrad import nn, optim, parallel
 from minigrad.arrays import backend
 from tests.capture.tiny_trainers import MAKERS, batches, make
@@ -52,6 +56,39 @@ def normalised() -> dict[str, Any]:
     y = norm(x)
     optim.SGD([norm.weight], lr=1.0).step(optim.clip_grad_norm(mg.grad((y**3).sum(), [norm.weight]), 1.0))
     return {"y": y.numpy(), "weight": norm.weight.numpy()}
+
+
+class Noisy(nn.Module):
+    """A user's network: noise for each row, one number for all rows, and a part that is in evaluation."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        rng = np.random.default_rng(inputs)
+        self.first, self.frozen, self.last = nn.Linear(inputs, 4), nn.Linear(4, 4), nn.Linear(4, outputs)
+        for p in self.to(dtype=np.float64).parameters():
+            p.assign(mg.Tensor(rng.normal(size=p.shape)))
+
+    def forward(self, x: mg.Tensor) -> mg.Tensor:
+        noise, factor = mg.randn((len(x), 4), dtype=np.float64), mg.rand((), dtype=np.float64)
+        return self.last(self.frozen((self.first(x) + factor * noise).tanh()))
+
+
+def of_networks(evaluated: bool) -> dict[str, Any]:
+    """Gradients through two networks in a row, also with respect to what one gives to the other, and a gradient penalty.
+
+    The second network is in training or in evaluation. An optimizer's step shows the gradients of the weights.
+    """
+    mg.manual_seed(1)
+    G, D = Noisy(3, 2), Noisy(2, 1).train(not evaluated)
+    D.frozen.train(evaluated)
+    fake = G(mg.randn((BATCH, 3), dtype=np.float64))
+    loss = (D(fake) ** 2).mean() + (fake**3).mean()
+    [slope] = mg.grad(loss, [fake], create_graph=True)
+    penalty = (slope**2).sum() + loss
+    parameters = [*G.parameters(), *D.parameters()]
+    for p, g in zip(parameters, mg.grad(penalty, parameters), strict=True):
+        optim.SGD([p], lr=1.0).step([g])
+    drawn = np.array(mg.random.get_rng_state()[1])
+    return {"slope": slope.numpy(), "drawn": drawn, **{str(i): p.numpy() for i, p in enumerate(parameters)}}
 
 
 def run(name: str, *flags: object, patch: contextlib.AbstractContextManager[Any] | None = None) -> None:
@@ -89,12 +126,71 @@ def nan_in_step(step: int) -> Callable[..., Any]:
     return lambda self, i: tuple(x * np.nan if i == step else x for x in plain(self, i))
 
 
+def signalled_at_the_end() -> Callable[..., Any]:
+    """A replacement for `Loop.ends`: a signal comes after all have agreed that the last step is done."""
+    plain = Loop.ends
+
+    def ends(loop: Loop, stop: Any) -> bool:
+        if result := plain(loop, stop):
+            os.kill(os.getpid(), signal.SIGINT)
+        return result
+
+    return ends
+
+
+def slow(plain: Callable[[Loop], None]) -> Callable[[Loop], None]:
+    def conclude(loop: Loop) -> None:
+        time.sleep(0.5)
+        plain(loop)
+
+    return conclude
+
+
+def noticed(path: Path, found: list[bool]) -> Callable[..., Any]:
+    """A replacement for `Loop.run` that looks afterwards whether a file is there."""
+    plain = Loop.run
+
+    def run(loop: Loop) -> int:
+        number = plain(loop)
+        found.append(path.exists())
+        return number
+
+    return run
+
+
+def drawn_by_rank_0(plain: Callable[[Loop], None]) -> Callable[[Loop], None]:
+    """A replacement for `Loop.sample` that draws from the stream of the training."""
+
+    def sample(loop: Loop) -> None:
+        if loop.folder:
+            mg.rand(1)
+        plain(loop)
+
+    return sample
+
+
+def fails(*_: object) -> Any:
+    raise DownloadError("digits", {"http://a": "gone"})
+
+
+def in_training(trainer: MnistGAN) -> np.ndarray:
+    """Samples of a network that computes as in training."""
+    with mg.no_grad():
+        return as_pixels(trainer.generator(trainer.fixed_noise(4, 0)).numpy())
+
+
+def with_batch_norm() -> contextlib.AbstractContextManager[Any]:
+    D = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(784), nn.Linear(784, 1))
+    return mock.patch.object(MnistGAN, "make_discriminator", return_value=D)
+
+
 def worse_each_time(trainer: MnistGAN, batches: Batches) -> Evaluator:
     """Measures that never improve. Each makes a network compute as in training, which the classifier's training does."""
     values = iter(range(100))
 
     def measure() -> dict[str, float]:
-        nn.Linear(2, 2)(mg.rand((3, 2)))
+        with mg.random.seeded(0):
+            nn.Linear(2, 2)(mg.rand((3, 2)))
         return {"distance": float(next(values))}
 
     return Evaluator({"distance": "larger each time"}, measure)
@@ -113,7 +209,27 @@ def of_all_ranks(ranks: parallel.Ranks) -> None:
     poisoned = mock.patch.object(Batches, "__getitem__", nan_in_step(6)) if second else None
     run("nan", *new, 8, "--save-every", "4steps", "--out", FOLDER / "nan", patch=poisoned)
 
-    with mock.patch.object(MnistGAN, "evaluator", worse_each_time):
+    other = mock.patch("gans.data.batches.digest_of", return_value="of another data set")
+    run("other-data", *new, 4, "--out", FOLDER / "b", patch=other if second else None)
+    late = mock.patch.object(Loop, "ends", signalled_at_the_end()) if second else contextlib.nullcontext()
+    waited: list[bool] = []
+    noticing = mock.patch.object(Loop, "run", noticed(FOLDER / "late" / "checkpoint.safetensors", waited))
+    with late, noticing:
+        run("late", *new, 4, "--out", FOLDER / "late", patch=mock.patch.object(Loop, "conclude", slow(Loop.conclude)))
+    save("waited", {"all": np.array(ranks.comm.allgather(waited))})
+    own_draws = mock.patch.object(Loop, "sample", drawn_by_rank_0(Loop.sample))
+    run("drawn", *new, 4, "--out", FOLDER / "drawn", patch=own_draws)
+    run("report", *new, 4, "--out", FOLDER / "report", patch=mock.patch.object(MnistGAN, "report", fails))
+    failing = mock.patch.object(MnistGAN, "evaluator", return_value=Evaluator({"distance": "none"}, fails))
+    run("evaluation", *new, 8, "--evaluate-every", "2steps", "--out", FOLDER / "evaluation", patch=failing)
+    with parallel.using(None):  # the command starts the ranks
+        run("local-norm", *new, 4, "--batch-size", 7, "--local-norm", "--out", FOLDER / "a", patch=with_batch_norm())
+
+    with (
+        mock.patch.object(MnistGAN, "evaluator", worse_each_time),
+        mock.patch.object(MnistGAN, "samples", in_training),
+        mock.patch.object(MnistGAN, "real_sheet", lambda trainer, _: grid(in_training(trainer))),
+    ):
         run("plateau", *new, 8, "--evaluate-every", "2steps", "--stop-when", 1, "--out", FOLDER / "plateau")
         run("finished", "--resume", "--out", FOLDER / "plateau")
 
@@ -124,6 +240,8 @@ def of_two_ranks(pair: int) -> None:
     if pair:
         return
     save("synchronised", normalised())
+    for evaluated in (False, True):
+        save(f"networks-{evaluated}", of_networks(evaluated))
     if not cuda_emulator.why_not():
         with fake_cupy.installed():
             save("emulated", trained("dcgan", "cupy", np.float32))

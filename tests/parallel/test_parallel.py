@@ -17,7 +17,7 @@ from typing import Any
 import cuda_emulator
 import numpy as np
 import pytest
-from ranks import BATCH, normalised, trained
+from ranks import BATCH, normalised, of_networks, trained
 from tiny_trainers import MAKERS
 
 import gans
@@ -63,8 +63,12 @@ def made(tmp_path_factory: pytest.TempPathFactory, digits: Path) -> Path:
     new = ("--data", digits, "--batch-size", BATCH, "--watch-gradients", "--steps")
     assert alone(*new, 4, "--out", folder / "begun-by-one").code == 0
     assert alone(*new, 8, "--out", folder / "by-one").code == 0
-    process = started(4, Path(__file__).parent / "ranks.py", folder, digits)
-    _, err = process.communicate(timeout=300)
+    with started(4, Path(__file__).parent / "ranks.py", folder, digits) as process:
+        try:
+            _, err = process.communicate(timeout=300)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 0, err
     return folder
 
@@ -105,6 +109,15 @@ def test_batch_normalisation_is_of_the_whole_batch_or_with_a_switch_of_each_rank
         np.testing.assert_allclose(own.mean(axis=0), 0, atol=1e-12)
 
 
+@pytest.mark.parametrize("evaluated", [False, True])
+def test_gradients_through_users_networks_and_of_their_outputs_are_those_of_one(evaluated: bool, made: Path) -> None:
+    found, whole = np.load(made / f"networks-{evaluated}.npz"), of_networks(evaluated)
+    assert set(found) == set(whole)
+    for name in whole:
+        np.testing.assert_allclose(found[name], whole[name], rtol=1e-9, atol=1e-12, err_msg=name)
+    assert np.abs(whole["slope"]).min() > 1e-6
+
+
 def test_captured_graphs_contain_the_exchanges_of_the_stand_in_for_nccl(made: Path) -> None:
     if reason := cuda_emulator.why_not():
         pytest.skip(reason)
@@ -133,8 +146,17 @@ def test_a_run_continues_with_another_number_of_ranks(name: str, made: Path) -> 
 def test_a_signal_to_one_rank_stops_all_after_the_same_step(made: Path) -> None:
     each = ends(made, "interrupted")
     assert [(end["code"], end["steps"]) for end in each] == [(130, 3)] * 4
-    assert each[0]["out"].rstrip().splitlines()[-1].startswith("Interrupted and saved. To resume: ")
+    again = f"mpiexec -n 4 python -m gans.mnist_gan --parallel --out {made / 'interrupted'} --resume"
+    assert each[0]["out"].rstrip().splitlines()[-1] == f"Interrupted and saved. To resume: {again}"
     assert checkpoint_step(made / "interrupted") == 3
+
+
+def test_a_signal_after_the_last_step_stops_all(made: Path) -> None:
+    assert [(end["code"], end["steps"]) for end in ends(made, "late")] == [(130, 4)] * 4
+
+
+def test_all_wait_until_rank_0_has_saved(made: Path) -> None:
+    assert np.load(made / "waited.npz")["all"].tolist() == [[True]] * 4
 
 
 def test_a_plateau_that_rank_0_finds_ends_all_also_when_the_run_is_resumed(made: Path) -> None:
@@ -148,6 +170,25 @@ def test_a_nan_on_one_rank_is_everybodys(made: Path) -> None:
     assert "step 7: " in sentence(made, "nan")
     assert "the checkpoint of step 4 is kept" in sentence(made, "nan")
     assert checkpoint_step(made / "nan") == 4
+
+
+@pytest.mark.parametrize(("name", "steps"), [("evaluation", 2), ("report", 4)])
+def test_an_error_that_rank_0_meets_alone_ends_all_with_one_sentence(name: str, steps: int, made: Path) -> None:
+    assert "digits cannot be downloaded (http://a: gone)" in sentence(made, name)
+    assert [end["steps"] for end in ends(made, name)] == [steps] * 4
+
+
+def test_ranks_that_have_drawn_different_random_numbers_end_with_a_sentence(made: Path) -> None:
+    assert "step 0: the processes have drawn different amounts of random numbers" in sentence(made, "drawn")
+
+
+def test_different_data_are_refused(made: Path) -> None:
+    assert sentence(made, "other-data").startswith("python -m gans.mnist_gan: the processes have different training data")
+    assert not (made / "b").exists()
+
+
+def test_local_norm_needs_two_images_in_each_process(made: Path) -> None:
+    assert sentence(made, "local-norm").endswith("needs at least 2 images in each process, with --local-norm")
 
 
 def test_batches_and_data_sets_too_small_to_share_are_refused_in_a_sentence(made: Path) -> None:
@@ -200,6 +241,42 @@ def test_ctrl_c_in_the_terminal_saves_and_stops_all(digits: Path, tmp_path: Path
     assert process.returncode == 130, err
     assert out.rstrip().splitlines()[-1].startswith("Interrupted and saved. To resume: ")
     assert alone("--out", tmp_path / "run", "--resume", "--epochs", 1).code == 0
+
+
+UNEXPECTED = """
+from minigrad import parallel
+ranks = parallel.start()
+assert ranks.rank == 0, "rank 1 cannot go on"
+ranks.comm.Barrier()
+"""
+
+ALONE = """
+import sys
+from gans.data.errors import DataError
+from gans.mnist_gan import MnistGAN
+from gans.training import cli, loop, one_voice
+from minigrad import parallel
+
+def step(self):
+    if parallel.current().rank == 1:
+        raise DataError("the disk is gone")
+    return plain(self)
+
+plain, loop.Loop.guarded_step, one_voice.PATIENCE = loop.Loop.guarded_step, step, 0.5
+cli.main(MnistGAN, sys.argv[1:])
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [(UNEXPECTED, "AssertionError: rank 1 cannot go on"), (ALONE, "rank 1: python -m gans.mnist_gan: the disk is gone")],
+    ids=["in a program", "in training"],
+)
+def test_an_error_on_one_rank_alone_ends_the_others_too(program: str, said: str, digits: Path, tmp_path: Path) -> None:
+    flags = ("--parallel", "--data", digits, "--batch-size", BATCH, "--out", tmp_path / "run")
+    _, err = started(2, "-c", program, *flags).communicate(timeout=60)
+    assert err.count(said) == 1, err
 
 
 @pytest.mark.long

@@ -106,7 +106,13 @@ ONE: Any = OneRank()
 SHARE = Share(1, 3, 4)
 
 EXAMPLES: dict[type[Op], list[Example]] = {
-    rows.OwnRows: examples(lambda x: rows.OwnRows(ONE, SHARE)(x), (normal(4, 3),), (normal(4, 2, 3, 2),)),
+    rows.OwnRows: [
+        Example(lambda x, local=local: rows.OwnRows(ONE, SHARE, local)(x), (make,))
+        for make in (normal(4, 3), normal(4, 2, 3, 2))
+        for local in (False, True)
+    ],
+    rows.AmongZeros: examples(lambda x: rows.AmongZeros(ONE, SHARE)(x), (normal(2, 3),), (normal(2, 2, 3, 2),)),
+    rows.Scaled: [*unary(lambda x: rows.Scaled(3, 3)(x), normal), *unary(lambda x: rows.Scaled(1, 1)(x), normal)],
     rows.AllRows: examples(lambda x: rows.AllRows(ONE, SHARE)(x), (normal(2, 3),), (normal(2, 2, 3, 2),)),
     rows.AllSum: unary(lambda x: rows.AllSum(ONE)(x), normal),
     norm.NormalizeShared: examples(
