@@ -52,7 +52,7 @@ def report(translate: Translate, data: UnpairedImages, test_a: np.ndarray, test_
 def domains(translate: Translate, both: Sequence[Direction]) -> str:
     """A Markdown table: the share of translations that look like the other domain, and the distance after a cycle."""
     a_to_b, b_to_a = both
-    classifier = train_classifier_of_domains(*a_to_b.fitted)
+    classifier = train_classifier_of_domains(*a_to_b.fitted, side=min(a_to_b.source.shape[2:]))
     right = np.concatenate([~looks_like_b(classifier, a_to_b.source), looks_like_b(classifier, b_to_a.source)])
     lines = [
         f"A classifier of the two domains, which gets {100 * right.mean():.1f} % of the {len(right)} held-out images right, "

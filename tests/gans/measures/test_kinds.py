@@ -29,7 +29,7 @@ DATA = UnpairedImages(domain(0, 40, 0), domain(2, 40, 1), domain(0, 20, 2), doma
 
 def test_it_tells_unseen_images_apart_and_repeats_to_the_bit() -> None:
     state = mg.random.get_rng_state()
-    networks = [train_classifier_of_domains(DATA.train_a, DATA.train_b) for _ in range(2)]
+    networks = [train_classifier_of_domains(DATA.train_a, DATA.train_b, 12) for _ in range(2)]
     assert mg.random.get_rng_state() == state
     assert not looks_like_b(networks[0], DATA.test_a).any()
     assert looks_like_b(networks[0], DATA.test_b).all()
@@ -37,10 +37,33 @@ def test_it_tells_unseen_images_apart_and_repeats_to_the_bit() -> None:
         np.testing.assert_array_equal(a, b)
 
 
+def test_it_sees_that_one_domain_has_slightly_different_colours() -> None:
+    def palette(off: int, seed: int) -> np.ndarray:
+        colours = [base + sign * off for base in (32, 96, 160, 224) for sign in (-1, 1)]  # their mean is 128
+        return np.random.default_rng(seed).choice(np.array(colours, np.uint8), (40, 3, 16, 16))
+
+    network = train_classifier_of_domains(palette(24, 0), palette(8, 1), 16)
+    assert not looks_like_b(network, palette(24, 2)).any()
+    assert looks_like_b(network, palette(8, 3)).all()
+
+
+def test_crops_are_squares_of_the_images_and_half_of_them_are_mirrored() -> None:
+    images = np.broadcast_to(np.arange(3 * 5 * 7, dtype=np.uint8).reshape(3, 5, 7), (200, 3, 5, 7))  # no value twice
+    mirrored, corners = 0, set()
+    for image, crop in zip(images, kinds._crops(images, 4, np.random.default_rng(0)), strict=True):
+        (top, left) = np.argwhere(image[0] == crop[0].min())[0]
+        square = image[:, top : top + 4, left : left + 4]
+        is_mirrored = (crop[:, :, 0] > crop[:, :, -1]).all()
+        np.testing.assert_array_equal(crop, square[:, :, ::-1] if is_mirrored else square)
+        mirrored += is_mirrored
+        corners.add((top, left))
+    assert 70 < mirrored < 130 and len(corners) == 2 * 4
+
+
 def test_large_images_are_reduced() -> None:
-    x = kinds._scaled(np.full((1, 3, 256, 200), 255, np.uint8))
-    assert x.shape == (1, 3, 85, 66)
-    assert (x.numpy() == 1).all()
+    x = kinds.encoded(np.full((1, 3, 256, 200), 255, np.uint8))
+    assert x.shape == (1, 27, 85, 66)
+    assert (x.numpy()[:, ::9] == 1).all()
 
 
 def test_doing_nothing_is_seen_and_a_swap_of_colours_is_a_translation() -> None:
