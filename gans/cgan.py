@@ -14,9 +14,9 @@ How D gets the label (see `gans.networks.conditional`):
 
 - `--condition concat`, as in the paper: beside the input. Here a learned image of the label becomes one more
   channel. (The paper's networks are dense, and join the label to a hidden layer.)
-- `--condition projection`: D's logit is  psi(phi(x)) + v_y . phi(x),  with the features phi(x), the last layer
-  psi, and a learned vector v_y of the label. This is the form that log p(x | y) / q(x | y) has if the classes
-  p(y | x) and q(y | x) are softmaxes of linear functions of the features.
+- `--condition projection`, the default: D's logit is  psi(phi(x)) + v_y . phi(x),  with the features phi(x), the
+  last layer psi, and a learned vector v_y of the label. This is the form that log p(x | y) / q(x | y) has if the
+  classes p(y | x) and q(y | x) are softmaxes of linear functions of the features.
 
 Networks and settings are those of `gans.dcgan`.
 
@@ -33,7 +33,7 @@ import minigrad as mg
 import minigrad.functional as F
 from gans import dcgan
 from gans.losses import bce
-from gans.networks.conditional import LABEL_SIZE, ConcatDiscriminator, ConditionalGenerator, ProjectionDiscriminator
+from gans.networks.conditional import ConcatDiscriminator, ConditionalGenerator, ProjectionDiscriminator
 from gans.training.cli import main
 from gans.training.config import option
 from gans.training.labelled import LabelledConfig, LabelledTrainer
@@ -51,7 +51,7 @@ class Config(dcgan.Config, LabelledConfig):
     arch: str = option(
         "28", "28: small, for grey 28 x 28 images; k4: the DCGAN paper's; k5: 5 x 5 kernels", choices=("28", "k4", "k5")
     )
-    condition: str = option("concat", "how D gets the label", choices=("concat", "projection"))
+    condition: str = option("projection", "how D gets the label", choices=("projection", "concat"))
 
 
 class CGAN(LabelledTrainer, dcgan.DCGAN):
@@ -62,8 +62,9 @@ class CGAN(LabelledTrainer, dcgan.DCGAN):
     config: Config
 
     def make_generator(self) -> nn.Module:
-        network = self.architecture.make_generator(self.latent_size + LABEL_SIZE, self.image_size)
-        return ConditionalGenerator(network, len(self.classes))
+        classes = len(self.classes)
+        network = self.architecture.make_generator(self.latent_size + classes, self.image_size)
+        return ConditionalGenerator(network, classes)
 
     def make_discriminator(self) -> nn.Module:
         if self.config.condition == "projection":

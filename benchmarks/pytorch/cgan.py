@@ -10,14 +10,23 @@ from torch import nn
 
 from benchmarks.pytorch import dcgan, twin
 
-LABEL_SIZE, CLASSES, IMAGE_SIZE = 32, 10, 28
+CLASSES, IMAGE_SIZE = 10, 28
+
+
+class OneHot(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("rows", torch.eye(CLASSES))
+
+    def forward(self, labels: torch.Tensor) -> torch.Tensor:
+        return nn.functional.one_hot(labels, CLASSES).to(self.rows.dtype)
 
 
 class Generator(nn.Module):
     def __init__(self, network: nn.Sequential) -> None:
         super().__init__()
-        network[0] = nn.Linear(96 + LABEL_SIZE, 1024)
-        self.label = nn.Embedding(CLASSES, LABEL_SIZE)
+        network[0] = nn.Linear(96 + CLASSES, 1024)
+        self.label = OneHot()
         self.network = network
 
     def forward(self, z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -50,7 +59,7 @@ class Twin(twin.Twin):
     latent_size = 96
 
     def __init__(
-        self, state: Mapping[str, np.ndarray], lr: float, variant: str, arch: str = "28", condition: str = "concat"
+        self, state: Mapping[str, np.ndarray], lr: float, variant: str, arch: str = "28", condition: str = "projection"
     ) -> None:
         generator, discriminator = dcgan.small_networks()
         self.generator = Generator(generator)
