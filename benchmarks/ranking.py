@@ -69,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     results = measured([arguments.out / entry.run(seed) for seed, entry in runs], arguments.out)
     ranking = ranked(entries, results, arguments.seeds)
     show(ranking, arguments.out)
-    text = f"{machine()}; {arguments.minutes} minutes on one core, seeds 0 to {arguments.seeds - 1}.\n\n"
+    seeds = "seed 0" if arguments.seeds == 1 else f"seeds 0 to {arguments.seeds - 1}"
+    text = f"{machine()}; {arguments.minutes} minutes on one core, {seeds}.\n\n"
     text += table(ranking, results[FLOOR])
     write_atomically(arguments.out / "ranking.md", text.encode())
     print(text)
@@ -189,9 +190,9 @@ def table(ranking: dict[Entry, dict[str, list[float]]], floor: dict[str, float])
     for entry, runs in ranking.items():
         low, middle, high = (f(runs[first]) for f in (min, statistics.median, max))
         distance = f"{middle:.2f} ({low:.2f} to {high:.2f})" if len(runs[first]) > 1 else f"{middle:.2f}"
-        shares = " | ".join(f"{statistics.median(runs[name]):.0%}" for name in others)
+        shares = " | ".join(f"{100 * statistics.median(runs[name]):.0f} %" for name in others)
         lines.append(f"| `{entry.command}` | {entry.steps:,} | {1e3 * entry.seconds:.1f} | {distance} | {shares} |")
-    lines.append(f"| {FLOOR} | | | {floor[first]:.2f} | {' | '.join(f'{floor[name]:.0%}' for name in others)} |")
+    lines.append(f"| {FLOOR} | | | {floor[first]:.2f} | {' | '.join(f'{100 * floor[name]:.0f} %' for name in others)} |")
     return "\n".join(lines) + "\n"
 
 

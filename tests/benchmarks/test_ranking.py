@@ -70,9 +70,7 @@ def test_a_run_that_fails_ends_the_ranking_with_its_name(
     assert "wgan-0 ended with exit code 1" in f"{end.value}{capsys.readouterr().err}"
 
 
-def test_steps_are_timed_once_and_fill_the_minutes(
-    run: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_steps_are_timed_once_and_fill_the_minutes(run: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranking, "seconds_of_a_step", lambda command, data: {"cgan": 0.5}[command])
     arguments = ranking.argument_parser().parse_args(["cgan", "wgan", *run])
     assert ranking.entries_of(arguments) == [Entry("cgan", 0.5, 120), Entry("wgan", SECONDS, 3)]
@@ -93,7 +91,7 @@ def test_trainers_are_sorted_by_the_median_of_their_distances() -> None:
     assert table(ranking, results[FLOOR]).splitlines() == [
         "| `python -m gans.` | steps | ms a step | FD | recall |",
         "| --- | --: | --: | --: | --: |",
-        "| `good` | 10 | 100.0 | 2.50 (2.00 to 99.00) | 10% |",
-        "| `bad --arch x` | 1,000 | 1.0 | 3.00 (1.00 to 9.00) | 10% |",
-        "| real images (the floor) | | | 0.50 | 90% |",
+        "| `good` | 10 | 100.0 | 2.50 (2.00 to 99.00) | 10 % |",
+        "| `bad --arch x` | 1,000 | 1.0 | 3.00 (1.00 to 9.00) | 10 % |",
+        "| real images (the floor) | | | 0.50 | 90 % |",
     ]
