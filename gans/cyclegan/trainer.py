@@ -44,7 +44,6 @@ from gans.cyclegan.image_pool import ImagePool
 from gans.data.unpaired import load_unpaired
 from gans.data.unpaired_batches import RandomCrops, UnpairedBatches, center_crop
 from gans.losses import bce, least_squares, wasserstein
-from gans.measures.translation import report
 from gans.networks.translators import (
     NORMS,
     MeanOfPatches,
@@ -229,6 +228,8 @@ class CycleGAN(Trainer):
         return with_headings(grid(np.stack(columns, axis=1).reshape(-1, *self.image_shape), across=len(columns)), COLUMNS)
 
     def report(self) -> str:
+        from gans.measures.translation import report  # it needs a captured step, to train a classifier
+
         return report(self.translate, self.data, self.test_a, self.test_b)
 
 
