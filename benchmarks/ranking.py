@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from benchmarks.machine import machine
 from gans.command import running
 from gans.data.errors import DataError
+from gans.measures.report import FLOOR
 from gans.training.arguments import integer_up_to
 from gans.training.config import ConfigError, OneLineParser, parse
 from minigrad.io.files import FileError, make_folder, write_atomically
@@ -39,9 +40,8 @@ WARM_UP, TIMED = 4, 10  # steps
 EPOCHS = 10_000  # no run gets so far: its number of steps ends it
 COUNT, SEED = 10_000, 0  # images of a run that are measured, and the seed of their noise
 ACROSS = 16  # images of a trainer in ranking.png
-FLOOR = "real images (the floor)"
 
-Results = dict[str, dict[str, float]]  # for each run, its measures
+Results = dict[str, dict[str, float]]  # for each run, its measures and its number of steps
 
 
 class Entry(NamedTuple):
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with ThreadPoolExecutor(arguments.jobs) as pool:
         for _ in pool.map(lambda run: train(run[1], run[0], arguments), runs):
             pass
-    results = measured([arguments.out / entry.run(seed) for seed, entry in runs], arguments.out)
+    results = measured({entry.run(seed): entry.steps for seed, entry in runs}, arguments.out)
     ranking = ranked(entries, results, arguments.seeds)
     show(ranking, arguments.out)
     seeds = "seed 0" if arguments.seeds == 1 else f"seeds 0 to {arguments.seeds - 1}"
@@ -139,25 +139,26 @@ def train(entry: Entry, seed: int, arguments: argparse.Namespace) -> None:
 # --- measuring
 
 
-def measured(paths: Sequence[Path], out: Path) -> Results:
-    """The measures of all runs and of real images: those in ranking.json, or measured now and written there."""
+def measured(runs: Mapping[str, int], out: Path) -> Results:
+    """The measures of all runs, after their numbers of steps, and of real images: those in ranking.json, or measured now."""
     from gans.measures.evaluation import Comparison
     from gans.measures.real import load_real, with_classifier
 
     path = out / "ranking.json"
     known: Results = json.loads(path.read_text()) if path.exists() else {}
     comparison: Comparison | None = None
-    for run in paths:
-        if run.name in known:
+    for name, steps in runs.items():
+        if known.get(name, {}).get("steps") == steps:
             continue
-        trainer = trainer_of(run)
+        trainer = trainer_of(out / name)
         if comparison is None:
             real, digits = load_real(trainer)
             if digits is None:
                 raise ConfigError("the digits have no labels, so no classifier can learn to compare them")
             comparison = Comparison(with_classifier(real, digits), min(COUNT, real.most), SEED)
             known[FLOOR] = comparison.fidelity(comparison.others)
-        known[run.name] = comparison.fidelity(trainer.generate(*trainer.fixed_inputs(len(comparison.reference), SEED)))
+        images = trainer.generate(*trainer.fixed_inputs(len(comparison.reference), SEED))
+        known[name] = {**comparison.fidelity(images), "steps": steps}
         write_atomically(path, (json.dumps(known, indent=2) + "\n").encode())
     return known
 

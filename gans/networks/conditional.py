@@ -22,7 +22,7 @@ class OneHot(nn.Module):
 class ConditionalGenerator(nn.Module):
     """Latent vectors and labels to images: the network gets each vector with its label as a one-hot vector, side by side.
 
-    With a learned vector of larger numbers, which Adam moves fast, it soon draws one image a class and ignores the noise.
+    With a learned vector, at first from N(0, I), `gans.cgan` drew one image a class and ignored the noise.
 
     Parameters
     ----------
