@@ -18,18 +18,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from benchmarks.machine import machine
 from gans.command import running
 from gans.data.errors import DataError
+from gans.measures.evaluation import Comparison
+from gans.measures.real import load_real, with_classifier
 from gans.measures.report import FLOOR
+from gans.output import save_image
+from gans.trainers import load_run, trainer_named
 from gans.training.arguments import integer_up_to
 from gans.training.config import ConfigError, OneLineParser, parse
+from gans.training.images import grid
+from gans.training.latent import LatentTrainer
+from minigrad.capture import Captured
 from minigrad.io.files import FileError, make_folder, write_atomically
-
-if TYPE_CHECKING:
-    from gans.training.latent import LatentTrainer
 
 TRAINERS = (
     "mnist_gan", "dcgan --arch 28", "lsgan --arch 28", "softmax_gan --arch 28", "hinge_gan", "wgan", "wgan_gp",
@@ -58,7 +64,7 @@ class Entry(NamedTuple):
 
 @running("python -m benchmarks.ranking", (ConfigError, DataError, FileError))
 def main(argv: Sequence[str] | None = None) -> None:
-    os.environ.update(NUMBA_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before anything imports numba
+    os.environ.update(NUMBA_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before the first array imports numba
     arguments = argument_parser().parse_args(argv)
     make_folder(arguments.out, follow=True)
     entries = entries_of(arguments)
@@ -108,9 +114,6 @@ def entries_of(arguments: argparse.Namespace) -> list[Entry]:
 
 def seconds_of_a_step(command: str, data: str | None) -> float:
     """The processor time of the fastest of some captured steps, which does not depend on other programs as the clock does."""
-    from gans.trainers import trainer_named
-    from minigrad.capture import Captured
-
     name, *flags = command.split()
     trainer_class = trainer_named(name)
     config, _ = parse(trainer_class.config_class, command, [*flags, *(["--data", data] if data else [])])
@@ -141,9 +144,6 @@ def train(entry: Entry, seed: int, arguments: argparse.Namespace) -> None:
 
 def measured(runs: Mapping[str, int], out: Path) -> Results:
     """The measures of all runs, after their numbers of steps, and of real images: those in ranking.json, or measured now."""
-    from gans.measures.evaluation import Comparison
-    from gans.measures.real import load_real, with_classifier
-
     path = out / "ranking.json"
     known: Results = json.loads(path.read_text()) if path.exists() else {}
     comparison: Comparison | None = None
@@ -164,8 +164,6 @@ def measured(runs: Mapping[str, int], out: Path) -> Results:
 
 
 def trainer_of(run: Path) -> LatentTrainer:
-    from gans.trainers import load_run
-
     trainer: Any = load_run(run, "numpy")
     return trainer
 
@@ -199,11 +197,6 @@ def table(ranking: dict[Entry, dict[str, list[float]]], floor: dict[str, float])
 
 def show(entries: Iterable[Entry], out: Path) -> None:
     """Write ranking.png: a row of images of the first seed of each trainer."""
-    import numpy as np
-
-    from gans.output import save_image
-    from gans.training.images import grid
-
     trainers = [trainer_of(out / entry.run(0)) for entry in entries]
     rows = [trainer.generate(*trainer.fixed_inputs(ACROSS, SEED)) for trainer in trainers]
     save_image(out / "ranking.png", grid(np.concatenate(rows), across=ACROSS))
