@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure.libraries import JAX, Library, Minigrad, PyTorch
-from benchmarks.measure.process import PAUSE, Worker
+from benchmarks.measure.process import PAUSE, Worker, several
 from benchmarks.settings import Settings
 
 SIZES = {"numpy": (512, 1024, 2048), "cupy": (2048, 4096, 8192)}  # rows and columns of the matrices
@@ -115,18 +115,15 @@ class WithJAX(Products):
 def what_they_use(settings: Settings) -> list[str]:
     """Versions and instruction sets, as each library tells them in a process of its own."""
     sides = [*libraries(settings.backend).values(), *["benchmarks.measure.floor:WithJAX"] * settings.jax]
-    found = []
-    for side in sides:
-        with Worker(side, settings) as worker:
-            found.append(worker.about)
-    return found
+    with several({side: Worker(side, settings) for side in sides}) as workers:
+        return [worker.about for worker in workers.values()]
 
 
 def rates(settings: Settings) -> dict[str, float]:
     """Library -> its best rate in multiplications and additions per second."""
     found = {}
-    for name, side in libraries(settings.backend).items():
-        with Worker(side, settings) as worker:
+    with several({name: Worker(side, settings) for name, side in libraries(settings.backend).items()}) as workers:
+        for name, worker in workers.items():
             time.sleep(PAUSE)
             found[name] = max(worker.ask("rate", size=size) for size in SIZES[settings.backend])
     return found

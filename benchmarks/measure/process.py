@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -90,3 +90,14 @@ class Worker:
     def __exit__(self, *exception: object) -> None:
         self.process.kill()
         self.process.__exit__(None, None, None)  # closes the pipes and waits
+
+
+@contextlib.contextmanager
+def several(workers: Mapping[str, Worker]) -> Iterator[Mapping[str, Worker]]:
+    """Context of workers that start at the same time: importing a library keeps one core busy."""
+    with contextlib.ExitStack() as stack:
+        for worker in workers.values():
+            stack.callback(worker.__exit__)
+        for worker in workers.values():
+            worker.__enter__()
+        yield workers

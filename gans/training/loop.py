@@ -94,8 +94,7 @@ class Loop:
                     if self.step % self.batches.per_epoch == 0:
                         bar.set_description(self.title())
             parallel.on_first(self.conclude)
-            together(stop)
-            number = stop.signal
+            number, *_ = together(stop)
         return number
 
     @property
@@ -113,7 +112,7 @@ class Loop:
     def ends(self, stop: StopRequest) -> bool:
         """Whether training ends after this step, because it is finished or a signal came to any rank: all ranks agree."""
         counter = random.get_rng_state()[1]
-        finished, failed, most, least = together(stop, self.finished, self.problem is not None, counter, -counter)
+        signalled, finished, failed, most, least = together(stop, self.finished, self.problem is not None, counter, -counter)
         if failed and (ranks := parallel.current()):
             ranks.raise_one(self.problem)
         if most != -least:
@@ -121,7 +120,7 @@ class Loop:
                 f"step {self.step}: the processes have drawn different amounts of random numbers. In a network's forward, draw "
                 "a row for each row of its input; for samples and evaluations, draw from a mg.Generator of their own"
             )
-        return bool(finished or stop.signal)
+        return bool(finished or signalled)
 
     def guarded_step(self) -> Metrics:
         """One step. If it meets a NaN or an infinity, it is repeated to find the op that made it, and the run ends."""
@@ -340,14 +339,16 @@ def captured(step: Callable[..., Metrics]) -> Callable[..., Metrics]:
 
 
 def together(stop: StopRequest, *numbers: int) -> list[int]:
-    """The largest of the ranks' numbers, place by place. A signal that came to any rank becomes the signal of all."""
+    """The signal that came to any rank before they meet here, or 0, and the largest of the ranks' numbers, place by place.
+
+    A signal that comes to this rank during the exchange stays in `stop`, until they meet again.
+    """
     if (ranks := parallel.current()) is None:
-        return list(numbers)
-    own = stop.signal
-    stop.signal, *largest = ranks.largest(own, *numbers)
-    if stop.signal and not own:  # the same signal may still reach this process: it is not a second one
-        command.current.signalled = time.monotonic()
-    return largest
+        return [stop.signal, *numbers]
+    signalled, *largest = ranks.largest(stop.signal, *numbers)
+    if signalled and not stop.signal:  # the same signal may still reach this process: it is not a second one
+        stop.signal, command.current.signalled = signalled, time.monotonic()
+    return [signalled, *largest]
 
 
 def total_steps(config: RunConfig, per_epoch: int) -> int:

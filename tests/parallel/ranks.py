@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import signal
@@ -138,6 +139,19 @@ def signalled_at_the_end() -> Callable[..., Any]:
     return ends
 
 
+def signalled_while_agreeing(number: int) -> Callable[..., Any]:
+    """A replacement for `Ranks.largest`: in one of its calls a signal comes after the ranks have exchanged their numbers."""
+    plain, calls = parallel.Ranks.largest, itertools.count()
+
+    def largest(ranks: parallel.Ranks, *numbers: int) -> list[int]:
+        found = plain(ranks, *numbers)
+        if next(calls) == number:
+            os.kill(os.getpid(), signal.SIGINT)
+        return found
+
+    return largest
+
+
 def slow(plain: Callable[[Loop], None]) -> Callable[[Loop], None]:
     def conclude(loop: Loop) -> None:
         time.sleep(0.5)
@@ -206,6 +220,8 @@ def of_all_ranks(ranks: parallel.Ranks) -> None:
     run("first-half", *new, 4, "--out", FOLDER / "continued-by-one")
     signalled = mock.patch.object(Loop, "guarded_step", interrupted_in_step(2)) if second else None
     run("interrupted", *new, 8, "--out", FOLDER / "interrupted", patch=signalled)
+    agreeing = mock.patch.object(parallel.Ranks, "largest", signalled_while_agreeing(2))
+    run("agreeing", *new, 8, "--out", FOLDER / "agreeing", patch=agreeing if second else None)
     poisoned = mock.patch.object(Batches, "__getitem__", nan_in_step(6)) if second else None
     run("nan", *new, 8, "--save-every", "4steps", "--out", FOLDER / "nan", patch=poisoned)
 

@@ -151,6 +151,10 @@ def test_a_signal_to_one_rank_stops_all_after_the_same_step(made: Path) -> None:
     assert checkpoint_step(made / "interrupted") == 3
 
 
+def test_a_signal_that_comes_while_the_ranks_agree_stops_all_after_the_next_step(made: Path) -> None:
+    assert [(end["code"], end["steps"]) for end in ends(made, "agreeing")] == [(130, 3)] * 4
+
+
 def test_a_signal_after_the_last_step_stops_all(made: Path) -> None:
     assert [(end["code"], end["steps"]) for end in ends(made, "late")] == [(130, 4)] * 4
 
