@@ -91,7 +91,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help=f"a first look in some 90 seconds: only {', '.join(QUICK_PARTS)}, of minigrad and tuned PyTorch, and few turns",
+        help=f"a first look in some 80 seconds: only {', '.join(QUICK_PARTS)}, of minigrad and tuned PyTorch, and few turns",
     )
     parser.add_argument(
         "--stop-after", type=seconds, default=float("inf"), metavar="S",

@@ -50,8 +50,10 @@ class Case:
 # rounding errors. After five steps, PyTorch's two variants differ by this much, and ours differs
 # from either by no more: 2e-7 for mnist_gan, 6e-3 for dcgan_28, 9e-3 for dcgan_64, 2e-3 for lsgan,
 # 3e-4 for wgan_gp_mlp, 6e-5 for wgan_gp_conv. For cyclegan_64, all three differ by up to 2e-2 from
-# the same steps in float64, and by up to 3e-2 from each other. In float64 the tests compare to
-# 1e-9.
+# the same steps in float64, and by up to 3e-2 from each other. For r3gan, with five sets of latent
+# vectors, ours differs by 3e-4 to 7e-3 from float64 and PyTorch's by 5e-4 to 4e-3, and by up to 9e-3
+# from each other: rounding turns a leaky ReLU's slope here and there. In float64 the tests compare
+# to 1e-9.
 CASES = {
     "mnist_gan": Case("mnist_gan"),
     "dcgan_28": Case("dcgan", network={"arch": "28"}, tolerance=2e-2),
@@ -59,7 +61,7 @@ CASES = {
     "lsgan": Case("lsgan", network={"arch": "28"}, tolerance=1e-2),
     "wgan_gp_mlp": Case("wgan_gp", batch_size=64, tolerance=2e-3),
     "wgan_gp_conv": Case("wgan_gp", batch_size=64, network={"arch": "conv"}, tolerance=2e-3),
-    "r3gan": Case("r3gan", batch_size=64, network={"width": 64}, tolerance=2e-3),
+    "r3gan": Case("r3gan", batch_size=64, network={"width": 64}, tolerance=2e-2),
     "cyclegan_64": Case("cyclegan", batch_size=1, network={"image_size": 64, "width": 64}, tolerance=5e-2),
 }
 

@@ -30,7 +30,7 @@ class Settings:
     tf32: bool = False  # on a GPU: both sides round the inputs of float32 products to TF32
     seconds: float = 15.0  # for the timing of a case
     rounds: int = 3  # turns of each side, at least
-    refill: int = 2  # untimed steps before each turn, which fill the caches again
+    refill: int = 2  # untimed steps before each turn, which fill the caches again; none if a step is long
     patience: float = 600.0  # seconds; a side that takes longer for one answer counts as failed
     compared: int = 5  # steps in which all sides must compute the same losses
     warm_up: int = 4  # untimed steps at first, of ours at least as many as capturing takes

@@ -28,6 +28,7 @@ from benchmarks.settings import JAX, OURS, PYTORCH, Settings, side_name
 
 CAPTURED = 3  # untimed steps of ours at first: the third one is captured
 TURN = 0.1  # minimal seconds for the steps of a turn
+LONG = 0.4  # seconds; a step that takes longer refills the caches in a small part of it
 TF32_TOLERANCE = 5e-2  # relative, of losses: TF32 products have three correct decimals
 
 Result = dict[str, Any]
@@ -267,18 +268,22 @@ def time_in_turn(sides: dict[str, Worker], settings: Settings, missing: dict[str
     for side in list(sides):
         if steps := max(settings.warm_up, CAPTURED) if side == OURS else settings.warm_up:
             seconds(side, steps)
-    rounds, steps = plan([once for side in list(sides) if (once := seconds(side, settings.refill)) is not None], settings)
+    once = [seconds(side, settings.refill) for side in list(sides)]
+    rounds, steps, refill = plan([step for step in once if step is not None], settings)
     times: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(rounds):
         for side in list(sides):
             time.sleep(PAUSE)
-            if seconds(side, settings.refill) is not None and (turn := seconds(side, steps)) is not None:
+            if refill and seconds(side, refill) is None:
+                continue
+            if (turn := seconds(side, steps)) is not None:
                 times[side].append(turn)
     return {"seconds": {side: times[side] for side in sides}, "rounds": rounds, "steps": steps}
 
 
-def plan(step_seconds: Sequence[float], settings: Settings) -> tuple[int, int]:
-    """The number of rounds that fills the time, and of steps in a turn, given each side's seconds for a step."""
+def plan(step_seconds: Sequence[float], settings: Settings) -> tuple[int, int, int]:
+    """The number of rounds that fills the time, of steps in a turn, and of untimed ones before it, given each side's step."""
     steps = math.ceil(TURN / min(step_seconds))
-    a_round = sum(PAUSE + (settings.refill + steps) * step for step in step_seconds)
-    return max(settings.rounds, int(settings.seconds / a_round)), steps
+    refill = settings.refill if min(step_seconds) < LONG else 0
+    a_round = sum(PAUSE + (refill + steps) * step for step in step_seconds)
+    return max(settings.rounds, int(settings.seconds / a_round)), steps, refill

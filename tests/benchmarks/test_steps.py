@@ -121,11 +121,12 @@ def test_a_variant_that_fails_is_missing_and_the_others_are_compared() -> None:
 def test_the_timing_fills_its_time_for_fast_and_slow_steps(step: float) -> None:
     sides = [step, 1.5 * step, step]
     settings = Settings(seconds=30)
-    rounds, count = steps.plan(sides, settings)
-    a_round = sum(steps.PAUSE + (settings.refill + count) * side for side in sides)
+    rounds, count, refill = steps.plan(sides, settings)
+    assert refill == (settings.refill if step < steps.LONG else 0)
+    a_round = sum(steps.PAUSE + (refill + count) * side for side in sides)
     assert 30 - a_round < rounds * a_round <= 30
     assert count * step >= steps.TURN
-    assert steps.plan(sides, replace(settings, seconds=0)) == (settings.rounds, count)
+    assert steps.plan(sides, replace(settings, seconds=0)) == (settings.rounds, count, refill)
 
 
 def test_sides_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +138,7 @@ def test_sides_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
             return math.inf if arguments["steps"] in (Settings.warm_up, Settings.refill) else 0.5
 
     monkeypatch.setattr(steps, "PAUSE", 0)
-    monkeypatch.setattr(steps, "plan", lambda *_: (2, 7))
+    monkeypatch.setattr(steps, "plan", lambda *_: (2, 7, 2))
     sides: Any = {"ours": Side("a"), "eager": Side("b")}
     assert steps.time_in_turn(sides, Settings())["seconds"] == {"ours": [0.5, 0.5], "eager": [0.5, 0.5]}
     assert "".join(order) == "ab" + "ab" + "aabb" * 2
@@ -152,7 +153,7 @@ def test_a_side_that_dies_while_it_is_timed_is_missing_and_the_others_keep_their
             return 0.5
 
     monkeypatch.setattr(steps, "PAUSE", 0)
-    for turns in range(6):  # in the warm-up, before a turn, in a turn
+    for turns in range(4):  # in the warm-up, before the turns, in the first turn, in the second
         sides: Any = {"ours": StubWorker(0.5), "jax": Dies(turns), "tuned": StubWorker(0.5)}
         missing: dict[str, str] = {}
         result = steps.time_in_turn(sides, Settings(seconds=0, rounds=2), missing)
