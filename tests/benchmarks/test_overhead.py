@@ -27,5 +27,6 @@ def test_both_sides_give_the_same_values_and_gradients(operation: str) -> None:
 
 def test_forward_takes_less_time_than_forward_and_backward(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overhead, "REPEATS", 5)
-    forward, both = overhead.Ours(Settings()).time("linear")
+    ours = overhead.Ours(Settings())
+    forward, both = np.min([ours.time("linear") for _ in range(20)], axis=0)  # other programs take some turns
     assert 0 < forward < both
