@@ -8,6 +8,7 @@ compiled, or loaded from numba's cache, its units are compiled or loaded first.
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -47,6 +48,15 @@ class _Unit(NamedTuple):
     @property
     def symbol(self) -> str:
         return f"{self.name}{self.types}"
+
+
+def thread_count() -> int:
+    """How many threads share a kernel's work.
+
+    One while `tracemalloc` traces: the memory that numba takes in another thread would wait for Python's lock, which the
+    thread that waits for the kernel holds. Start it before a step is captured, which keeps its number of threads.
+    """
+    return 1 if tracemalloc.is_tracing() else numba.get_num_threads()
 
 
 def unit(body: Any) -> Any:

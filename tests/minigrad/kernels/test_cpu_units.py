@@ -84,6 +84,22 @@ def test_a_process_that_finds_everything_compiled_computes_the_same(tmp_path: Pa
     assert (loading.returncode, loading.stdout) == (0, compiling.stdout), loading.stderr
 
 
+TRACED = """
+import tracemalloc
+import numpy as np
+from minigrad.kernels import cpu
+x = np.ones((512, 512), np.float32)
+tracemalloc.start()
+print(float(sum(cpu.linear(x, x, None)[0, 0] for _ in range(50))))
+"""
+
+
+def test_kernels_do_not_wait_for_pythons_lock_while_tracemalloc_traces() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    traced = subprocess.run([sys.executable, "-c", TRACED], capture_output=True, text=True, env=environment, timeout=120)
+    assert traced.stdout == f"{50 * 512.0}\n", traced.stderr
+
+
 KERNELS = """
 import sys
 from minigrad.kernels.cpu.cache import cached_by_version
