@@ -55,7 +55,7 @@ class Case:
 # from each other: rounding turns a leaky ReLU's slope here and there. In float64 the tests compare
 # to 1e-9.
 CASES = {
-    "mnist_gan": Case("mnist_gan"),
+    "mnist_gan": Case("mnist_gan", network={"dropout": 0.0}),  # random masks would make the losses incomparable
     "dcgan_28": Case("dcgan", network={"arch": "28"}, tolerance=2e-2),
     "dcgan_64": Case("dcgan", batch_size=16, network={"arch": "k4", "image_size": 64}, tolerance=3e-2),
     "lsgan": Case("lsgan", network={"arch": "28"}, tolerance=1e-2),

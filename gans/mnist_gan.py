@@ -16,12 +16,17 @@ G's images with confidence, and there this function is flat, so G would learn al
 Ascending mean log D(G(z)) instead, as the paper recommends, leads to the same fixed point with
 strong gradients from the start.
 
-Two details:
+Four details:
 
 - The paper draws a new z for G's update, as `--redraw` does. By default, as in most implementations,
   the updated D judges the same images again. That saves a forward pass through G.
 - D's last layer returns a logit, with D(x) = sigmoid(logit). The sigmoid is part of the loss, where
   log sigmoid can be computed accurately for every logit.
+- D has dropout, as the paper's.
+- Adam's beta1 is 0.5, as DCGAN's: the usual 0.9 averages over gradients that come from an older opponent.
+
+With both, 20,000 steps on MNIST reached a Frechet distance of 11 and a recall of 48 % (`gans.evaluate`); without
+dropout 24 and 5 %, without either 35 and 4 % (these two at a rate of 2e-4, which suits them better than 3e-4).
 
 Source: Goodfellow et al., "Generative adversarial nets", NeurIPS 2014, algorithm 1.
 """
@@ -49,6 +54,7 @@ class Config(GANConfig):
 
     data: str | None = option(None, "folder with the IDX files of MNIST or Fashion-MNIST; or the word synthetic")
     lr: float = option(3e-4, "learning rate of both optimizers")
+    dropout: float = option(0.3, "probability of each of D's activations to become 0 in a step", at_most=0.99)
 
 
 class MnistGAN(GAN):
@@ -79,13 +85,15 @@ class MnistGAN(GAN):
             nn.Flatten(),
             nn.Linear(784, 256),
             nn.LeakyReLU(0.2),
+            nn.Dropout(self.config.dropout),
             nn.Linear(256, 256),
             nn.LeakyReLU(0.2),
+            nn.Dropout(self.config.dropout),
             nn.Linear(256, 1),
         )
 
     def make_optimizer(self, parameters: list[nn.Parameter]) -> optim.Optimizer:
-        return optim.Adam(parameters, lr=self.config.lr)
+        return optim.Adam(parameters, self.config.lr, betas=(0.5, 0.999))
 
     def load_images(self) -> tuple[np.ndarray, str]:
         digits = load_mnist(self.config.data)

@@ -1,6 +1,6 @@
 """The PyTorch twin of `gans.mnist_gan`.
 
-`eager` is the step as tutorials write it: sigmoid at the end of D, `BCELoss`, default Adam,
+`eager` is the step as tutorials write it: sigmoid at the end of D, `BCELoss`, plain Adam,
 `backward()` and `zero_grad()`. `tuned` is the step as an experienced PyTorch user writes it: the
 loss on logits, real and generated images in one pass through D, fused Adam, D frozen in G's step.
 """
@@ -29,13 +29,15 @@ def make_generator(latent_size: int) -> nn.Sequential:
     )
 
 
-def make_discriminator() -> nn.Sequential:
+def make_discriminator(dropout: float) -> nn.Sequential:
     return nn.Sequential(
         nn.Flatten(),
         nn.Linear(784, 256),
         nn.LeakyReLU(0.2),
+        nn.Dropout(dropout),
         nn.Linear(256, 256),
         nn.LeakyReLU(0.2),
+        nn.Dropout(dropout),
         nn.Linear(256, 1),
     )
 
@@ -43,12 +45,14 @@ def make_discriminator() -> nn.Sequential:
 class Twin(twin.Twin):
     latent_size = 100
 
-    def __init__(self, state: Mapping[str, np.ndarray], lr: float, variant: str, redraw: bool = False) -> None:
-        generator, logits = make_generator(self.latent_size), make_discriminator()
+    def __init__(
+        self, state: Mapping[str, np.ndarray], lr: float, variant: str, dropout: float = 0.3, redraw: bool = False
+    ) -> None:
+        generator, logits = make_generator(self.latent_size), make_discriminator(dropout)
         super().__init__(state, variant, generator=generator, discriminator=logits)
         self.generator, self.redraw = generator, redraw
         self.discriminator, self.loss = self.cross_entropy(logits)
-        self.g_optimizer, self.d_optimizer = self.adam(generator, lr), self.adam(logits, lr)
+        self.g_optimizer, self.d_optimizer = (self.adam(network, lr, (0.5, 0.999)) for network in (generator, logits))
 
     def step(self, real: torch.Tensor) -> list[float]:
         n = len(real)

@@ -12,7 +12,7 @@ import pytest
 import minigrad as mg
 from gans.data.batches import Batches
 from gans.mnist_gan import Config, MnistGAN
-from minigrad import random
+from minigrad import optim, random
 from minigrad.arrays import backend
 from minigrad.kernels import cpu
 
@@ -139,7 +139,8 @@ def test_only_gradients_that_are_used_are_computed(trainer: MnistGAN, real: mg.T
 def test_a_step_draws_noise_once_and_returns_four_metrics(trainer: MnistGAN, real: mg.Tensor) -> None:
     before = random.default_generator.counter
     metrics = trainer.step(real)
-    assert random.default_generator.counter - before == 16 * 100 // 4
+    latents, masks = 16 * 100, (2 * 16 + 16) * (256 + 256)  # D sees both kinds of images, then the generated ones again
+    assert random.default_generator.counter - before == (latents + masks) // 4
     assert list(metrics) == list(MnistGAN.captions) == ["d_loss", "g_loss", "D(x)", "D(G(z))"]
     values = {name: value.item() for name, value in metrics.items()}
     assert abs(values["d_loss"] - 2 * np.log(2)) < 0.1
@@ -152,7 +153,8 @@ def test_the_networks_have_these_layers_and_optimizers(trainer: MnistGAN) -> Non
     assert [p.shape for p in trainer.discriminator.parameters()] == [(256, 784), (256,), (256, 256), (256,), (1, 256), (1,)]
     assert [p.shape for p in trainer.generator.parameters()] == [(256, 100), (256,), (256, 256), (256,), (784, 256), (784,)]
     for optimizer in (trainer.g_optimizer, trainer.d_optimizer):
-        assert (type(optimizer).__name__, optimizer.lr) == ("Adam", 3e-4)
+        assert isinstance(optimizer, optim.Adam)
+        assert (optimizer.lr, optimizer.betas) == (3e-4, (0.5, 0.999))
 
 
 def test_steps_do_not_make_memory_grow_without_the_garbage_collector(trainer: MnistGAN, real: mg.Tensor) -> None:
