@@ -53,7 +53,7 @@ def test_nan_in_the_data_ends_the_run_with_the_op_and_the_step_and_keeps_the_che
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize(("network", "name"), [("discriminator", "3.bias"), ("generator", "2.weight")])
+@pytest.mark.parametrize(("network", "name"), [("discriminator", "4.bias"), ("generator", "2.weight")])
 def test_a_gradient_that_is_not_finite_is_reported_by_its_parameters_name(
     network: str, name: str, value: float, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,7 +91,7 @@ def test_a_loss_that_is_not_finite_is_reported_with_its_own_step(
     assert f" step {step}: g_loss is inf" in complaint
 
 
-@pytest.mark.parametrize("bad", ["generator.2.weight", "discriminator.3.bias", "g_optimizer.second.1"])
+@pytest.mark.parametrize("bad", ["generator.2.weight", "discriminator.4.bias", "g_optimizer.second.1"])
 def test_weights_that_are_not_finite_never_replace_a_good_checkpoint_or_its_samples(
     bad: str, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

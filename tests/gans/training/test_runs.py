@@ -44,7 +44,7 @@ def test_config_json_contains_everything_to_repeat_the_run(whole: Path, digits: 
         "backend": "numpy", "no_capture": False, "tf32": False, "data": str(digits), "epochs": 3, "steps": None,
         "batch_size": 16, "lr": 3e-4, "seed": 0, "sample_every": "1epoch", "save_every": "1epoch,5min",
         "keep_every": None, "evaluate_every": None, "stop_when": None, "tensorboard": False, "watch_gradients": False,
-        "latent": "normal", "redraw": False,
+        "latent": "normal", "redraw": False, "dropout": 0.3,
     }  # fmt: skip
     content = (digits / TRAIN_IMAGES).read_bytes()[16:]  # after the header
     assert saved["data"] == {
