@@ -32,6 +32,7 @@ import contextlib
 import os
 import pickle
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
@@ -270,8 +271,18 @@ def on_first(work: Callable[[], T]) -> T | None:
     if (ranks := _current) is None:
         return work()
     done: list[T] = []
-    ranks.raise_one(tried(lambda: done.append(work())) if ranks.rank == 0 else None)
+    problem = tried(lambda: done.append(work())) if ranks.rank == 0 else None
+    met = ranks.comm.Ibarrier()
+    problem = problem or tried(lambda: _wait(met))
+    met.Wait()
+    ranks.raise_one(problem)
     return done[0] if done else None
+
+
+def _wait(request: Any) -> None:
+    """Wait for other ranks outside of MPI, so that Python handles a signal when it comes."""
+    while not request.Test():
+        time.sleep(0.001)
 
 
 def from_first(work: Callable[[], T]) -> T:

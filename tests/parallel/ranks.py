@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ import fake_cupy
 import numpy as np
 
 import minigrad as mg
+from gans import command
 from gans.data.batches import Batches
 from gans.data.download import DownloadError
 from gans.mnist_gan import MnistGAN
@@ -152,6 +154,18 @@ def signalled_while_agreeing(number: int) -> Callable[..., Any]:
     return largest
 
 
+def signalled_while_waiting() -> Callable[..., Any]:
+    """A replacement for `Loop.ends`: a signal comes a little after all have agreed to stop."""
+    plain = Loop.ends
+
+    def ends(loop: Loop, stop: Any) -> bool:
+        if result := plain(loop, stop):
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        return result
+
+    return ends
+
+
 def slow(plain: Callable[[Loop], None]) -> Callable[[Loop], None]:
     def conclude(loop: Loop) -> None:
         time.sleep(0.5)
@@ -220,6 +234,13 @@ def of_all_ranks(ranks: parallel.Ranks) -> None:
     run("first-half", *new, 4, "--out", FOLDER / "continued-by-one")
     signalled = mock.patch.object(Loop, "guarded_step", interrupted_in_step(2)) if second else None
     run("interrupted", *new, 8, "--out", FOLDER / "interrupted", patch=signalled)
+    if second:
+        again: Any = mock.patch.object(Loop, "ends", signalled_while_waiting())
+    else:
+        again = mock.patch.object(Loop, "guarded_step", interrupted_in_step(2))
+    saving, brief = mock.patch.object(Loop, "conclude", slow(Loop.conclude)), mock.patch.object(command, "REPEATED", 0.3)
+    with saving, brief:
+        run("passed-on", *new, 8, "--out", FOLDER / "passed-on", patch=again)
     agreeing = mock.patch.object(parallel.Ranks, "largest", signalled_while_agreeing(2))
     run("agreeing", *new, 8, "--out", FOLDER / "agreeing", patch=agreeing if second else None)
     poisoned = mock.patch.object(Batches, "__getitem__", nan_in_step(6)) if second else None

@@ -155,6 +155,11 @@ def test_a_signal_that_comes_while_the_ranks_agree_stops_all_after_the_next_step
     assert [(end["code"], end["steps"]) for end in ends(made, "agreeing")] == [(130, 3)] * 4
 
 
+def test_a_signal_that_reaches_a_rank_late_while_rank_0_saves_is_not_a_second_one(made: Path) -> None:
+    assert {end["code"] for end in ends(made, "passed-on")} == {130}
+    assert ends(made, "passed-on")[0]["out"].rstrip().splitlines()[-1].startswith("Interrupted and saved.")
+
+
 def test_a_signal_after_the_last_step_stops_all(made: Path) -> None:
     assert [(end["code"], end["steps"]) for end in ends(made, "late")] == [(130, 4)] * 4
 
