@@ -145,19 +145,21 @@ def test_sides_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_side_that_dies_while_it_is_timed_is_missing_and_the_others_keep_their_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = steps.LONG / 2  # so that untimed steps come before each turn
+
     class Dies(StubWorker):
         def ask(self, method: str, **arguments: Any) -> float:
             self.answer -= 1
             if self.answer < 0:
                 raise WorkerError("its process ended early")
-            return 0.5
+            return step
 
     monkeypatch.setattr(steps, "PAUSE", 0)
-    for turns in range(4):  # in the warm-up, before the turns, in the first turn, in the second
-        sides: Any = {"ours": StubWorker(0.5), "jax": Dies(turns), "tuned": StubWorker(0.5)}
+    for turns in range(6):  # in the warm-up, before a turn, in a turn
+        sides: Any = {"ours": StubWorker(step), "jax": Dies(turns), "tuned": StubWorker(step)}
         missing: dict[str, str] = {}
         result = steps.time_in_turn(sides, Settings(seconds=0, rounds=2), missing)
-        assert result["seconds"] == {"ours": [0.5, 0.5], "tuned": [0.5, 0.5]}
+        assert result["seconds"] == {"ours": [step, step], "tuned": [step, step]}
         assert list(sides) == ["ours", "tuned"]
         assert missing == {"jax": "its process ended early"}
     with pytest.raises(WorkerError):
