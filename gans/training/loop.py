@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable
@@ -10,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-import minigrad as mg
 from gans import command
 from gans.command import StopRequest, stop_request
 from gans.data.batches import Stream
@@ -19,7 +17,7 @@ from gans.training.config import RunConfig
 from gans.training.evaluations import Evaluations
 from gans.training.metrics import ROW_EVERY
 from gans.training.not_finite import bad_array, cause_of
-from gans.training.reading import Reading
+from gans.training.recent_metrics import RecentMetrics, possible
 from gans.training.run_folder import RunFolder
 from gans.training.schedule import Schedule
 from gans.training.trainer import Metrics, Trainer, as_pixels
@@ -67,8 +65,7 @@ class Loop:
         self.saving = Schedule(trainer.config.save_every, batches.per_epoch)
         self.keeping = Schedule(trainer.config.keep_every, batches.per_epoch) if trainer.config.keep_every else None
         self.evaluating = Schedule(trainer.config.evaluate_every or "1epoch", batches.per_epoch)
-        self.pending: list[Metrics] = []  # of the steps since the last full row of metrics.csv
-        self.row: tuple[int, Reading] | None = None  # a full row on its way from the GPU: its last step, its metrics
+        self.recent = RecentMetrics(self.write_row, self.failure)
         self.shown: dict[str, str] = {}  # metrics in the progress bar
         self.overview_drawn = time.monotonic()
         ranks = parallel.current()
@@ -82,10 +79,10 @@ class Loop:
             parallel.on_first(self.begin)
             with progress_bar(self) as bar, np.errstate(all="ignore"):
                 while not self.ends(stop):
-                    self.pending.append(self.guarded_step())
+                    metrics = self.guarded_step()
                     self.step += 1
+                    self.recent.add(metrics)
                     if self.step % ROW_EVERY == 0:
-                        self.start_row()
                         bar.set_postfix(self.shown, refresh=False)
                     if self.step % CHECK_EVERY == 0:
                         self.check_gradients()
@@ -139,7 +136,7 @@ class Loop:
         if self.evaluations:
             schedules.insert(0, (self.evaluating, self.evaluate))
         if due := [write for schedule, write in schedules if schedule.due(self.step)]:
-            self.finish_row()
+            self.recent.finish()
             self.check_finite()
             for write in due:
                 write()
@@ -148,9 +145,7 @@ class Loop:
 
     def conclude(self) -> None:
         """Write everything that is not written yet, at the end of a run or when it is interrupted."""
-        self.finish_row()
-        if self.pending:  # a shorter row for the curves; if the run is resumed, a full row will replace it
-            self.write_row(self.step, self.read_pending())
+        self.recent.finish_all()
         if self.step != self.saved_step:
             self.check_finite()
         self.save()
@@ -158,47 +153,11 @@ class Loop:
             self.sample()
         self.draw_overview()
 
-    # --- metrics
-
-    def start_row(self) -> None:
-        """Send the metrics of the last steps to the host, to be written once they are there."""
-        self.finish_row()  # the row before, which has arrived during these steps
-        reading, self.pending = Reading(self.pending), []
-        self.row = self.step, reading
-        if reading.is_here:
-            self.finish_row()
-
-    def finish_row(self) -> None:
-        """Wait for the row that is on its way, if there is one, and write it."""
-        if self.row is not None:
-            (step, reading), self.row = self.row, None
-            self.write_row(step, self.read(reading, step))
-
-    def write_row(self, step: int, metrics: dict[str, np.ndarray]) -> None:
-        """Write the means of the metrics."""
-        means = {name: float(values.mean()) for name, values in metrics.items()}
-        if self.folder:
-            self.folder.metrics.append(step, means)
-        self.shown = {name: f"{value:.3f}" for name, value in means.items() if name in self.trainer.captions}
-
-    def read(self, reading: Reading, end: int) -> dict[str, np.ndarray]:
-        """The metrics of the steps before step `end`, one array each. TrainingError if a value is not finite."""
-        rows = reading.numbers()
-        for step, row in enumerate(rows, end - len(rows)):
-            for name, value in row.items():
-                if not math.isfinite(value):
-                    raise self.failure(step, FloatingPointError(f"{name} is {value}"))
-        return {name: np.array([row[name] for row in rows if name in row]) for name in rows[-1]} if rows else {}
-
-    def read_pending(self) -> dict[str, np.ndarray]:
-        """The metrics since the last full row, as `read` returns them."""
-        return self.read(Reading(self.pending), self.step)
-
     # --- NaN and infinity
 
     def check_finite(self) -> None:
         """TrainingError if anything that is about to be saved contains a NaN or an infinity."""
-        self.read_pending()
+        self.recent.read()
         self.check_gradients()
         if bad := bad_array(self.trainer):
             raise self.error(self.step - 1, bad)
@@ -220,6 +179,12 @@ class Loop:
         return TrainingError(f"step {step + 1}: {cause}{kept}. {ADVICE}")
 
     # --- files
+
+    def write_row(self, step: int, means: dict[str, float]) -> None:
+        """Write the means of the metrics of the last steps, and show those with a caption."""
+        if self.folder:
+            self.folder.metrics.append(step, means)
+        self.shown = {name: f"{value:.3f}" for name, value in means.items() if name in self.trainer.captions}
 
     def sample(self) -> None:
         """Write the sample grid of this step, and look whether its images have become alike."""
@@ -260,11 +225,9 @@ class Loop:
         self.keeping.restart()
 
     def state(self) -> dict[str, Any]:
-        """Everything that the run depends on from here, as arrays: weights, optimizers, random stream, pending metrics."""
-        metrics = enumerate(self.read_pending().items())  # numbered, because the file does not keep their order
-        pending = {f"pending.{i:02}.{name}": values for i, (name, values) in metrics}
+        """Everything that the run depends on from here, as arrays: weights, optimizers, random stream, recent metrics."""
         _, counter = random.get_rng_state()
-        return {**self.trainer.state_dict(), "random.counter": np.array(counter), **pending}
+        return {**self.trainer.state_dict(), "random.counter": np.array(counter), **self.recent.state_dict()}
 
     def restore(self, kept: int | None = None) -> None:
         """Continue from the folder's checkpoint: load it, and delete what was written after it.
@@ -283,41 +246,35 @@ class Loop:
         self.plateau = self.evaluations.plateau() if self.evaluations else ""
 
     def read_checkpoint(self, kept: int | None = None) -> None:
-        """Load the folder's last checkpoint, or a numbered one: weights, optimizers, random stream, step, pending metrics."""
+        """Load the folder's last checkpoint, or a numbered one: weights, optimizers, random stream, step, recent metrics."""
         assert self.folder
         path = self.folder.checkpoint_path(kept)
         like = {**self.trainer.state_dict(), "random.counter": np.array(0)}
         arrays, step = self.folder.load_checkpoint(like, kept)
-        names, waiting = self.metric_names, np.zeros(step % ROW_EVERY)
-        optional = {f"pending.{i:02}.{name}": waiting for i in range(len(names)) for name in names}
+        optional = possible(self.metric_names, step)
         optional |= {f"{name}.skipped": np.array(part.skipped) for name, part in self.trainer.optimizers().items()}
         check_like(path, arrays, like, optional)
         updates = sum(int(arrays[f"{name}.steps"]) for name in self.trainer.optimizers())
         if step > updates:
             raise FileError(f"{path} is damaged: its step is {step}, after only {updates} updates of weights")
-        numbered = sorted((int(key.split(".", 2)[1]), key) for key in arrays if key.startswith("pending."))
-        pending = {key.split(".", 2)[2]: arrays[key] for _, key in numbered}
-        rows = list(zip(*pending.values(), strict=True))
-        self.load(arrays, step, [dict(zip(pending, row, strict=True)) for row in rows])
+        self.load(arrays, step)
 
-    def load(self, arrays: dict[str, Any], step: int, pending: list[dict[str, Any]]) -> None:
+    def load(self, arrays: dict[str, Any], step: int) -> None:
         """Continue from the state of a checkpoint."""
         self.trainer.load_state_dict(arrays)
         random.set_rng_state((self.trainer.config.seed, int(arrays["random.counter"])))
         self.step = self.saved_step = step
-        self.pending = [{name: mg.Tensor(value) for name, value in row.items()} for row in pending]
+        self.recent.load_state_dict(arrays, step)
 
     def like_first(self, ranks: parallel.Ranks) -> None:
         """Continue from the state of rank 0."""
 
-        def state() -> tuple[dict[str, Any], int, list[dict[str, Any]], str]:
-            arrays = {name: backend.to_numpy(a) for name, a in self.trainer.state_dict().items()}
-            pending = [{name: value.numpy() for name, value in row.items()} for row in self.pending]
-            return {**arrays, "random.counter": np.array(random.get_rng_state()[1])}, self.step, pending, self.plateau
+        def state() -> tuple[dict[str, Any], int, str]:
+            return {name: backend.to_numpy(a) for name, a in self.state().items()}, self.step, self.plateau
 
-        arrays, step, pending, plateau = parallel.from_first(state)
+        arrays, step, plateau = parallel.from_first(state)
         if ranks.rank:
-            self.load(arrays, step, pending)
+            self.load(arrays, step)
             self.plateau = plateau
 
     def draw_overview(self) -> None:

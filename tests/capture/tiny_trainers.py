@@ -27,7 +27,7 @@ from benchmarks.cases import random_batch
 from gans.networks.dcgan import Architecture
 from gans.networks.residual import Bottleneck
 from gans.networks.translators import MeanOfPatches
-from gans.training.reading import Reading
+from gans.training.recent_metrics import Reading
 from gans.training.trainer import Metrics, Trainer
 from minigrad import nn
 from minigrad.arrays import backend
