@@ -15,9 +15,10 @@ class Classifier(nn.Module):
     def __init__(self, dropout: float) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(1, 16, 5, 2, 2), nn.LeakyReLU(0.2), nn.Dropout(dropout),
-            nn.Conv2d(16, 32, 5, 2, 2), nn.LeakyReLU(0.2), nn.Dropout(dropout),
-            nn.Flatten(), nn.Linear(32 * 7 * 7, 128), nn.LeakyReLU(0.2), nn.Dropout(dropout),
+            nn.Conv2d(1, 16, 5, 1, 2), nn.LeakyReLU(0.2), nn.MaxPool2d(2), nn.Dropout(dropout / 2),
+            nn.Conv2d(16, 32, 5, 1, 2), nn.LeakyReLU(0.2), nn.MaxPool2d(2), nn.Dropout(dropout / 2),
+            nn.Conv2d(32, 64, 3, 1, 1), nn.LeakyReLU(0.2), nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(dropout),
+            nn.Linear(64 * 3 * 3, 128), nn.LeakyReLU(0.2), nn.Dropout(dropout),
         )  # fmt: skip
         self.logits = nn.Linear(128, 10)
 
@@ -37,11 +38,19 @@ class Twin(twin.Twin):
     latent_size = 100
 
     def __init__(
-        self, state: Mapping[str, np.ndarray], lr: float, variant: str, dropout: float = 0.5, redraw: bool = False
+        self,
+        state: Mapping[str, np.ndarray],
+        lr: float,
+        variant: str,
+        dropout: float = 0.5,
+        entropy_weight: float = 1.0,
+        ema: float = 0.999,
+        redraw: bool = False,
     ) -> None:
-        self.redraw = redraw
-        self.generator, self.discriminator = dense_generator(), Classifier(dropout)
-        super().__init__(state, variant, generator=self.generator, discriminator=self.discriminator)
+        self.entropy_weight, self.ema, self.redraw = entropy_weight, ema, redraw
+        self.generator, self.discriminator, self.classifier = dense_generator(), Classifier(dropout), Classifier(dropout)
+        networks = {"generator": self.generator, "discriminator": self.discriminator, "classifier": self.classifier}
+        super().__init__(state, variant, **networks)
         self.g_optimizer, self.d_optimizer = (
             self.adam(network, lr, (0.5, 0.999)) for network in (self.generator, self.discriminator)
         )
@@ -52,9 +61,11 @@ class Twin(twin.Twin):
 
         self.d_optimizer.zero_grad()
         supervised = nn.functional.cross_entropy(self.discriminator(labelled), labels)
-        real_z, fake_z = (torch.logsumexp(self.discriminator(x), 1) for x in (real, fake.detach()))
+        real_logits, fake_logits = (self.discriminator(x) for x in (real, fake.detach()))
+        real_z, fake_z = (torch.logsumexp(logits, 1) for logits in (real_logits, fake_logits))
         d_loss = bce(real_z, torch.ones_like(real_z)) + bce(fake_z, torch.zeros_like(fake_z))
-        (supervised + d_loss).backward()
+        entropy = torch.distributions.Categorical(logits=real_logits).entropy().mean()
+        (supervised + d_loss + self.entropy_weight * entropy).backward()
         self.d_optimizer.step()
 
         self.g_optimizer.zero_grad()
@@ -63,5 +74,8 @@ class Twin(twin.Twin):
             g_loss = nn.functional.mse_loss(self.discriminator.features(self.redrawn(fake)).mean(0), aim, reduction="sum")
             g_loss.backward()
         self.g_optimizer.step()
-        metrics = (supervised, d_loss, g_loss, torch.sigmoid(real_z).mean(), torch.sigmoid(fake_z).mean())
+        with torch.no_grad():
+            for mean, p in zip(self.classifier.parameters(), self.discriminator.parameters(), strict=True):
+                mean.lerp_(p, 1 - self.ema)
+        metrics = (supervised, entropy, d_loss, g_loss, torch.sigmoid(real_z).mean(), torch.sigmoid(fake_z).mean())
         return [value.item() for value in metrics]

@@ -10,20 +10,31 @@ import minigrad.functional as F
 from gans.data.batches import Stream
 from gans.data.cache import Bytes
 from gans.measures.predictions import predicted
+from gans.training.average import follow
 from minigrad import nn, optim
 
 Step = Callable[..., dict[str, mg.Tensor]]
 
 
 def train_alone(
-    network: nn.Module, optimizer: optim.Optimizer, batches: Stream, steps: int, capture: Callable[[Step], Step]
+    network: nn.Module,
+    average: nn.Module,
+    decay: float,
+    optimizer: optim.Optimizer,
+    batches: Stream,
+    steps: int,
+    capture: Callable[[Step], Step],
 ) -> None:
-    """Train a classifier on batches of labelled images by cross-entropy. `capture` may return the step as it is."""
+    """Train a classifier on batches of labelled images by cross-entropy, and its running average with it.
+
+    `capture` may return the step as it is.
+    """
     from tqdm import tqdm
 
     def step(images: mg.Tensor, labels: mg.Tensor) -> dict[str, mg.Tensor]:
         loss = F.cross_entropy(network(images), labels)
         optimizer.step(mg.grad(loss, optimizer.params))
+        follow(average, network, decay)
         return {"loss": loss}
 
     captured = capture(step)

@@ -14,14 +14,15 @@ class Classifier(nn.Module):
     Parameters
     ----------
     classes : number of classes
-    dropout : probability of each activation to become 0 in training
+    dropout : probability of each activation to become 0 in training; half of it between convolutions
     """
 
     def __init__(self, classes: int, dropout: float) -> None:
         self.features = nn.Sequential(
-            nn.Conv2d(1, 16, 5, 2, 2), nn.LeakyReLU(0.2), nn.Dropout(dropout),
-            nn.Conv2d(16, 32, 5, 2, 2), nn.LeakyReLU(0.2), nn.Dropout(dropout),
-            nn.Flatten(), nn.Linear(32 * 7 * 7, 128), nn.LeakyReLU(0.2), nn.Dropout(dropout),
+            nn.Conv2d(1, 16, 5, 1, 2), nn.LeakyReLU(0.2), nn.MaxPool2d(2), nn.Dropout(dropout / 2),
+            nn.Conv2d(16, 32, 5, 1, 2), nn.LeakyReLU(0.2), nn.MaxPool2d(2), nn.Dropout(dropout / 2),
+            nn.Conv2d(32, 64, 3, 1, 1), nn.LeakyReLU(0.2), nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(dropout),
+            nn.Linear(64 * 3 * 3, 128), nn.LeakyReLU(0.2), nn.Dropout(dropout),
         )  # fmt: skip
         self.logits = nn.Linear(128, classes)
 

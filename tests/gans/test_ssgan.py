@@ -79,8 +79,10 @@ def test_the_losses_are_those_of_k_plus_one_classes_of_which_the_last_has_the_lo
         return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
 
     known, real_p, fake_p = map(probabilities, (labelled, real, fake))
+    given_real = real_p[:, :10] / (1 - real_p[:, 10:])
     expected = {
         "labelled": -np.log(known[np.arange(5), labels] / (1 - known[:, 10])).mean(),
+        "entropy": -(given_real * np.log(given_real)).sum(1).mean(),
         "d_loss": -np.log(1 - real_p[:, 10]).mean() - np.log(fake_p[:, 10]).mean(),
         "D(x)": 1 - real_p[:, 10].mean(),
         "D(G(z))": 1 - fake_p[:, 10].mean(),
@@ -88,6 +90,40 @@ def test_the_losses_are_those_of_k_plus_one_classes_of_which_the_last_has_the_lo
     metrics = gan.step(real, labelled, mg.Tensor(labels))
     for name, value in expected.items():
         assert metrics[name].item() == pytest.approx(value, rel=1e-9), name
+
+
+def test_the_discriminator_descends_the_sum_of_its_losses_with_the_weighted_entropy() -> None:
+    rng = np.random.default_rng(0)
+    real, labelled = (mg.Tensor(rng.uniform(-1, 1, (4, 1, 28, 28))) for _ in range(2))
+    labels, z = mg.Tensor(rng.integers(10, size=4)), mg.Tensor(rng.standard_normal((4, 100)))
+
+    def loss_after_a_small_step(weight: float, along: float) -> tuple[float, float]:
+        """Entropy and the other losses of D, when its weights have moved along the gradient of a step."""
+        gan = trainer(batch_size=4, entropy_weight=weight)
+        gan.noise = lambda count: z  # type: ignore[method-assign]
+        taken: list[Any] = []
+        gan.d_optimizer.step = lambda gradients: taken.extend(gradients)  # type: ignore[method-assign]
+        gan.g_optimizer.step = lambda gradients: None  # type: ignore[method-assign]
+        gan.step(real, labelled, labels)
+        for p, gradient in zip(gan.discriminator.parameters(), taken, strict=True):
+            p.assign(p.data - along * gradient.data)
+        metrics = gan.step(real, labelled, labels)
+        return metrics["entropy"].item(), metrics["labelled"].item() + metrics["d_loss"].item()
+
+    start, moved = loss_after_a_small_step(1e4, 0.0), loss_after_a_small_step(1e4, 1e-8)
+    assert moved[0] < start[0], "a large weight lowers the entropy"
+    start, moved = loss_after_a_small_step(0.0, 0.0), loss_after_a_small_step(0.0, 1e-4)
+    assert moved[1] < start[1], "without weight the other losses are lowered"
+
+
+def test_the_classifier_follows_the_discriminator_slowly() -> None:
+    gan = trainer(batch_size=4)
+    rng = np.random.default_rng(0)
+    real, labelled = (mg.Tensor(rng.uniform(-1, 1, (4, 1, 28, 28))) for _ in range(2))
+    start = [p.data.copy() for p in gan.classifier.parameters()]
+    gan.step(real, labelled, mg.Tensor(rng.integers(10, size=4)))
+    for before, mean, p in zip(start, gan.classifier.parameters(), gan.discriminator.parameters(), strict=True):
+        np.testing.assert_allclose(mean.data, 0.999 * before + 0.001 * p.data, rtol=1e-12, atol=1e-15)
 
 
 def test_the_generator_descends_the_distance_of_the_mean_features_and_nothing_else() -> None:
@@ -140,8 +176,8 @@ def test_the_classifier_is_kept_with_the_weights(train: Command, generate: Comma
     out = tmp_path / "run"
     assert train("--steps", 1, "--out", out).code == 0
     weights = mg.load(out / "generator.safetensors")
-    classifier = SSGAN(Config(backend="numpy")).discriminator
-    classifier.load_state_dict({k.removeprefix("discriminator."): a for k, a in weights.items() if k.startswith("disc")})
+    classifier = SSGAN(Config(backend="numpy")).classifier
+    classifier.load_state_dict({k.removeprefix("classifier."): a for k, a in weights.items() if k.startswith("classifier.")})
     assert generate(out).code == 0
     assert "whose generator takes no label" in generate(out, "--label", 7).complaint
 

@@ -62,7 +62,7 @@ class Run:
 
 RUNS = {  # a trainer may be here if `benchmarks.pytorch` has its PyTorch twin; it need not
     "mnist_gan": Run(Case("mnist_gan", 16, {"dropout": 0.0}), steps=200),
-    "mnist_gan_redraw": Run(Case("mnist_gan", 16, {"dropout": 0.0, "redraw": True}), steps=20),
+    "mnist_gan_redraw": Run(Case("mnist_gan", 16, {"dropout": 0.0, "ema": 0.5, "redraw": True}), steps=20),
     "dcgan_28": Run(Case("dcgan", 8, {"arch": "28"}), steps=20),
     "dcgan_64": Run(Case("dcgan", 4, {"arch": "k4", "image_size": 64}), steps=20),
     "lsgan_redraw": Run(Case("lsgan", 4, {"arch": "28", "redraw": True}), steps=20),
@@ -74,8 +74,8 @@ RUNS = {  # a trainer may be here if `benchmarks.pytorch` has its PyTorch twin; 
     "infogan": Run(Case("infogan", 8, {"code_weight": 0.3}), steps=20),
     "bigan": Run(Case("bigan", 8), steps=20),
     "bigan_stochastic": Run(Case("bigan", 8, {"encoder": "stochastic"}), steps=20),
-    "ssgan_redraw": Run(Case("ssgan", 8, {"dropout": 0.0, "redraw": True}), steps=20),
-    "ssgan": Run(Case("ssgan", 8, {"dropout": 0.0}), steps=20),
+    "ssgan_redraw": Run(Case("ssgan", 8, {"dropout": 0.0, "ema": 0.5, "redraw": True}), steps=20),
+    "ssgan": Run(Case("ssgan", 8, {"dropout": 0.0, "entropy_weight": 0.7, "ema": 0.5}), steps=20),
     "wgan_mlp": Run(Case("wgan", 4), steps=50),  # of the generator, and 250 of the critic
     "wgan_conv": Run(Case("wgan", 4, {"arch": "conv"}), steps=20),  # in 50, rounding errors grow to 1e-10
     "wgan_gp_mlp": Run(Case("wgan_gp", 4), steps=50),
