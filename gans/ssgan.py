@@ -10,6 +10,7 @@ All images teach D what digits look like; the few labels teach it their names:
         draw z ~ N(0, I)
         descend  - mean log p(y | x', real) - mean log D(x) - mean log(1 - D(G(z)))
                  + entropy_weight * mean entropy of p(. | x, real)                   with respect to D's weights
+        move the classifier's weights a little towards D's
         descend  || mean f(x) - mean f(G(z)) ||^2                                    with respect to G's weights
 
 where  p(y | x, real) = exp l_y / Z,  and f are the features before D's last layer. This loss of G, feature
@@ -20,10 +21,10 @@ which the first paper does not have, asks D to be sure of each image's class: it
 Details: log Z is a log-sum-exp, so log D = log Z - softplus(log Z) and log(1 - D) = -softplus(log Z). The
 labelled images are distorted at random, as handwriting varies (see `gans.data.distorted`). The paper's D has dense
 layers and Gaussian noise; here it is a small convolutional network with dropout. Without noise or dropout
-D wins, and learns nothing more from G. The classifier is the running average of D.
+D wins, and learns nothing more from G.
 
 At the end the run writes the classifier's test error to report.md, beside that of the same network
-trained with the same labelled batches alone.
+trained with the same labelled batches alone, whose weights are averaged too.
 
 Sources: Salimans et al., "Improved techniques for training GANs", NeurIPS 2016, sections 3.1 and 5; the entropy is
 that of Dai et al., "Good semi-supervised learning that requires a bad GAN", NeurIPS 2017.
@@ -65,8 +66,12 @@ class Config(GANConfig):
     lr: float = option(1e-3, "learning rate of the discriminator")
     g_lr: float = option(3e-3, "learning rate of the generator")
     entropy_weight: float = option(1.0, "weight of the entropy of the classes that D gives to an image without label")
-    ema: float = option(0.999, "decay of the running average of D's weights, which is the classifier", at_most=0.99999)
-    dropout: float = option(0.5, "probability of each of D's activations to become 0 in a step", at_most=0.99)
+    ema: float = option(0.99, "decay of the running average of D's weights, which is the classifier", at_most=0.99999)
+    dropout: float = option(
+        0.5,
+        "probability of each activation of D's dense layers to become 0 in a step; half of it for convolutions",
+        at_most=0.99,
+    )
 
 
 class SSGAN(GAN):

@@ -44,7 +44,7 @@ class Twin(twin.Twin):
         variant: str,
         dropout: float = 0.5,
         entropy_weight: float = 1.0,
-        ema: float = 0.999,
+        ema: float = 0.99,
         redraw: bool = False,
     ) -> None:
         self.entropy_weight, self.ema, self.redraw = entropy_weight, ema, redraw

@@ -89,7 +89,7 @@ class Batches:
         return self._order[position * self.batch_size : (position + 1) * self.batch_size]
 
     def _gather(self, indices: Any, step: int) -> Any:
-        """The images of the batch, uint8 (batch_size, height, width, channels)."""
+        """The images of the batch, from 0 to 255, (batch_size, height, width, channels)."""
         return self.pixels[indices]
 
 

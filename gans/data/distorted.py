@@ -20,16 +20,18 @@ SCALE = 0.15  # a height and a width change by at most this share
 SHEAR = 0.25  # columns that a row is moved, for each row between it and the centre, at most
 SHIFT = 2  # pixels, the largest shift in each direction
 SMOOTH = 4  # pixels, the standard deviation of the Gaussian that smooths the elastic distortion's noise
-STRENGTH = 34  # of this noise, which is uniform in (-1, 1) times it
+STRENGTH = 34  # this noise is uniform in (-STRENGTH, STRENGTH)
 
 
 class DistortedBatches(Batches):
     """Batches of images, each turned, scaled, sheared, shifted and bent at random.
 
-    The distortions depend only on the seed and the step, not on earlier batches. Parameters are those of `Batches`.
+    The distortions depend only on the seed and the step, not on earlier batches. Parameters, and the shape of a batch, are
+    those of `Batches`.
     """
 
     def _gather(self, indices: Any, step: int) -> Any:
+        """The distorted images of the batch, floats from 0 to 255, (batch_size, height, width, channels)."""
         images = super()._gather(indices, step)
         rng = np.random.default_rng((*self.seed, step, 1))  # the 1 keeps it apart from the shuffle's (*seed, epoch)
         height, width = images.shape[1:3]
@@ -57,7 +59,7 @@ def elastic_shifts(rng: np.random.Generator, count: int, height: int, width: int
 
 
 def gaussian(length: int) -> Floats:
-    """The matrix that smooths a column of numbers: each becomes a mean, weighted by a Gaussian around it."""
+    """The matrix (length, length) that smooths a column of numbers: each becomes a mean, weighted by a Gaussian around it."""
     i = np.arange(length)
     weights = np.exp(-((i[:, None] - i) ** 2) / (2 * SMOOTH**2))
     return weights / weights.sum(axis=1, keepdims=True)

@@ -19,6 +19,7 @@ from gans.data.mnist import load_mnist
 from minigrad.arrays import backend
 
 DIGITS = tuple("0123456789")
+NO_EPOCH = 2**32 - 1  # beside a seed: an order of the images that no epoch has
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ def some_of_each(labels: Bytes, count: int, seed: int) -> npt.NDArray[np.intp]:
     """The positions of `count` images: as many of each class as possible, drawn at random. DataError if there are fewer."""
     if count > len(labels):
         raise DataError(f"the data set has {len(labels):,} images, fewer than the {count:,} of --labels; lower it.")
-    order = np.random.default_rng((seed, 1)).permutation(len(labels))  # the 1 keeps it apart from the batches' order
+    order = np.random.default_rng((seed, NO_EPOCH)).permutation(len(labels))
     place = np.empty(len(labels), np.intp)  # of each image among those of its class
     for c in np.unique(labels):
         mine = np.flatnonzero(labels[order] == c)

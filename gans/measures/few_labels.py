@@ -25,9 +25,15 @@ def train_alone(
     steps: int,
     capture: Callable[[Step], Step],
 ) -> None:
-    """Train a classifier on batches of labelled images by cross-entropy, and its running average with it.
+    """Train a classifier on batches of labelled images by cross-entropy.
 
-    `capture` may return the step as it is.
+    Parameters
+    ----------
+    network, optimizer : the classifier, and what changes its weights
+    average, decay : a copy of the network, which becomes the running average of its weights
+    batches : each of images and labels
+    steps : how many
+    capture : what makes the step fast; it may return the step as it is
     """
     from tqdm import tqdm
 

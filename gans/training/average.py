@@ -1,4 +1,6 @@
-"""An exponential moving average of a generator's weights. Its images are better than those of any single step's weights.
+"""An exponential moving average of a network's weights.
+
+A generator's average makes better images than any single step's weights do, and a classifier's makes fewer errors.
 
 Source: Yazici et al., "The unusual effectiveness of averaging in GAN training", ICLR 2019.
 """

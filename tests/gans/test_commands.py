@@ -71,7 +71,7 @@ def test_a_trainer_has_the_name_of_its_module_and_a_caption_for_each_metric(name
     [
         ("bigan", {"generator", "encoder"}),
         ("infogan", {"generator", "discriminator"}),
-        ("ssgan", {"generator", "discriminator"}),
+        ("ssgan", {"generator", "classifier"}),
     ],
 )
 def test_kept_weights_are_named_by_their_networks(name: str, networks: set[str]) -> None:

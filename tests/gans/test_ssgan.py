@@ -123,7 +123,7 @@ def test_the_classifier_follows_the_discriminator_slowly() -> None:
     start = [p.data.copy() for p in gan.classifier.parameters()]
     gan.step(real, labelled, mg.Tensor(rng.integers(10, size=4)))
     for before, mean, p in zip(start, gan.classifier.parameters(), gan.discriminator.parameters(), strict=True):
-        np.testing.assert_allclose(mean.data, 0.999 * before + 0.001 * p.data, rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(mean.data, 0.99 * before + 0.01 * p.data, rtol=1e-12, atol=1e-15)
 
 
 def test_the_generator_descends_the_distance_of_the_mean_features_and_nothing_else() -> None:

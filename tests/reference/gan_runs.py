@@ -62,7 +62,7 @@ class Run:
 
 RUNS = {  # a trainer may be here if `benchmarks.pytorch` has its PyTorch twin; it need not
     "mnist_gan": Run(Case("mnist_gan", 16, {"dropout": 0.0}), steps=200),
-    "mnist_gan_redraw": Run(Case("mnist_gan", 16, {"dropout": 0.0, "ema": 0.5, "redraw": True}), steps=20),
+    "mnist_gan_redraw": Run(Case("mnist_gan", 16, {"dropout": 0.0, "redraw": True}), steps=20),
     "dcgan_28": Run(Case("dcgan", 8, {"arch": "28"}), steps=20),
     "dcgan_64": Run(Case("dcgan", 4, {"arch": "k4", "image_size": 64}), steps=20),
     "lsgan_redraw": Run(Case("lsgan", 4, {"arch": "28", "redraw": True}), steps=20),
