@@ -205,16 +205,25 @@ def start(local_statistics: bool = False) -> Ranks | None:
     _divide_machine(comm.Split_type(MPI.COMM_TYPE_SHARED))
     if comm.size > 1:
         _current = Ranks(comm, local_statistics)
-        sys.excepthook = _end_all
+        sys.excepthook = _on_exception
     return _current
 
 
-def _end_all(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _on_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """What becomes of an exception that ends the program of a rank: the others, who would wait for it, end too."""
     sys.__excepthook__(kind, error, trace)
-    sys.stderr.flush()
     if _current:
-        _current.comm.Abort(1)
+        end_all(_current, 1)
+
+
+def end_all(ranks: Ranks, code: int) -> None:
+    """End all ranks, when this one has written why to stderr.
+
+    It waits for a second, because mpiexec shows only what it has read from this rank before the ranks end.
+    """
+    sys.stderr.flush()
+    time.sleep(1)
+    ranks.comm.Abort(code)
 
 
 def _divide_machine(local: Any) -> None:

@@ -42,8 +42,7 @@ def one_voice(parallel_run: bool, local_norm: bool) -> Iterator[None]:
         if sentence:
             print(f"rank {ranks.rank}: {sentence}", file=sys.stderr)
     if codes is None:
-        sys.stderr.flush()
-        ranks.comm.Abort(code)
+        parallel.end_all(ranks, code)
     if code:
         raise SystemExit(code)
 
