@@ -1,8 +1,9 @@
 """The GANs on MNIST at equal time: `python -m benchmarks.ranking`.
 
 Every trainer makes as many steps as fit into five minutes of one core, with its default settings and three seeds. Its images
-are compared with MNIST's test images, and the trainers are sorted by the Frechet distance. The folder keeps all runs, so a
-ranking that was stopped continues where it was.
+are compared with MNIST's test images, and the trainers are sorted by the Frechet distance. The folder keeps the runs, and in
+steps.json, ranking.json and an image for each trainer what came of them: a ranking that was stopped continues where it was,
+and a run that has been measured is not made again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -32,7 +33,7 @@ from gans.output import save_image
 from gans.trainers import load_run, trainer_named
 from gans.training.arguments import integer_up_to
 from gans.training.config import ConfigError, OneLineParser, parse
-from gans.training.images import grid
+from gans.training.images import grid, read_png
 from gans.training.latent import LatentTrainer
 from minigrad.capture import Captured
 from minigrad.io.files import FileError, make_folder, write_atomically
@@ -68,11 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = argument_parser().parse_args(argv)
     make_folder(arguments.out, follow=True)
     entries = entries_of(arguments)
-    runs = list(product(range(arguments.seeds), entries))  # every trainer once before any a second time
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        for _ in pool.map(lambda run: train(run[1], run[0], arguments), runs):
-            pass
-    results = measured({entry.run(seed): entry.steps for seed, entry in runs}, arguments.out)
+    results = results_of(entries, arguments)
     ranking = ranked(entries, results, arguments.seeds)
     show(ranking, arguments.out)
     seeds = "seed 0" if arguments.seeds == 1 else f"seeds 0 to {arguments.seeds - 1}"
@@ -126,8 +123,8 @@ def seconds_of_a_step(command: str, data: str | None) -> float:
     return min(times[WARM_UP:])
 
 
-def train(entry: Entry, seed: int, arguments: argparse.Namespace) -> None:
-    """Train a run, or what is missing of it."""
+def train(entry: Entry, seed: int, arguments: argparse.Namespace) -> tuple[Entry, int]:
+    """Train a run, or what is missing of it; returns its entry and its seed."""
     name, *flags = entry.command.split()
     out = arguments.out / entry.run(seed)
     flags += ["--steps", f"{entry.steps}", "--epochs", f"{EPOCHS}", "--seed", f"{seed}", "--sample-every", "1000steps"]
@@ -137,30 +134,43 @@ def train(entry: Entry, seed: int, arguments: argparse.Namespace) -> None:
     done = subprocess.run([sys.executable, "-m", f"gans.{name}", *flags], stdout=subprocess.DEVNULL)
     if done.returncode:
         raise ConfigError(f"{out} ended with exit code {done.returncode}; its message is above")
+    return entry, seed
 
 
 # --- measuring
 
 
-def measured(runs: Mapping[str, int], out: Path) -> Results:
-    """The measures of all runs, after their numbers of steps, and of real images: those in ranking.json, or measured now."""
-    path = out / "ranking.json"
+def results_of(entries: Sequence[Entry], arguments: argparse.Namespace) -> Results:
+    """The measures of all runs and of real images: those in ranking.json, and those of the runs that are missing there.
+
+    A run is measured while the next ones train, and written at once.
+    """
+    path: Path = arguments.out / "ranking.json"
     known: Results = json.loads(path.read_text()) if path.exists() else {}
+    runs = list(product(range(arguments.seeds), entries))  # every trainer once before any a second time
+    missing = [(entry, seed) for seed, entry in runs if known.get(entry.run(seed), {}).get("steps") != entry.steps]
     comparison: Comparison | None = None
-    for name, steps in runs.items():
-        if known.get(name, {}).get("steps") == steps:
-            continue
-        trainer = trainer_of(out / name)
-        if comparison is None:
-            real, digits = load_real(trainer)
-            if digits is None:
-                raise ConfigError("the digits have no labels, so no classifier can learn to compare them")
-            comparison = Comparison(with_classifier(real, digits), min(COUNT, real.most), SEED)
-            known[FLOOR] = comparison.fidelity(comparison.others)
-        images = trainer.generate(*trainer.fixed_inputs(len(comparison.reference), SEED))
-        known[name] = {**comparison.fidelity(images), "steps": steps}
-        write_atomically(path, (json.dumps(known, indent=2) + "\n").encode())
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for entry, seed in pool.map(lambda run: train(run[0], run[1], arguments), missing):
+            trainer = trainer_of(arguments.out / entry.run(seed))
+            if comparison is None:
+                comparison = comparison_with_real(trainer)
+                known[FLOOR] = comparison.fidelity(comparison.others)
+            images = trainer.generate(*trainer.fixed_inputs(len(comparison.reference), SEED))
+            known[entry.run(seed)] = {**comparison.fidelity(images), "steps": entry.steps}
+            if seed == 0:
+                some = trainer.generate(*trainer.fixed_inputs(ACROSS, SEED))
+                save_image(arguments.out / f"{entry.run(0)}.png", grid(some, across=ACROSS))
+            write_atomically(path, (json.dumps(known, indent=2) + "\n").encode())
     return known
+
+
+def comparison_with_real(trainer: LatentTrainer) -> Comparison:
+    """The comparison with the images that the trainer was not trained on, by a classifier of the digits."""
+    real, digits = load_real(trainer)
+    if digits is None:
+        raise ConfigError("the digits have no labels, so no classifier can learn to compare them")
+    return Comparison(with_classifier(real, digits), min(COUNT, real.most), SEED)
 
 
 def trainer_of(run: Path) -> LatentTrainer:
@@ -196,10 +206,8 @@ def table(ranking: dict[Entry, dict[str, list[float]]], floor: dict[str, float])
 
 
 def show(entries: Iterable[Entry], out: Path) -> None:
-    """Write ranking.png: a row of images of the first seed of each trainer."""
-    trainers = [trainer_of(out / entry.run(0)) for entry in entries]
-    rows = [trainer.generate(*trainer.fixed_inputs(ACROSS, SEED)) for trainer in trainers]
-    save_image(out / "ranking.png", grid(np.concatenate(rows), across=ACROSS))
+    """Write ranking.png: the images of the first seed of each trainer, one row below the other."""
+    save_image(out / "ranking.png", np.concatenate([read_png(out / f"{entry.run(0)}.png") for entry in entries]))
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ class ProductTimer:
             for _ in range(TURNS):
                 for (threads, library), worker in self.sides.items():
                     if threads > 1:
-                        time.sleep(PAUSE / 5)  # until the threads of the side before have stopped waiting for work
+                        time.sleep(PAUSE / 2)  # the threads of OpenBLAS busy-wait for some 30 ms after a product
                     best = times[str(threads)]
                     best[library] = min(worker.ask("time", order=order), best.get(library, math.inf))
 

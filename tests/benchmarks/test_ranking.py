@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,8 @@ def test_runs_are_trained_measured_and_shown_once(
     with Image.open(tmp_path / "ranking.png") as image:
         assert image.width > 5 * image.height, "one row of images"
 
-    monkeypatch.delattr("gans.measures.evaluation.Comparison.fidelity")  # nothing is measured again
+    monkeypatch.delattr("gans.measures.evaluation.Comparison.fidelity")  # nothing is measured again, ...
+    shutil.rmtree(tmp_path / "mnist_gan-0")  # ... and nothing trained
     ranking.main(["mnist_gan", *run])
     assert (tmp_path / "ranking.md").read_text() == text
 
