@@ -39,10 +39,10 @@ class MemoryPool:
     def __init__(self) -> None:
         self.free: defaultdict[tuple[int, int], list[np.ndarray]] = defaultdict(list)
 
-    def malloc(self, nbytes: int) -> Block:
-        size = -(-max(nbytes, 1) // 512) * 512
-        free = self.free[current_stream().ptr, size]
-        return Block(free.pop() if free else np.full(size, 0xFF, np.uint8), free)
+    def malloc(self, size: int) -> Block:
+        rounded = -(-max(size, 1) // 512) * 512
+        free = self.free[current_stream().ptr, rounded]
+        return Block(free.pop() if free else np.full(rounded, 0xFF, np.uint8), free)
 
 
 _default_pool = MemoryPool()
@@ -50,9 +50,9 @@ _allocators: list[Callable[[int], Block]] = [_default_pool.malloc]  # in use, th
 
 
 @contextlib.contextmanager
-def using_allocator(malloc: Callable[[int], Block]) -> Iterator[None]:
+def using_allocator(allocator: Callable[[int], Block]) -> Iterator[None]:
     """As in cupy.cuda."""
-    _allocators.append(malloc)
+    _allocators.append(allocator)
     try:
         yield
     finally:

@@ -10,7 +10,8 @@ without a GPU:
 - NumPy's functions do not accept CuPy arrays (CuPy allows some; our code must use `array_module`);
 - reductions and single elements are 0-d arrays, not NumPy scalars;
 - elementwise results are C-contiguous, whatever the layout of the inputs (cupy/cupy#7342);
-- while a stream captures a graph, nothing may wait for the GPU or call cuBLAS through CuPy.
+- while a stream captures a graph, nothing may wait for the GPU or call cuBLAS through CuPy;
+- where the real CuPy is installed, too, only its names and its arguments are accepted (real_cupy.py).
 
 Memory, streams and graphs are in fake_cuda.py, NCCL in fake_nccl.py. mock_cublas.cpp replaces the cuBLAS library, which
 minigrad calls itself.
@@ -32,6 +33,7 @@ import fake_cuda
 import fake_nccl
 import mock_cublas
 import numpy as np
+import real_cupy
 from fake_cuda import Block, Stream, current_stream, launch, may_call_cublas, may_wait, room_like
 
 from minigrad.arrays import backend
@@ -225,7 +227,11 @@ def _give_operators() -> None:
         return operator
 
     def method(name: str) -> Callable[..., Any]:
-        return lambda self, *args, **kwargs: _run(operator.methodcaller(name, *_unwrap(args), **_unwrap(kwargs)), self)
+        def call(self: ndarray, *args: Any, **kwargs: Any) -> Any:
+            real_cupy.check_call(f"ndarray.{name}", 1 + len(args), tuple(kwargs))
+            return _run(operator.methodcaller(name, *_unwrap(args), **_unwrap(kwargs)), self)
+
+        return call
 
     for name, ufunc in OPERATORS.items():
         setattr(ndarray, f"__{name}__", binary(ufunc, swapped=False))
@@ -245,10 +251,11 @@ _give_operators()
 class Ufunc:
     """A NumPy ufunc on stand-in arrays. It has `at` only if it does in CuPy."""
 
-    def __init__(self, ufunc: np.ufunc) -> None:
-        self._ufunc = ufunc
+    def __init__(self, name: str, ufunc: np.ufunc) -> None:
+        self._name, self._ufunc = name, ufunc
 
     def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
+        real_cupy.check_call(self._name, len(inputs), tuple(kwargs))
         return _run_ufunc(self._ufunc, *inputs, **kwargs)
 
     @property
@@ -322,19 +329,19 @@ class Module(types.ModuleType):
     )
 
     @staticmethod
-    def array(x: Any, dtype: Any = None, copy: bool | None = True) -> ndarray:
-        if isinstance(x, ndarray):
-            return _run(np.array, x, dtype, copy=copy)
+    def array(obj: Any, dtype: Any = None, copy: bool | None = True) -> ndarray:
+        if isinstance(obj, ndarray):
+            return _run(np.array, obj, dtype, copy=copy)
         may_wait("copying to the GPU")
-        return _output(np.array(x if isinstance(x, np.ndarray) else _unwrap(x), dtype), [], list)
+        return _output(np.array(obj if isinstance(obj, np.ndarray) else _unwrap(obj), dtype), [], list)
 
     @staticmethod
-    def asarray(x: Any, dtype: Any = None) -> ndarray:
-        return x if isinstance(x, ndarray) and dtype in (None, x.dtype) else Module.array(x, dtype, copy=None)
+    def asarray(a: Any, dtype: Any = None) -> ndarray:
+        return a if isinstance(a, ndarray) and dtype in (None, a.dtype) else Module.array(a, dtype, copy=None)
 
     @staticmethod
-    def asnumpy(x: Any) -> np.ndarray:
-        return x.get() if isinstance(x, ndarray) else np.asarray(x)
+    def asnumpy(a: Any) -> np.ndarray:
+        return a.get() if isinstance(a, ndarray) else np.asarray(a)
 
     @staticmethod
     def where(condition: Any, *choices: Any) -> Any:
@@ -345,28 +352,31 @@ class Module(types.ModuleType):
         return _run(lambda *inputs: np.asarray(np.where(*inputs), order="C"), condition, *choices)
 
     @staticmethod
-    def clip(x: Any, low: Any = None, high: Any = None) -> Any:
-        return _run(lambda *inputs: np.asarray(np.clip(*inputs), order="C"), x, low, high)
+    def clip(a: Any, a_min: Any, a_max: Any) -> Any:
+        return _run(lambda *inputs: np.asarray(np.clip(*inputs), order="C"), a, a_min, a_max)
 
     @staticmethod
     def empty(shape: Any, dtype: Any = float) -> ndarray:
         return ndarray(*room_like(np.empty(shape, dtype)))
 
     @staticmethod
-    def empty_like(x: ndarray) -> ndarray:
-        return ndarray(*room_like(np.empty_like(x._memory)))
+    def empty_like(prototype: ndarray) -> ndarray:
+        return ndarray(*room_like(np.empty_like(prototype._memory)))
 
     def __getattr__(self, name: str) -> Any:
         if name in MISSING or name.startswith("__"):
             raise AttributeError(f"module 'cupy' has no attribute {name!r}")
         found = getattr(np, name)
+        if real_cupy.cupy is not None:
+            real_cupy.find(name)
         if isinstance(found, np.ufunc):
-            return Ufunc(found)
+            return Ufunc(name, found)
         return _function(name, found) if callable(found) and not isinstance(found, type) else found
 
 
 def _function(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
+        real_cupy.check_call(name, len(args), tuple(kwargs))
         if name in CUBLAS:
             may_call_cublas()
         if name in WAITING or (name in JOINING and len(args[0]) > 8):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
+from ctypes import POINTER, c_int, c_longlong, c_size_t, c_void_p
 from typing import Any
 
+import cublas_header
 import numpy as np
 import pytest
 
@@ -13,6 +16,13 @@ from minigrad.arrays import backend
 from minigrad.kernels import reference
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
+C_TYPES: dict[str, Any] = {
+    **dict.fromkeys(["cublasHandle_t", "cudaStream_t", "void*", "const void*"], c_void_p),
+    **dict.fromkeys(["int", "cublasOperation_t", "cudaDataType", "cublasComputeType_t", "cublasGemmAlgo_t"], c_int),
+    "cublasHandle_t*": POINTER(c_void_p),
+    "long long int": c_longlong,
+    "size_t": c_size_t,
+}
 SIZES = [(3, 4, 5), (1, 7, 2), (6, 1, 3), (5, 5, 1), (1, 1, 4), (1, 4, 1), (4, 1, 1), (1, 1, 1)]  # m, n, k
 
 
@@ -208,3 +218,30 @@ def test_tf32_is_off_until_allowed(cupy: Any, gpu: Any) -> None:
 def test_tf32_loses_three_decimals_of_float32_and_none_of_float64(cupy: Any, gpu: Any) -> None:
     assert 1e-4 < relative_error(cupy, gpu, np.float32) < 1e-3
     assert relative_error(cupy, gpu, np.float64) < 1e-14
+
+
+class TestCublasIsCalledAsItsHeaderSays:
+    """The header comes with a package of 400 MB, so cublas_header.json keeps what it says of the functions called here."""
+
+    def test_types_of_parameters(self, gpu: Any) -> None:
+        declared = json.loads(cublas_header.KEPT.read_text())["functions"]
+        assert {name: [C_TYPES[c] for c in types] for name, types in declared.items()} == gpu.cublas._PARAMETERS
+
+    def test_constants(self, gpu: Any) -> None:
+        declared, cublas = json.loads(cublas_header.KEPT.read_text())["constants"], gpu.cublas
+        assert declared == {
+            "CUBLAS_OP_N": cublas._AS_STORED,
+            "CUBLAS_OP_T": cublas._TRANSPOSED,
+            "CUBLAS_GEMM_DEFAULT": cublas._ALGORITHM,
+            "CUBLAS_COMPUTE_32F": cublas._TYPES[np.dtype(np.float32)].compute,
+            "CUBLAS_COMPUTE_64F": cublas._TYPES[np.dtype(np.float64)].compute,
+            "CUBLAS_COMPUTE_32F_FAST_TF32": cublas._TF32,
+        }
+
+    def test_what_is_kept_of_the_header_is_what_it_says(self) -> None:
+        path = cublas_header.header()
+        if path is None:
+            pytest.skip("pip install nvidia-cublas to compare with its header")
+        kept = json.loads(cublas_header.KEPT.read_text())
+        assert kept.pop("header").startswith("cublas_api.h")
+        assert cublas_header.declarations(path.read_text()) == kept

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import fake_cupy
 import numpy as np
 import pytest
+import real_cupy
 
 from minigrad.arrays import backend
+
+TESTS_ONLY = {"cuda.Stream.capturing", "cuda.Stream.current"}  # of the stand-in's own
 
 
 def loaded() -> dict[str, Any]:
@@ -140,3 +144,57 @@ def test_the_default_stream_cannot_be_captured_and_no_other_stream_may_work_mean
     with pytest.raises(RuntimeError, match="another one captures"):
         x + 1
     stream.end_capture()
+
+
+REAL = pytest.mark.skipif(real_cupy.cupy is None, reason="pip install cupy-cuda13x to compare the stand-in with the real CuPy")
+
+
+@REAL
+class TestTheStandInPromisesNoMoreThanCuPy:
+    """CuPy can be imported without a GPU; its NCCL cannot without that library."""
+
+    def test_names_and_parameters_of_the_module_and_of_cuda(self, cupy: Any) -> None:
+        module = {name: x for name, x in vars(type(cupy)).items() if not name.startswith("__") and name != "cuda"}
+        promised = {name: getattr(cupy, name) for name in module} | dict(members("cuda", cupy.cuda))
+        assert {"asarray", "cuda.Stream.begin_capture", "cuda.runtime.getDeviceCount"} <= promised.keys()
+        wrong = [fault for path, x in promised.items() for fault in faults(path, x)]
+        assert wrong == []
+
+    def test_methods_and_properties_of_arrays_and_kernels(self) -> None:
+        classes = {"ndarray": fake_cupy.ndarray, "RawModule": fake_cupy.RawModule, "RawKernel": fake_cupy.RawKernel}
+        wrong = [fault for name, kind in classes.items() for path, x in members(name, kind) for fault in faults(path, x)]
+        assert wrong == []
+
+    def test_a_call_that_cupy_does_not_take_is_refused(self, cupy: Any) -> None:
+        x = cupy.ones(3)
+        for call in (
+            lambda: cupy.sum(x, where=True),  # NumPy takes it
+            lambda: x.sum(where=True),
+            lambda: cupy.exp(x, where=True),
+            lambda: x.argmax(axis=0, kind=1),
+        ):
+            with pytest.raises(TypeError, match="does not take these arguments"):
+                call()
+        with pytest.raises(AttributeError):
+            _ = cupy.busday_count
+
+    def test_a_call_that_relies_on_another_default_of_numpy_is_refused(self, cupy: Any) -> None:
+        with pytest.raises(TypeError, match=r"by default mode is 'wrap' in cupy\.put, but 'raise' in NumPy"):
+            cupy.put(cupy.ones(3), 5, 0)
+
+
+def members(path: str, x: Any) -> Iterator[tuple[str, Any]]:
+    """The public names in a class or a namespace of the stand-in, at any depth, with their paths."""
+    for name, member in vars(x).items():
+        if not name.startswith("_") and not isinstance(member, type(sys)) and f"{path}.{name}" not in TESTS_ONLY:
+            yield f"{path}.{name}", member
+            if isinstance(member, SimpleNamespace | type) and getattr(member, "__module__", "fake_").startswith("fake_"):
+                yield from members(f"{path}.{name}", member)
+
+
+def faults(path: str, x: Any) -> list[str]:
+    try:
+        real_cupy.find(path)
+    except AttributeError:
+        return [f"CuPy has no {path}"]
+    return real_cupy.promises_more(path, x)
