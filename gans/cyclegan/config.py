@@ -49,6 +49,12 @@ class Config(RunConfig):
         "adversarial loss; wgan: with clipped weights, wgan-gp: with a penalty",
         choices=("lsgan", "bce", "wgan", "wgan-gp"),
     )
+    colour_waves: int = option(
+        0,
+        "the discriminators also see sines and cosines of the colours, of so many frequencies; for domains that differ in "
+        "shades, with --load-size larger than the images",
+        at_most=8,
+    )
     cycle: float = option(10.0, "weight of the cycle losses")
     identity: float = option(
         None, "weight of the identity losses, relative to the cycle losses; by preset 0.5 or 0, which skips them"

@@ -115,7 +115,7 @@ class CycleGAN(Trainer):
 
     def make_discriminator(self) -> nn.Module:
         """Images to a map of logits, one per patch; as a critic, to their mean per image, (n, 1)."""
-        patches = patch_discriminator(self.config.width, NORMS[self.config.norm])
+        patches = patch_discriminator(self.config.width, NORMS[self.config.norm], self.config.colour_waves)
         return nn.Sequential(*patches, MeanOfPatches()) if self.config.gan_loss in CRITICS else patches
 
     def make_d_optimizer(self, parameters: list[nn.Parameter]) -> optim.Optimizer:

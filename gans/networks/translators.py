@@ -104,9 +104,26 @@ def retouching_generator(halvings: int, width: int, norm: Norm, upsample: str) -
     return Retouching(nn.Sequential(*layers))
 
 
-def patch_discriminator(width: int, norm: Norm) -> nn.Sequential:
+class ColourWaves(nn.Module):
+    """The colours x, and sin and cos of pi x, 2 pi x, 4 pi x, ...: (n, c, h, w) to (n, c (1 + 2 count), h, w).
+
+    From the colours alone, a discriminator takes long to tell close ones apart, such as a plain area from a slightly shaded
+    one. Source: Tancik et al., "Fourier features let networks learn high frequency functions in low dimensional domains",
+    NeurIPS 2020.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def forward(self, x: mg.Tensor) -> mg.Tensor:
+        angles = [(math.pi * 2**i) * x for i in range(self.count)]
+        return F.concatenate([x, *[wave(angle) for angle in angles for wave in (F.sin, F.cos)]], axis=1)
+
+
+def patch_discriminator(width: int, norm: Norm, colour_waves: int = 0) -> nn.Sequential:
     """Images to a map of logits, (n, 1, rows, columns), each with a receptive field of 70 x 70 pixels."""
-    layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(0.2)]
+    waves = [ColourWaves(colour_waves)] if colour_waves else []
+    layers: list[nn.Module] = [*waves, nn.Conv2d(3 * (1 + 2 * colour_waves), width, 4, 2, 1), nn.LeakyReLU(0.2)]
     for channels, stride in ((width, 2), (2 * width, 2), (4 * width, 1)):
         layers += [nn.Conv2d(channels, 2 * channels, 4, stride, 1), norm(2 * channels), nn.LeakyReLU(0.2)]
     return from_narrow_normal(nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 4, 1, 1)))

@@ -14,7 +14,7 @@ from minigrad.engine import Op
 from minigrad.ops.reduce import sum_to
 from minigrad.tensor import Array, Tensor, TensorLike, raw, to_operand
 
-__all__ = ["add", "clip", "div", "exp", "log", "maximum", "minimum", "mul", "neg", "sqrt", "sub", "where"]
+__all__ = ["add", "clip", "cos", "div", "exp", "log", "maximum", "minimum", "mul", "neg", "sin", "sqrt", "sub", "where"]
 
 PLAIN = {Tensor, float, int}  # types that need no conversion; checked first because inputs nearly always have them
 
@@ -129,6 +129,30 @@ class Exp(Elementwise):
 
     def backward_x(self, g: Tensor, out: Tensor) -> Tensor:
         return g * out
+
+
+class Sin(Elementwise):
+    """Sine, of radians.    d sin(x) = cos(x) dx"""
+
+    is_real = True
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).sin(x)
+
+    def backward_x(self, g: Tensor, x: Tensor) -> Tensor:
+        return g * cos(x)
+
+
+class Cos(Elementwise):
+    """Cosine, of radians.    d cos(x) = -sin(x) dx"""
+
+    is_real = True
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).cos(x)
+
+    def backward_x(self, g: Tensor, x: Tensor) -> Tensor:
+        return -g * sin(x)
 
 
 class Log(Elementwise):
@@ -267,6 +291,16 @@ def power(x: TensorLike, y: TensorLike) -> Tensor:
 def exp(x: TensorLike) -> Tensor:
     """e ** x."""
     return Exp()(x)
+
+
+def sin(x: TensorLike) -> Tensor:
+    """Sine of an angle in radians."""
+    return Sin()(x)
+
+
+def cos(x: TensorLike) -> Tensor:
+    """Cosine of an angle in radians."""
+    return Cos()(x)
 
 
 def log(x: TensorLike) -> Tensor:

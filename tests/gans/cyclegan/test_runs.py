@@ -154,7 +154,7 @@ def test_a_runs_sheets_show_the_same_held_out_images_each_time(cyclegan: Command
         (("--gan-loss", "wgan"), [7]),
         (("--gan-loss", "wgan-gp"), [7]),
         (("--norm", "batch", "--identity", 0), [7]),
-        (("--pool", 0, "--gan-loss", "bce"), [7]),
+        (("--pool", 0, "--gan-loss", "bce", "--colour-waves", 2), [7]),
     ],
     ids=str,
 )

@@ -224,6 +224,7 @@ BRIGHT, DARK = mg.Tensor(A.data * 0.3 + 0.6), mg.Tensor(B.data * 0.3 - 0.6)
         {"batch_size": 1, "norm": "batch"},
         {"identity": 0.0},
         {"pool": 0},
+        {"colour_waves": 2},
     ],
     ids=str,
 )

@@ -10,6 +10,7 @@ import pytest
 import minigrad as mg
 from gans.networks.translators import (
     NORMS,
+    ColourWaves,
     MeanOfPatches,
     UNetLevel,
     patch_discriminator,
@@ -55,6 +56,19 @@ def test_the_networks_have_the_papers_parameter_counts() -> None:
     assert count(resnet_generator(9, 64, instance, "transpose")) == 11_378_179
     assert count(resnet_generator(6, 64, instance, "transpose")) == 7_837_699
     assert count(patch_discriminator(64, instance)) == 2_764_737
+
+
+def test_colour_waves_are_the_colours_and_sines_and_cosines_of_doubled_frequencies() -> None:
+    x = noise(2, 3, 4, 5)
+    angles = [np.pi * x.data * frequency for frequency in (1, 2, 4)]
+    expected = np.concatenate([x.data, *[wave(angle) for angle in angles for wave in (np.sin, np.cos)]], axis=1)
+    np.testing.assert_allclose(ColourWaves(3)(x).data, expected, atol=1e-6)
+
+
+def test_a_discriminator_with_colour_waves_has_more_input_channels_and_the_same_output() -> None:
+    plain, waves = (patch_discriminator(2, NORMS["instance"], colour_waves) for colour_waves in (0, 2))
+    assert count(waves) - count(plain) == 2 * 4 * 4 * 3 * 4, "width, kernel, colours, waves of each"
+    assert waves(noise(1, 3, 64, 64)).shape == plain(noise(1, 3, 64, 64)).shape
 
 
 def test_the_u_net_has_the_parameters_of_its_layers() -> None:

@@ -131,6 +131,8 @@ EXAMPLES: dict[type[Op], list[Example]] = {
         *[Example(lambda x, power=power: F.pow(x, power), (apart(3, 4),)) for power in (0, 1, 2, 3.0, -1)],
     ],
     elementwise.Exp: unary(F.exp, normal),
+    elementwise.Sin: unary(F.sin, normal),
+    elementwise.Cos: unary(F.cos, normal),
     activations.Expm1: unary(lambda x: activations.Expm1()(x), normal),
     activations.Erf: unary(lambda x: activations.Erf()(x), normal),
     elementwise.Log: unary(F.log, positive),
