@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -25,7 +25,9 @@ import numpy as np
 
 from benchmarks.machine import machine
 from gans.command import running
+from gans.data.batches import digest_of
 from gans.data.errors import DataError
+from gans.data.mnist import load_mnist
 from gans.measures.evaluation import Comparison
 from gans.measures.real import load_real, with_classifier
 from gans.measures.report import FLOOR
@@ -35,6 +37,7 @@ from gans.training.arguments import integer_up_to
 from gans.training.config import ConfigError, OneLineParser, parse
 from gans.training.images import grid, read_png
 from gans.training.latent import LatentTrainer
+from gans.training.run_folder import RunFolder
 from minigrad.capture import Captured
 from minigrad.io.files import FileError, make_folder, write_atomically
 
@@ -71,12 +74,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     entries = entries_of(arguments)
     results = results_of(entries, arguments)
     ranking = ranked(entries, results, arguments.seeds)
-    show(ranking, arguments.out)
     seeds = "seed 0" if arguments.seeds == 1 else f"seeds 0 to {arguments.seeds - 1}"
     text = f"{machine()}; {arguments.minutes} minutes on one core, {seeds}.\n\n"
     text += table(ranking, results[FLOOR])
     write_atomically(arguments.out / "ranking.md", text.encode())
     print(text)
+    show(ranking, arguments.out)
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -86,7 +89,7 @@ def argument_parser() -> argparse.ArgumentParser:
     for flag, default, most, help in (
         ("--minutes", MINUTES, 10_000, "processor time of a run"),
         ("--seeds", SEEDS, 100, "runs of a trainer"),
-        ("--jobs", 1, 1024, "runs at a time, each on one core"),
+        ("--jobs", 1, 1024, "runs that train at a time, each on one core; on another core one may be measured"),
     ):
         parser.add_argument(flag, type=integer_up_to(most), default=default, metavar="N", help=f"{help} (default: {default})")
     parser.add_argument("--data", metavar="DIR", help="folder with MNIST's IDX files (default: downloaded)")
@@ -99,14 +102,13 @@ def argument_parser() -> argparse.ArgumentParser:
 
 def entries_of(arguments: argparse.Namespace) -> list[Entry]:
     """The trainers with the number of steps of their runs: those in steps.json, or timed now and written there."""
-    path = arguments.out / "steps.json"
-    known: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
-    for command in arguments.trainers or TRAINERS:
+    path, commands = arguments.out / "steps.json", list(dict.fromkeys(arguments.trainers or TRAINERS))
+    known: dict[str, float] = read_object(path, lambda known: all(seconds > 0 for seconds in known.values()))
+    for command in commands:
         if command not in known:
             known[command] = seconds_of_a_step(command, arguments.data)
-            write_atomically(path, (json.dumps(known, indent=2) + "\n").encode())
-    seconds = 60 * arguments.minutes
-    return [Entry(c, known[c], max(1, int(seconds / known[c]))) for c in arguments.trainers or TRAINERS]
+            write_atomically(path, as_json(known))
+    return [Entry(command, known[command], max(1, int(60 * arguments.minutes / known[command]))) for command in commands]
 
 
 def seconds_of_a_step(command: str, data: str | None) -> float:
@@ -124,12 +126,14 @@ def seconds_of_a_step(command: str, data: str | None) -> float:
 
 
 def train(entry: Entry, seed: int, arguments: argparse.Namespace) -> tuple[Entry, int]:
-    """Train a run, or what is missing of it; returns its entry and its seed."""
+    """Train a run, or what is missing of it; returns its entry and its seed. ConfigError if it fails or is too long."""
     name, *flags = entry.command.split()
     out = arguments.out / entry.run(seed)
     flags += ["--steps", f"{entry.steps}", "--epochs", f"{EPOCHS}", "--seed", f"{seed}", "--sample-every", "1000steps"]
     flags += ["--out", f"{out}", *(["--data", arguments.data] if arguments.data else [])]
     if (out / "config.json").exists():
+        if (before := RunFolder(out).settings()["config"]["steps"]) > entry.steps:
+            raise ConfigError(f"{out} has been trained for {before} steps, not {entry.steps}; choose another --out")
         flags.append("--resume")
     done = subprocess.run([sys.executable, "-m", f"gans.{name}", *flags], stdout=subprocess.DEVNULL)
     if done.returncode:
@@ -143,12 +147,16 @@ def train(entry: Entry, seed: int, arguments: argparse.Namespace) -> tuple[Entry
 def results_of(entries: Sequence[Entry], arguments: argparse.Namespace) -> Results:
     """The measures of all runs and of real images: those in ranking.json, and those of the runs that are missing there.
 
-    A run is measured while the next ones train, and written at once.
+    A run is measured while the next ones train, and written at once. ConfigError if ranking.json is about other digits.
     """
     path: Path = arguments.out / "ranking.json"
-    known: Results = json.loads(path.read_text()) if path.exists() else {}
+    digits = digest_of(load_mnist(arguments.data, "train").images)
+    kept = read_object(path, lambda kept: {*kept} == {"digits", "measures"} and FLOOR in kept["measures"])
+    if kept and kept["digits"] != digits:
+        raise ConfigError(f"{path} compares runs with other digits; choose another --out")
+    known: Results = kept["measures"] if kept else {}
     runs = list(product(range(arguments.seeds), entries))  # every trainer once before any a second time
-    missing = [(entry, seed) for seed, entry in runs if known.get(entry.run(seed), {}).get("steps") != entry.steps]
+    missing = [(entry, seed) for seed, entry in runs if not is_complete(entry, seed, known, arguments.out)]
     comparison: Comparison | None = None
     with ThreadPoolExecutor(arguments.jobs) as pool:
         for entry, seed in pool.map(lambda run: train(run[0], run[1], arguments), missing):
@@ -157,12 +165,39 @@ def results_of(entries: Sequence[Entry], arguments: argparse.Namespace) -> Resul
                 comparison = comparison_with_real(trainer)
                 known[FLOOR] = comparison.fidelity(comparison.others)
             images = trainer.generate(*trainer.fixed_inputs(len(comparison.reference), SEED))
-            known[entry.run(seed)] = {**comparison.fidelity(images), "steps": entry.steps}
             if seed == 0:
                 some = trainer.generate(*trainer.fixed_inputs(ACROSS, SEED))
-                save_image(arguments.out / f"{entry.run(0)}.png", grid(some, across=ACROSS))
-            write_atomically(path, (json.dumps(known, indent=2) + "\n").encode())
+                save_image(row_path(entry, arguments.out), grid(some, across=ACROSS))
+            known[entry.run(seed)] = {**comparison.fidelity(images), "steps": entry.steps}
+            write_atomically(path, as_json({"digits": digits, "measures": known}))
     return known
+
+
+def is_complete(entry: Entry, seed: int, known: Results, out: Path) -> bool:
+    """Whether a run has been measured after so many steps and, with the first seed, shown."""
+    return known.get(entry.run(seed), {}).get("steps") == entry.steps and (seed > 0 or row_path(entry, out).exists())
+
+
+def row_path(entry: Entry, out: Path) -> Path:
+    """Some images of the trainer's run with the first seed."""
+    return out / f"{entry.run(0)}.png"
+
+
+def read_object(path: Path, is_whole: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The object in a JSON file, empty if there is no file. FileError if it is damaged."""
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text())
+        if isinstance(found, dict) and is_whole(found):
+            return found
+    except (OSError, TypeError, ValueError) as error:
+        raise FileError(f"{path} is damaged ({error})") from error
+    raise FileError(f"{path} is damaged, or of another version")
+
+
+def as_json(found: dict[str, Any]) -> bytes:
+    return (json.dumps(found, indent=2) + "\n").encode()
 
 
 def comparison_with_real(trainer: LatentTrainer) -> Comparison:
@@ -207,7 +242,10 @@ def table(ranking: dict[Entry, dict[str, list[float]]], floor: dict[str, float])
 
 def show(entries: Iterable[Entry], out: Path) -> None:
     """Write ranking.png: the images of the first seed of each trainer, one row below the other."""
-    save_image(out / "ranking.png", np.concatenate([read_png(out / f"{entry.run(0)}.png") for entry in entries]))
+    rows = [read_png(row_path(entry, out)) for entry in entries]
+    width = max(row.shape[1] for row in rows)
+    rows = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
+    save_image(out / "ranking.png", np.concatenate(rows))
 
 
 if __name__ == "__main__":

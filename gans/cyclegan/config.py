@@ -51,8 +51,8 @@ class Config(RunConfig):
     )
     colour_waves: int = option(
         0,
-        "the discriminators also see sines and cosines of the colours, of so many frequencies; for domains that differ in "
-        "shades, with --load-size larger than the images",
+        "sines and cosines of the colours that the discriminators also see: N frequencies, each twice the one before; 0: "
+        "none. For domains that differ in their shades",
         at_most=8,
     )
     cycle: float = option(10.0, "weight of the cycle losses")

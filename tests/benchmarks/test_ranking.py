@@ -48,7 +48,7 @@ def test_runs_are_trained_measured_and_shown_once(
 ) -> None:
     ranking.main(["mnist_gan", *run])
     assert RunFolder(tmp_path / "mnist_gan-0").settings()["config"]["seed"] == 0
-    measures = json.loads((tmp_path / "ranking.json").read_text())
+    measures = json.loads((tmp_path / "ranking.json").read_text())["measures"]
     assert list(measures) == [FLOOR, "mnist_gan-0"]
     assert measures[FLOOR]["classifier-FD"] < measures["mnist_gan-0"]["classifier-FD"], "three steps draw noise"
     text = (tmp_path / "ranking.md").read_text()
@@ -58,9 +58,56 @@ def test_runs_are_trained_measured_and_shown_once(
         assert image.width > 5 * image.height, "one row of images"
 
     monkeypatch.delattr("gans.measures.evaluation.Comparison.fidelity")  # nothing is measured again, ...
-    shutil.rmtree(tmp_path / "mnist_gan-0")  # ... and nothing trained
+    shutil.rmtree(tmp_path / "mnist_gan-0")
     ranking.main(["mnist_gan", *run])
     assert (tmp_path / "ranking.md").read_text() == text
+    assert not (tmp_path / "mnist_gan-0").exists(), "... or trained again"
+
+
+def test_what_is_missing_of_a_measured_run_is_made_again(run: list[str], tmp_path: Path) -> None:
+    ranking.main(["mnist_gan", *run])
+    for name in ("mnist_gan-0.png", "ranking.json"):
+        before = (tmp_path / name).read_bytes()
+        (tmp_path / name).unlink()
+        ranking.main(["mnist_gan", *run])
+        assert (tmp_path / name).read_bytes() == before
+
+
+def test_other_digits_and_longer_runs_are_refused(
+    run: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], data: Path
+) -> None:
+    def complaint(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as end:
+            ranking.main(["mnist_gan", *run, *arguments])
+        return f"{end.value}{capsys.readouterr().err}"
+
+    ranking.main(["mnist_gan", *run, "--minutes", "2"])
+    assert "mnist_gan-0 has been trained for 6 steps, not 3" in complaint()
+    shutil.copytree(data, tmp_path / "others")
+    write_idx(tmp_path / "others" / "train-images-idx3-ubyte", synthetic_digits(200, 7)[0])
+    assert "compares runs with other digits" in complaint("--data", str(tmp_path / "others"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("ranking.json", "{"),
+        ("ranking.json", "[]"),
+        ("ranking.json", '{"digits": "x", "measures": {}}'),
+        ("steps.json", '{"mnist_gan": 1'),
+        ("steps.json", '{"mnist_gan": 0}'),
+        ("steps.json", '{"mnist_gan": "fast"}'),
+        ("steps.json", "[]"),
+    ],
+)
+def test_a_damaged_file_is_named(
+    name: str, content: str, run: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SystemExit) as end:
+        ranking.main(["mnist_gan", *run])
+    assert f"{name} is damaged" in f"{end.value}{capsys.readouterr().err}"
+    assert (tmp_path / name).read_text() == content
 
 
 def test_a_run_that_fails_ends_the_ranking_with_its_name(

@@ -11,7 +11,7 @@ without a GPU:
 - reductions and single elements are 0-d arrays, not NumPy scalars;
 - elementwise results are C-contiguous, whatever the layout of the inputs (cupy/cupy#7342);
 - while a stream captures a graph, nothing may wait for the GPU or call cuBLAS through CuPy;
-- where the real CuPy is installed, too, only its names and its arguments are accepted (real_cupy.py).
+- where the real CuPy is installed, functions that it lacks and arguments that it does not take are refused (real_cupy.py).
 
 Memory, streams and graphs are in fake_cuda.py, NCCL in fake_nccl.py. mock_cublas.cpp replaces the cuBLAS library, which
 minigrad calls itself.
@@ -59,6 +59,7 @@ OPERATORS = {
 COMPARISONS = {
     "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal
 }  # fmt: skip
+FLAGS = "c_contiguous", "f_contiguous", "owndata", "fnc", "forc"
 UNARY = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
 
 
@@ -79,7 +80,7 @@ class ndarray:
     strides = property(lambda self: self._memory.strides)
     itemsize = property(lambda self: self._memory.itemsize)
     nbytes = property(lambda self: self._memory.nbytes)
-    flags = property(lambda self: self._memory.flags)
+    flags = property(lambda self: types.SimpleNamespace(**{name: getattr(self._memory.flags, name) for name in FLAGS}))
     T = property(lambda self: ndarray(self._memory.T, self._block))
     data = property(lambda self: types.SimpleNamespace(ptr=self._memory.ctypes.data))
 
@@ -364,9 +365,9 @@ class Module(types.ModuleType):
         return ndarray(*room_like(np.empty_like(prototype._memory)))
 
     def __getattr__(self, name: str) -> Any:
-        if name in MISSING or name.startswith("__"):
-            raise AttributeError(f"module 'cupy' has no attribute {name!r}")
-        found = getattr(np, name)
+        found = None if name in MISSING or name.startswith("__") else getattr(np, name)
+        if found is None or isinstance(found, types.ModuleType):
+            raise AttributeError(f"the stand-in for CuPy has no {name}")
         if real_cupy.cupy is not None:
             real_cupy.find(name)
         if isinstance(found, np.ufunc):

@@ -9,7 +9,7 @@ Source of the limits: NVIDIA, CUDA programming guide, "Compute capabilities"; of
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,13 +17,14 @@ from nvrtc_compiler import compile_cuda
 
 TABLE = Path(__file__).parents[2] / "minigrad" / "kernels" / "gpu" / "occupancy.md"
 WARP = 32  # threads
-REGISTERS, REGISTER_UNIT = 65_536, 256  # of a multiprocessor; a warp gets multiples of a unit
-SHARED_UNIT = 128  # bytes
+QUARTERS = 4  # parts of a multiprocessor; each runs its own warps
+REGISTERS, REGISTER_UNIT = 65_536 // QUARTERS, 256  # of a quarter; a warp gets multiples of a unit
 INTRODUCTION = """# Occupancy of the CUDA kernels
 
 How many of a multiprocessor's threads can run at once, in percent; then the registers of a thread and, where it is used, the
-bytes of shared memory of a block. Blocks have {threads} threads, those of `numbers.cu` {of_numbers}. No kernel spills registers
-to memory. This is what NVRTC 13.0 compiles; `python tests/cuda/occupancy.py` writes the page, and a test compares it.
+bytes of shared memory of a block. Blocks have {threads} threads, those of `numbers.cu` {of_numbers}. This is what NVRTC 13.0
+compiles, for GPUs from Turing to Blackwell. A test forbids kernels to spill registers to memory, and compares this page, which
+`python tests/cuda/occupancy.py` writes.
 """
 OTHER_BLOCKS = {"numbers": 64}  # threads in a block, by file; elsewhere `launch.THREADS`
 
@@ -35,10 +36,11 @@ class GPU(NamedTuple):
     blocks: int
     shared: int  # bytes
     reserved: int  # bytes of shared memory that the system takes from each block
+    unit: int = 128  # a block gets multiples of so many bytes of shared memory
 
 
 GPUS = {
-    "sm_75": GPU(1024, 16, 64 << 10, 0),
+    "sm_75": GPU(1024, 16, 64 << 10, 0, unit=256),
     "sm_80": GPU(2048, 32, 164 << 10, 1 << 10),
     "sm_86": GPU(1536, 16, 100 << 10, 1 << 10),
     "sm_89": GPU(1536, 24, 100 << 10, 1 << 10),
@@ -60,8 +62,8 @@ def occupancy(needs: Needs, threads: int, gpu: GPU) -> float:
     """The share of a multiprocessor's threads that can run at once, in blocks of so many threads."""
     warps = -(-threads // WARP)
     units = -(-needs.registers * WARP // REGISTER_UNIT) * REGISTER_UNIT  # registers of a warp
-    shared = -(-(needs.shared + gpu.reserved) // SHARED_UNIT) * SHARED_UNIT
-    limits = [gpu.blocks, gpu.threads // (warps * WARP), REGISTERS // units // warps]
+    shared = -(-(needs.shared + gpu.reserved) // gpu.unit) * gpu.unit
+    limits = [gpu.blocks, gpu.threads // (warps * WARP), REGISTERS // units * QUARTERS // warps]
     if shared:
         limits.append(gpu.shared // shared)
     return min(limits) * warps * WARP / gpu.threads
@@ -101,14 +103,14 @@ def _cell(needs: Needs, threads: int, gpu: GPU) -> str:
     return f"{100 * occupancy(needs, threads, gpu):.0f}; {needs.registers}{shared}"
 
 
-def main(architectures: Sequence[str] = tuple(GPUS)) -> None:
+def main() -> None:
     import fake_cupy
 
     from minigrad.arrays import backend
 
     with fake_cupy.installed():
         launch = backend.kernels_named("cupy").launch
-        TABLE.write_text(table({name: needs_of(launch, name) for name in architectures}, launch.THREADS))
+        TABLE.write_text(table({name: needs_of(launch, name) for name in GPUS}, launch.THREADS))
 
 
 if __name__ == "__main__":

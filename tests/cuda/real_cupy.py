@@ -1,7 +1,8 @@
 """The names and signatures of the real CuPy, where it is installed. It can be imported without a GPU.
 
-The stand-in asks `check_call` before each call, so it is not kinder than CuPy: what passes the tests on the stand-in exists in
-CuPy, takes these arguments, and has NumPy's defaults for the others. Where CuPy is not installed, nothing is checked.
+The stand-in asks `check_call` before each call of a function or method: it exists in CuPy, takes arguments of these names, in
+this order, and has NumPy's defaults for the others, as far as both have them. The values of arguments are not checked, nor
+operators. Where CuPy is not installed, nothing is checked.
 """
 
 from __future__ import annotations
@@ -51,21 +52,25 @@ def signature(path: str) -> inspect.Signature | None:
 def check_call(path: str, positional: int, names: tuple[str, ...]) -> None:
     """TypeError if `path` does not take so many positional arguments (self included) and those of these names.
 
-    TypeError also if one of the others has another default than in NumPy; AttributeError if CuPy has no such function.
+    TypeError also if NumPy has the positional ones in another order, or another default of one that is not given, or if
+    CuPy does not say what it takes; AttributeError if it has no such function.
     """
     if cupy is None:
         return
-    theirs = signature(path)
+    theirs, numpys = signature(path), _numpys(path)
     if theirs is None:
-        return
+        raise TypeError(f"CuPy does not say what cupy.{path} takes")
     try:
         given = theirs.bind(*[None] * positional, **dict.fromkeys(names)).arguments
     except TypeError as error:
         raise TypeError(f"cupy.{path}{theirs} does not take these arguments: {error}") from None
-    for name, default in _defaults(_numpys(path)).items():
-        theirs_too = _defaults(theirs).get(name, default)
-        if name not in given and theirs_too is not default and theirs_too != default:
-            raise TypeError(f"by default {name} is {theirs_too!r} in cupy.{path}, but {default!r} in NumPy")
+    order, numpys_order = (list(known.parameters)[:positional] if known else [] for known in (theirs, numpys))
+    if any(name != place and name in theirs.parameters for place, name in zip(order, numpys_order, strict=False)):
+        raise TypeError(f"cupy.{path} takes {', '.join(order)}, but NumPy {', '.join(numpys_order)}")
+    for name, default in _defaults(numpys).items():
+        other = _defaults(theirs).get(name, default)
+        if name not in given and name != "subok" and other is not default and other != default:  # CuPy has no subclasses
+            raise TypeError(f"by default {name} is {other!r} in cupy.{path}, but {default!r} in NumPy")
 
 
 def _numpys(path: str) -> inspect.Signature | None:

@@ -53,6 +53,8 @@ def test_numpy_and_cupy_do_not_mix(cupy: Any, use: Callable[[Any, Any, np.ndarra
 def test_what_cupy_lacks_is_missing(cupy: Any) -> None:
     for name in ("errstate", "nditer"):
         assert not hasattr(cupy, name)
+    assert not hasattr(cupy, "random")
+    assert not hasattr(cupy.ones(2).flags, "writeable")
     assert hasattr(cupy.add, "at")
     assert not hasattr(cupy.multiply, "at")
     with pytest.raises(AttributeError):
@@ -177,6 +179,20 @@ class TestTheStandInPromisesNoMoreThanCuPy:
                 call()
         with pytest.raises(AttributeError):
             _ = cupy.busday_count
+
+    def test_arguments_that_numpy_takes_in_another_order_are_refused(self, cupy: Any) -> None:
+        x = cupy.ones(3)
+        assert cupy.argmax(x, 0).item() == 0
+        with pytest.raises(TypeError, match=r"takes a, axis, dtype, but NumPy a, axis, out"):
+            cupy.argmax(x, 0, None)
+
+    def test_a_function_whose_arguments_are_unknown_is_refused(self, cupy: Any) -> None:
+        with pytest.raises(TypeError, match=r"does not say what cupy\.divmod takes"):
+            cupy.divmod(cupy.ones(3), 2)
+
+    @pytest.mark.parametrize("name", fake_cupy.METHODS)
+    def test_the_arguments_of_every_method_are_known(self, name: str) -> None:
+        assert real_cupy.signature(f"ndarray.{name}") is not None
 
     def test_a_call_that_relies_on_another_default_of_numpy_is_refused(self, cupy: Any) -> None:
         with pytest.raises(TypeError, match=r"by default mode is 'wrap' in cupy\.put, but 'raise' in NumPy"):

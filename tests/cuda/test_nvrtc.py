@@ -1,4 +1,4 @@
-"""NVRTC, NVIDIA's compiler, compiles every kernel for every GPU. It needs neither a GPU nor a driver."""
+"""NVRTC, NVIDIA's compiler, compiles every kernel for GPUs of seven kinds. It needs neither a GPU nor a driver."""
 
 from __future__ import annotations
 
@@ -65,6 +65,7 @@ class TestOccupancy:
             (Needs(33, 0, 0), 256, "sm_90", 0.75),  # 40, as they come in units of 8: 6 blocks of 8
             (Needs(32, 40 << 10, 0), 256, "sm_90", 5 / 8),  # 5 blocks of 41 KB in 228
             (Needs(16, 0, 0), 32, "sm_80", 0.5),  # at most 32 blocks, of one warp each
+            (Needs(40, 0, 0), 64, "sm_90", 0.75),  # 12 warps in each quarter, with 1,280 of its 16,384 registers each
             (Needs(64, 0, 0), 256, "sm_75", 1.0),  # half as many threads, as many registers
         ],
     )  # fmt: skip
