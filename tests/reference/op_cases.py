@@ -83,6 +83,8 @@ ELEMENTWISE = [
     Case("minimum", "equal", (exactly(1, 2, 3), exactly(3, 2, 1)), F.minimum, lambda t, x, y: t.minimum(x, y)),
     _unary("neg", real, lambda t, x: -x),
     _unary("exp", real, lambda t, x: t.exp(x)),
+    _unary("sin", real, lambda t, x: t.sin(x)),
+    _unary("cos", real, lambda t, x: t.cos(x)),
     _unary("log", positive, lambda t, x: t.log(x)),
     _unary("sqrt", positive, lambda t, x: t.sqrt(x)),
     _unary("abs", real, lambda t, x: t.abs(x)),
