@@ -154,7 +154,7 @@ def results_of(entries: Sequence[Entry], arguments: argparse.Namespace) -> Resul
     kept = read_object(path, lambda kept: {*kept} == {"digits", "measures"} and FLOOR in kept["measures"])
     if kept and kept["digits"] != digits:
         raise ConfigError(f"{path} compares runs with other digits; choose another --out")
-    known: Results = kept["measures"] if kept else {}
+    known: Results = kept.get("measures", {})
     runs = list(product(range(arguments.seeds), entries))  # every trainer once before any a second time
     missing = [(entry, seed) for seed, entry in runs if not is_complete(entry, seed, known, arguments.out)]
     comparison: Comparison | None = None
