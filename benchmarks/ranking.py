@@ -51,6 +51,8 @@ EPOCHS = 10_000  # no run gets so far: its number of steps ends it
 COUNT, SEED = 10_000, 0  # images of a run that are measured, and the seed of their noise
 ACROSS = 16  # images of a trainer in ranking.png
 
+ONE_THREAD = {"NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
 Results = dict[str, dict[str, float]]  # for each run, its measures and its number of steps
 
 
@@ -68,8 +70,10 @@ class Entry(NamedTuple):
 
 @running("python -m benchmarks.ranking", (ConfigError, DataError, FileError))
 def main(argv: Sequence[str] | None = None) -> None:
-    os.environ.update(NUMBA_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before the first array imports numba
     arguments = argument_parser().parse_args(argv)
+    import numba
+
+    numba.set_num_threads(1)
     make_folder(arguments.out, follow=True)
     entries = entries_of(arguments)
     results = results_of(entries, arguments)
@@ -135,7 +139,9 @@ def train(entry: Entry, seed: int, arguments: argparse.Namespace) -> tuple[Entry
         if (before := RunFolder(out).settings()["config"]["steps"]) > entry.steps:
             raise ConfigError(f"{out} has been trained for {before} steps, not {entry.steps}; choose another --out")
         flags.append("--resume")
-    done = subprocess.run([sys.executable, "-m", f"gans.{name}", *flags], stdout=subprocess.DEVNULL)
+    done = subprocess.run(
+        [sys.executable, "-m", f"gans.{name}", *flags], stdout=subprocess.DEVNULL, env={**os.environ, **ONE_THREAD}
+    )
     if done.returncode:
         raise ConfigError(f"{out} ended with exit code {done.returncode}; its message is above")
     return entry, seed

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import numba
 import pytest
 from PIL import Image
 
@@ -30,13 +32,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The arguments of a ranking whose steps are timed already, in an environment that is restored after the test."""
-    for name in ("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        monkeypatch.setenv(name, "1")
+def run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The arguments of a ranking whose steps are timed already. The number of threads is restored after the test."""
     monkeypatch.setenv("MINIGRAD_CACHE", str(tmp_path / "cache"))
     (tmp_path / "steps.json").write_text(json.dumps({"mnist_gan": SECONDS, "wgan": SECONDS}))
-    return ["--minutes", "1", "--seeds", "1", "--data", str(data), "--out", str(tmp_path)]
+    threads = numba.get_num_threads()
+    yield ["--minutes", "1", "--seeds", "1", "--data", str(data), "--out", str(tmp_path)]
+    numba.set_num_threads(threads)
 
 
 def test_it_ranks_every_trainer_of_mnist() -> None:
