@@ -161,7 +161,7 @@ class Op:
 
     def _converted(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         """The inputs, with integers as floating-point numbers where the result is real."""
-        return as_real(*inputs) if self.is_real else meet(*inputs)
+        return as_real(*inputs) if self.is_real else promoted(*inputs)
 
     def _join_graph(self, inputs: tuple[Any, ...], arrays: list[Any], out: Tensor) -> None:
         """Keep the parents and the values that backward needs, if any input requires gradients."""
@@ -400,8 +400,11 @@ def as_real(*inputs: Any) -> tuple[Any, ...]:
     return tuple(Tensor(x.data.astype(dtype)) if isinstance(x, Tensor) and x.dtype.kind != "f" else x for x in inputs)
 
 
-def meet(*inputs: Any) -> tuple[Any, ...]:
-    """`as_real` where integers meet floating-point numbers: they take their precision. By NumPy's rules it would be float64."""
+def promoted(*inputs: Any) -> tuple[Any, ...]:
+    """Inputs of one operation: integers get the dtype of the floating-point numbers beside them, as in PyTorch.
+
+    int32 with float32 is float32; NumPy would compute in float64.
+    """
     if all(isinstance(x, Tensor) and x.dtype.kind == "f" for x in inputs):
         return inputs  # the common case
     found = [x.dtype.kind if isinstance(x, Tensor) else "f" if type(x) is float else "" for x in inputs]

@@ -19,7 +19,7 @@ LAYERS = (
     ("minigrad.kernels",),
     ("minigrad.tensor",),
     ("minigrad.engine",),
-    ("minigrad.random",),
+    ("minigrad.random", "minigrad.checks"),
     ("minigrad.ops", "minigrad.functional"),
     ("minigrad.io",),
     ("minigrad.gradcheck", "minigrad.nn", "minigrad.optim", "minigrad.drawing"),

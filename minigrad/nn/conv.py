@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import minigrad.functional as F
 from minigrad.arrays.layout import channels_last
-from minigrad.kernels.geometry import Pair, pair, whole
+from minigrad.checks import pair, whole
+from minigrad.kernels.geometry import Pair
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter, check_dtype
 from minigrad.tensor import Tensor

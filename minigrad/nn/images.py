@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import minigrad.functional as F
-from minigrad.kernels.geometry import Pair, whole
+from minigrad.checks import whole
+from minigrad.kernels.geometry import Pair
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad import from_pytorch, parallel
 from minigrad.arrays import backend
-from minigrad.ops.rows import shared, whole_on_each
+from minigrad.ops.collectives import shared, whole_on_each
 from minigrad.tensor import Array, Tensor
 
 __all__ = ["Buffer", "Module", "Parameter"]

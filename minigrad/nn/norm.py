@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 import minigrad.functional as F
-from minigrad.kernels.geometry import real, whole
+from minigrad.checks import real, whole
 from minigrad.nn.module import Buffer, Module, Parameter, check_dtype
 from minigrad.tensor import Shape, Tensor
 

@@ -52,7 +52,8 @@ SomeModule = TypeVar("SomeModule", bound=Module)
 def spectral_norm(module: SomeModule) -> SomeModule:
     """Make a module use weight / sigma, where sigma is the largest singular value of its weight. Returns the module.
 
-    The layer then has a Lipschitz constant of about 1. sigma is estimated by the power iteration, one step
+    A dense layer then has a Lipschitz constant of about 1. A convolution's is that times a factor that depends on its kernel
+    size and stride, because sigma is that of the reshaped kernel. sigma is estimated by the power iteration, one step
     at each forward in training. The gradient flows through sigma, with the iteration's vectors held
     constant (equation 12 of the paper). The parameter and the vectors are named weight_orig, weight_u and
     weight_v, as by torch.nn.utils.spectral_norm.

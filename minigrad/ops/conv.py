@@ -20,8 +20,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from minigrad.arrays.backend import kernels
+from minigrad.checks import pair
 from minigrad.engine import Op
-from minigrad.kernels.geometry import Geometry, Pair, Size, pair
+from minigrad.kernels.geometry import Geometry, Pair, Size
 from minigrad.ops.movement import concatenate, transpose
 from minigrad.ops.reduce import reduce_sum
 from minigrad.tensor import Array, Tensor

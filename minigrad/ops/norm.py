@@ -16,12 +16,12 @@ from collections.abc import Sequence
 
 from minigrad import parallel
 from minigrad.arrays.backend import array_module, kernels
+from minigrad.checks import real
 from minigrad.engine import Op
-from minigrad.kernels.geometry import real
+from minigrad.ops.collectives import AllReduce
 from minigrad.ops.elementwise import sqrt
 from minigrad.ops.movement import reshape, transpose
 from minigrad.ops.reduce import mean, reduce_sum, sum_to
-from minigrad.ops.rows import AllSum
 from minigrad.tensor import Array, Shape, Tensor
 
 __all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm"]
@@ -135,7 +135,7 @@ class NormalizeShared(Normalize):
         return kernels(g).normalize_backward(g[None], x[None], weight, *found)[0]
 
     def mean_of(self, x: Tensor) -> Tensor:
-        return AllSum(self.ranks)(reduce_sum(x, axis=-2, keepdims=True)) / self.count
+        return AllReduce(self.ranks)(reduce_sum(x, axis=-2, keepdims=True)) / self.count
 
 
 class Affine(Op):

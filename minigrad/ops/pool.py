@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from minigrad.arrays.backend import empty, kernels, zeros, zeros_like
+from minigrad.checks import pair
 from minigrad.engine import Op
-from minigrad.kernels.geometry import Geometry, Pair, Size, pair
+from minigrad.kernels.geometry import Geometry, Pair, Size
 from minigrad.tensor import Array, Tensor
 
 __all__ = ["avg_pool2d", "max_pool2d"]

@@ -15,7 +15,8 @@ import numpy as np
 
 from minigrad.arrays.backend import move, name_of
 from minigrad.arrays.hooks import persistent
-from minigrad.kernels.geometry import Geometry, Pair, Size, pair, real
+from minigrad.checks import pair, real
+from minigrad.kernels.geometry import Geometry, Pair, Size
 from minigrad.ops.linear import matmul
 from minigrad.ops.movement import reshape, transpose
 from minigrad.ops.pool import SpreadWindows

@@ -1,16 +1,14 @@
-"""How a window slides over an image: the number of positions, and the errors for wrong numbers."""
+"""How a window slides over an image: the number of positions, and the errors where it does not fit."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-import numpy as np
 import pytest
 from drawn_convolutions import geometries
 from hypothesis import given
 
-from minigrad.kernels.geometry import Geometry, Size, pair, real, whole
+from minigrad.kernels.geometry import Geometry, Size
 
 AS_DRAWN = {"image": Size(5, 6), "kernel": (3, 2), "stride": (1, 2), "padding": (0, 1), "dilation": (2, 1)}
 
@@ -75,30 +73,3 @@ def test_a_geometry_is_a_value() -> None:
     assert len({Geometry(**AS_DRAWN), Geometry(**AS_DRAWN), Geometry(Size(5, 6), (3, 2))}) == 2
     with pytest.raises(AttributeError):
         Geometry(**AS_DRAWN).stride = (2, 2)  # type: ignore[misc]
-
-
-def test_pairs() -> None:
-    assert pair(3, "stride") == (3, 3)
-    assert pair((1, 2), "stride") == (1, 2)
-    assert pair([np.int64(1), 2], "stride") == (1, 2)
-    wrong: Any
-    for wrong in ((1,), (1, 2, 3), (1.5, 2), 1.5, "a", "ab", None):
-        with pytest.raises(ValueError, match=rf"^stride is {re.escape(repr(wrong))}; it must be one whole number, or two"):
-            pair(wrong, "stride")
-    with pytest.raises(ValueError, match=r"^stride is \(0, 1\); it must be 1 or more$"):
-        pair((0, 1), "stride")
-    assert pair((0, 1), "padding", least=0) == (0, 1)
-
-
-def test_whole_and_real_numbers() -> None:
-    """NumPy's numbers are converted to Python's."""
-    assert type(whole(np.int64(3), "groups")) is int
-    assert type(real(np.float32(0.5), "eps")) is float
-    assert real(2, "eps") == 2 and real(0.0, "eps") == 0
-    wrong: Any
-    for wrong in (0, -1, 1.0, "1", None):
-        with pytest.raises(ValueError, match=f"^groups is {wrong!r}; it must be a whole number, 1 or more$"):
-            whole(wrong, "groups")
-    for wrong in (-1e-5, np.nan, np.inf, "1", None):
-        with pytest.raises(ValueError, match=f"^eps is {wrong!r}; it must be a finite number, 0 or more$"):
-            real(wrong, "eps")

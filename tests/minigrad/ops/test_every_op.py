@@ -22,7 +22,7 @@ import minigrad.functional as F
 from minigrad import Op, Tensor
 from minigrad.gradcheck import gradcheck, gradgradcheck
 from minigrad.kernels.geometry import Geometry, Size
-from minigrad.ops import activations, conv, elementwise, linear, loss, movement, norm, pad, pool, reduce, rows, softmax
+from minigrad.ops import activations, collectives, conv, elementwise, linear, loss, movement, norm, pad, pool, reduce, softmax
 from minigrad.parallel import Share
 
 Maker = Callable[[np.random.Generator], np.ndarray]
@@ -106,15 +106,20 @@ ONE: Any = OneRank()
 SHARE = Share(1, 3, 4)
 
 EXAMPLES: dict[type[Op], list[Example]] = {
-    rows.OwnRows: [
-        Example(lambda x, local=local: rows.OwnRows(ONE, SHARE, local)(x), (make,))
+    collectives.OwnRows: [
+        Example(lambda x, local=local: collectives.OwnRows(ONE, SHARE, local)(x), (make,))
         for make in (normal(4, 3), normal(4, 2, 3, 2))
         for local in (False, True)
     ],
-    rows.AmongZeros: examples(lambda x: rows.AmongZeros(ONE, SHARE)(x), (normal(2, 3),), (normal(2, 2, 3, 2),)),
-    rows.Scaled: [*unary(lambda x: rows.Scaled(3, 3)(x), normal), *unary(lambda x: rows.Scaled(1, 1)(x), normal)],
-    rows.AllRows: examples(lambda x: rows.AllRows(ONE, SHARE)(x), (normal(2, 3),), (normal(2, 2, 3, 2),)),
-    rows.AllSum: unary(lambda x: rows.AllSum(ONE)(x), normal),
+    collectives.PadWithZeros: examples(
+        lambda x: collectives.PadWithZeros(ONE, SHARE)(x), (normal(2, 3),), (normal(2, 2, 3, 2),)
+    ),
+    collectives.Scaled: [
+        *unary(lambda x: collectives.Scaled(3, 3)(x), normal),
+        *unary(lambda x: collectives.Scaled(1, 1)(x), normal),
+    ],
+    collectives.AllGather: examples(lambda x: collectives.AllGather(ONE, SHARE)(x), (normal(2, 3),), (normal(2, 2, 3, 2),)),
+    collectives.AllReduce: unary(lambda x: collectives.AllReduce(ONE)(x), normal),
     norm.NormalizeShared: examples(
         lambda x, *affine: norm.NormalizeShared(1e-5, ONE, len(x))(x, *affine or (None, None)),
         (normal(5, 3),),

@@ -27,10 +27,10 @@ class OwnRows(Op):
         return x[self.share.start : self.share.stop]
 
     def backward_x(self, g: Tensor) -> Tensor:
-        return AmongZeros(self.ranks, self.share)(g) if self.of_all_rows else AllRows(self.ranks, self.share)(g)
+        return PadWithZeros(self.ranks, self.share)(g) if self.of_all_rows else AllGather(self.ranks, self.share)(g)
 
 
-class AmongZeros(Op):
+class PadWithZeros(Op):
     """A batch with this rank's rows x, and zeros for the other ranks' rows."""
 
     def __init__(self, ranks: Ranks, share: Share) -> None:
@@ -46,7 +46,7 @@ class AmongZeros(Op):
         return OwnRows(self.ranks, self.share)(g)
 
 
-class AllRows(AmongZeros):
+class AllGather(PadWithZeros):
     """The rows of all ranks, from each rank's own rows x.
 
     A rank's cotangent is its rows of the whole. The others' rows are not read, so the next network need not send them:
@@ -59,7 +59,7 @@ class AllRows(AmongZeros):
         return whole
 
     def gradient(self, g: Tensor) -> Tensor:
-        return AllRows(self.ranks, self.share)(OwnRows(self.ranks, self.share)(g))
+        return AllGather(self.ranks, self.share)(OwnRows(self.ranks, self.share)(g))
 
 
 class Scaled(Op):
@@ -77,7 +77,7 @@ class Scaled(Op):
         return Scaled(self.back, self.factor)(g)
 
 
-class AllSum(Op):
+class AllReduce(Op):
     """The sum of x over the ranks, on each of them.    dx = the sum of g over the ranks, because all of them use it."""
 
     def __init__(self, ranks: Ranks) -> None:
@@ -89,7 +89,7 @@ class AllSum(Op):
         return total
 
     def backward_x(self, g: Tensor) -> Tensor:
-        return AllSum(self.ranks)(g)
+        return AllReduce(self.ranks)(g)
 
 
 def shared(ranks: Ranks, network: Callable[..., Tensor], inputs: tuple[Any, ...], options: dict[str, Any]) -> Tensor:
@@ -101,12 +101,12 @@ def shared(ranks: Ranks, network: Callable[..., Tensor], inputs: tuple[Any, ...]
         y = network(*(_own(ranks, share, x) if isinstance(x, Tensor) else x for x in inputs), **options)
     if not isinstance(y, Tensor) or len(y) != share.stop - share.start:
         raise ValueError("ranks share the rows of a network's output: it must be one tensor with a row for each of the input")
-    return AllRows(ranks, share)(y)
+    return AllGather(ranks, share)(y)
 
 
 def _own(ranks: Ranks, share: Share, x: Tensor) -> Tensor:
     """This rank's rows of x."""
-    return OwnRows(ranks, share, isinstance(x.op, AllRows) and x.op.share == share)(x)
+    return OwnRows(ranks, share, isinstance(x.op, AllGather) and x.op.share == share)(x)
 
 
 def whole_on_each(ranks: Ranks, network: Callable[..., Any], inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
