@@ -119,7 +119,7 @@ def seconds_of_a_step(command: str, data: str | None) -> float:
     """The processor time of the fastest of some captured steps, which does not depend on other programs as the clock does."""
     name, *flags = command.split()
     trainer_class = trainer_named(name)
-    config, _ = parse(trainer_class.config_class, command, [*flags, *(["--data", data] if data else [])])
+    config, _ = parse(trainer_class.config_class, command, [*flags, "--backend", "numpy", *(["--data", data] if data else [])])
     trainer = trainer_class(config)
     batches, step, times = trainer.load_batches(), Captured(trainer.step), []
     for i in range(WARM_UP + TIMED):
@@ -134,7 +134,7 @@ def train(entry: Entry, seed: int, arguments: argparse.Namespace) -> tuple[Entry
     name, *flags = entry.command.split()
     out = arguments.out / entry.run(seed)
     flags += ["--steps", f"{entry.steps}", "--epochs", f"{EPOCHS}", "--seed", f"{seed}", "--sample-every", "1000steps"]
-    flags += ["--out", f"{out}", *(["--data", arguments.data] if arguments.data else [])]
+    flags += ["--backend", "numpy", "--out", f"{out}", *(["--data", arguments.data] if arguments.data else [])]
     if (out / "config.json").exists():
         if (before := RunFolder(out).settings()["config"]["steps"]) > entry.steps:
             raise ConfigError(f"{out} has been trained for {before} steps, not {entry.steps}; choose another --out")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import ranks
-from benchmarks.ranks import Cost, limits, predicted
+from benchmarks import scaling
+from benchmarks.scaling import Cost, limits, predicted
 from minigrad import parallel
 
 
@@ -30,9 +30,9 @@ def test_a_step_is_timed_and_its_exchanges_are_counted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(parallel, "start", lambda: None)  # without MPI
-    monkeypatch.setattr("sys.argv", ["ranks", "mnist_gan"])
-    monkeypatch.setattr(ranks, "SECONDS", 0.0)
-    ranks.main()
+    monkeypatch.setattr("sys.argv", ["scaling", "mnist_gan"])
+    monkeypatch.setattr(scaling, "SECONDS", 0.0)
+    scaling.main()
     name, batch, _, exchanges, megabytes, *_ = capsys.readouterr().out.splitlines()[-1].strip("| ").split(" | ")
     assert (name, batch) == ("mnist_gan", "128")
     weights, images = 560_145, 128 * 784

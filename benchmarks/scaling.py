@@ -1,7 +1,7 @@
 """Training in parallel: the time of a step and what it exchanges, and a model of how far a network between machines carries.
 
-    python -m benchmarks.ranks [NAME ...]                 # one process, and the model
-    mpiexec -n 4 python -m benchmarks.ranks [NAME ...]    # four
+    python -m benchmarks.scaling [NAME ...]                 # one process, and the model
+    mpiexec -n 4 python -m benchmarks.scaling [NAME ...]    # four
 
 The model is a ring: n ranks sum S bytes in 2 (n - 1) rounds, in each of which every rank sends S / n bytes. The ranks, one a
 machine, share the arithmetic of a step equally, and no exchange overlaps with it. The training loop adds one exchange of a few
