@@ -1,1 +1,1 @@
-"""How good generated images are, where there is a ground truth to compare them with."""
+"""How good generated images are: how far they are from real ones, how varied, and whether they are copies."""

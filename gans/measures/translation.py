@@ -13,7 +13,7 @@ import numpy as np
 
 from gans.data.unpaired import UnpairedImages
 from gans.measures import similarity
-from gans.measures.kinds import looks_like_b, train_classifier_of_domains
+from gans.measures.domain_classifier import looks_like_b, train_classifier_of_domains
 
 Translate = Callable[[np.ndarray, str], np.ndarray]
 

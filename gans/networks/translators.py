@@ -115,6 +115,10 @@ class ColourWaves(nn.Module):
     def __init__(self, count: int) -> None:
         self.count = count
 
+    def channels(self, colours: int) -> int:
+        """How many channels the output has, for so many of the input."""
+        return colours * (1 + 2 * self.count)
+
     def forward(self, x: mg.Tensor) -> mg.Tensor:
         angles = [(math.pi * 2**i) * x for i in range(self.count)]
         return F.concatenate([x, *[wave(angle) for angle in angles for wave in (F.sin, F.cos)]], axis=1)
@@ -122,8 +126,9 @@ class ColourWaves(nn.Module):
 
 def patch_discriminator(width: int, norm: Norm, colour_waves: int = 0) -> nn.Sequential:
     """Images to a map of logits, (n, 1, rows, columns), each with a receptive field of 70 x 70 pixels."""
-    waves = [ColourWaves(colour_waves)] if colour_waves else []
-    layers: list[nn.Module] = [*waves, nn.Conv2d(3 * (1 + 2 * colour_waves), width, 4, 2, 1), nn.LeakyReLU(0.2)]
+    waves = ColourWaves(colour_waves)
+    layers: list[nn.Module] = [waves] if colour_waves else []
+    layers += [nn.Conv2d(waves.channels(3), width, 4, 2, 1), nn.LeakyReLU(0.2)]
     for channels, stride in ((width, 2), (2 * width, 2), (4 * width, 1)):
         layers += [nn.Conv2d(channels, 2 * channels, 4, stride, 1), norm(2 * channels), nn.LeakyReLU(0.2)]
     return from_narrow_normal(nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 4, 1, 1)))

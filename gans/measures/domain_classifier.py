@@ -12,7 +12,10 @@ import minigrad as mg
 import minigrad.functional as F
 from gans.measures.classifier import one_cycle
 from gans.measures.reduce import reduced
+from gans.networks.translators import ColourWaves
+from gans.training.trainer import from_pixels
 from minigrad import nn, optim, random
+from minigrad.arrays.layout import channels_last
 from minigrad.capture import Captured
 
 Images = npt.NDArray[np.uint8]
@@ -21,11 +24,11 @@ SIDE = 64  # larger images are reduced to about this many pixels a side
 STEPS, BATCH = 1200, 32
 LR = 3e-3
 AT_ONCE = 200  # images per forward pass
-PERIODS = 1, 2, 4, 8  # of the sines and cosines of a colour, between black and white
+WAVES = 4  # frequencies of the sines and cosines of the colours
 
 
 def train_classifier_of_domains(a: Images, b: Images, side: int, seed: int = 0, steps: int | None = None) -> nn.Module:
-    """A network from images as `encoded` returns them to logits (n, 1), above 0 for domain B.
+    """A network from images (n, 3, height, width) in [-1, 1] to logits (n, 1), above 0 for domain B.
 
     It is trained on images uint8 (n, 3, height, width), to judge ones of `side` x `side` pixels; it takes about a minute
     on one core. It always uses the same random numbers of the seed, and leaves the default stream as it was.
@@ -33,9 +36,10 @@ def train_classifier_of_domains(a: Images, b: Images, side: int, seed: int = 0, 
     from tqdm import tqdm
 
     steps = STEPS if steps is None else steps
-    inputs = 3 * _CODES.shape[1]
+    waves = ColourWaves(WAVES)  # without them it would take many more steps to tell close colours apart
     with random.seeded(seed):
-        network = nn.Sequential(*_block(inputs, 48, 2, 0), *_block(48, 48, 3, 1), _MeanAndMaximum(), nn.Linear(2 * 48, 1))
+        blocks = *_block(waves.channels(3), 48, 2, 0), *_block(48, 48, 3, 1)
+        network = nn.Sequential(waves, *blocks, _MeanAndMaximum(), nn.Linear(2 * 48, 1))
     parameters = network.parameters()
     optimizer = optim.Adam(parameters, one_cycle(LR, max(1, steps)))
 
@@ -48,7 +52,7 @@ def train_classifier_of_domains(a: Images, b: Images, side: int, seed: int = 0, 
     is_b = np.repeat(np.array([0, 1], np.float32), BATCH // 2)[:, None]
     for _ in tqdm(range(steps), "training the classifier of domains", unit=" steps", delay=1, disable=None):
         chosen = np.concatenate([_pieces(images[rng.integers(0, len(images), BATCH // 2)], side, rng) for images in (a, b)])
-        captured(encoded(chosen), mg.Tensor(is_b))
+        captured(as_inputs(chosen), mg.Tensor(is_b))
     return network
 
 
@@ -56,28 +60,13 @@ def looks_like_b(network: nn.Module, images: Images) -> npt.NDArray[np.bool_]:
     """Which of the images uint8 (n, 3, height, width) the network takes for ones of domain B."""
     network.eval()
     with mg.no_grad():
-        parts = [network(encoded(images[i : i + AT_ONCE])).numpy() for i in range(0, len(images), AT_ONCE)]
+        parts = [network(as_inputs(images[i : i + AT_ONCE])).numpy() for i in range(0, len(images), AT_ONCE)]
     return np.concatenate(parts)[:, 0] > 0
 
 
-def encoded(images: Images) -> mg.Tensor:
-    """Images uint8 (n, 3, height, width), large ones reduced, with several channels for each colour: see `_codes`."""
-    codes = _CODES[_small(images).transpose(0, 2, 3, 1)]
-    return mg.Tensor(codes.reshape(*codes.shape[:3], -1).transpose(0, 3, 1, 2))
-
-
-def _codes() -> npt.NDArray[np.float32]:
-    """For each of the values 0 to 255 of a colour, the value in [-1, 1], and sines and cosines of it, (256, channels).
-
-    With them a convolution tells close colours apart. From the values alone, that takes many more steps. Source: Tancik
-    et al., "Fourier features let networks learn high frequency functions in low dimensional domains", NeurIPS 2020.
-    """
-    x = np.linspace(-1, 1, 256)
-    waves = [wave(np.pi * periods * x) for periods in PERIODS for wave in (np.sin, np.cos)]
-    return np.stack([x, *waves], axis=1).astype(np.float32)
-
-
-_CODES = _codes()
+def as_inputs(images: Images) -> mg.Tensor:
+    """Images uint8 (n, 3, height, width), large ones reduced, as tensors in [-1, 1]."""
+    return mg.Tensor(channels_last(from_pixels(_small(images))))
 
 
 def _block(before: int, channels: int, kernel: int, padding: int) -> tuple[nn.Module, ...]:
