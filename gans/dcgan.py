@@ -4,7 +4,8 @@
 
 The algorithm is that of `gans.mnist_gan`. New are the networks (see `gans.networks.dcgan`) and
 their settings: strided convolutions in place of dense layers and pooling, batch normalisation in
-both networks except at their ends, small initial weights, and Adam with beta1 = 0.5, which averages
+both networks except at their ends, and small initial weights. (`--arch 28` for MNIST is smaller, and
+has pooling, dense layers and no batch normalisation in D.) Adam's beta1 is 0.5, which averages
 gradients over fewer steps:
 
     for each batch of real images x:
@@ -12,7 +13,7 @@ gradients over fewer steps:
         ascend  mean log D(x) + mean log(1 - D(G(z)))  with respect to D's weights
         ascend  mean log D(G(z))                       with respect to G's weights
 
-D gets real and generated images in two separate batches. In a joint batch, batch normalisation
+D gets real and generated images in two separate batches. In a joint batch, D's batch normalisation
 would mix their statistics, and D's output for an image would depend on which other images are in
 the batch.
 

@@ -25,8 +25,12 @@ Four details:
 - D has dropout, as the paper's.
 - Adam's beta1 is 0.5, as DCGAN's: the usual 0.9 averages over gradients that come from an older opponent.
 
-With both, 20,000 steps on MNIST reached a Frechet distance of 11 and a recall of 48 % (`--evaluate-every`, which
-compares 2,000 images); without dropout 24 and 5 %, without either 35 and 4 % (these two at a rate of 2e-4).
+Dropout and beta1 matter. Frechet distance and recall after 20,000 steps on MNIST (by `--evaluate-every`, which compares
+2,000 images):
+
+    dropout 0.3, beta1 0.5, learning rate 3e-4      11    48 %
+    no dropout,  beta1 0.5, learning rate 2e-4      24     5 %
+    no dropout,  beta1 0.9, learning rate 2e-4      35     4 %
 
 Source: Goodfellow et al., "Generative adversarial nets", NeurIPS 2014, algorithm 1.
 """

@@ -16,9 +16,10 @@ make the step that one makes, up to rounding.
 A network in evaluation, `eval()`, is computed whole by each rank, without any exchange. So a rank may
 call it when the others do not. What else only one rank does belongs in `alone()`.
 
-The rules: a loss reaches the weights through calls of networks (`nn.Module`), and what an optimizer
-changes are weights inside networks, not their inputs; otherwise a term would count once for each
-rank. Inside a network only batch normalisation and random numbers know of the other ranks' rows:
+Two rules keep a gradient from being counted once for each rank. Weights enter a loss only through calls
+of networks (`nn.Module`). And optimizers change only the weights of networks, never their inputs.
+
+Inside a network only batch normalisation and random numbers know of the other ranks' rows:
 `mg.randn((len(x), 3))` gives the rank's rows of the whole batch's numbers, and arrays of another length
 are the same on all ranks.
 

@@ -11,9 +11,9 @@ The whole theory on one page. p is the density of the data, q that of the points
    At each x the best value is  D*(x) = p(x) / (p(x) + q(x)).  Inserting it gives
        V(D*) = 2 JSD(p, q) - 2 log 2,
    with the Jensen-Shannon divergence, which runs from 0 (p = q, where D* = 1/2) to log 2. So a G
-   that minimises V minimises the JSD. Other losses measure other divergences. LSGAN's is Pearson's
-   chi-squared divergence of p + q from 2 q. f-GAN has a loss for each convex f, with its conjugate
-   f*:  sup over T of  E_p T - E_q f*(T)  is the divergence  E_q f(p / q).
+   that minimises V minimises the JSD. Other losses measure other divergences. LSGAN's is the integral
+   of (p - q)^2 / (p + q), which the paper writes as Pearson's chi^2(p + q || 2 q). f-GAN has a loss
+   for each convex f, with its conjugate f*:  sup over T of  E_p T - E_q f*(T)  is the divergence  E_q f(p / q).
 
 3. Why the JSD saturates. These divergences compare p and q point by point. If the supports of p and
    q are disjoint, the JSD is log 2 however far apart they are, and its gradient is 0. For two

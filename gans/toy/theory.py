@@ -16,9 +16,10 @@ import minigrad as mg
 import minigrad.functional as F
 from gans.toy.data import Floats, Mixture
 from gans.toy.losses import LOSSES, Loss
-from gans.toy.trainer import clip, leaky
+from gans.toy.trainer import leaky
 from gans.training.loop import captured
 from gans.training.trainer import Metrics
+from gans.wgan import clip_weights
 from minigrad import nn, optim
 
 X = np.linspace(-8, 8, 401)  # the grid; the densities are 0 outside
@@ -170,7 +171,7 @@ def optimum(pair: Pair, loss: Loss, weight: float = 0.0, activation: Callable[[]
             value = value + weight * (between * F.relu(abs(gradient / unit) - 1) ** 2).sum()
         optimizer.step(mg.grad(value, network.parameters()))
         if loss.penalty == "clip":
-            clip(network, loss.weight)
+            clip_weights(network.parameters(), loss.weight)
         return {"loss": value}
 
     replayed = captured(step)
@@ -204,12 +205,12 @@ def jensen_shannon() -> Iterator[Check]:
 
 
 def chi_squared() -> Iterator[Check]:
-    """LSGAN's D at its optimum has the loss  integral of p q / (p + q) = (2 - chi^2(p, q from the middle)) / 4."""
+    """LSGAN's D at its optimum has the loss  integral of p q / (p + q)  =  1/2 - 1/4 integral of (p - q)^2 / (p + q)."""
     for pair in (BUMPS, apart(1.0), apart(2.0), apart(4.0)):
         total = pair.p + pair.q
         exact = float(np.divide((pair.p - pair.q) ** 2, total, out=np.zeros_like(total), where=total > 0).sum() * DX)
         measured = 2 + 4 * value(pair, LOSSES["lsgan"], optimum(pair, LOSSES["lsgan"]))
-        yield Check(f"lsgan, {pair.name}: 2 - 4 loss and Pearson's chi^2(p + q || 2 q)", measured, exact)
+        yield Check(f"lsgan, {pair.name}: 2 - 4 loss and the integral of (p - q)^2 / (p + q)", measured, exact)
 
 
 def f_divergences() -> Iterator[Check]:

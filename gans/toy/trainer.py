@@ -16,6 +16,7 @@ from gans.toy.losses import Loss
 from gans.training.average import follow
 from gans.training.loop import TrainingError, captured
 from gans.training.trainer import Metrics
+from gans.wgan import clip_weights
 from gans.wgan_gp import EPS
 from minigrad import nn, optim
 
@@ -99,7 +100,7 @@ class ToyGAN:
             d_loss = self.loss.d_loss(D(x), D(fake)) + self.penalty(x, fake)
             self.d_optimizer.step(mg.grad(d_loss, D.parameters()))
             if self.loss.penalty == "clip":
-                clip(D, self.loss.weight)
+                clip_weights(D.parameters(), self.loss.weight)
 
         g_loss = self.loss.g_loss(D(x), D(G(self.noise(n))))
         self.g_optimizer.step(mg.grad(g_loss, G.parameters()))
@@ -163,9 +164,3 @@ def network(inputs: int, width: int, outputs: int, activation: Callable[[], nn.M
 
 def leaky() -> nn.Module:
     return nn.LeakyReLU(0.2)
-
-
-def clip(critic: nn.Module, bound: float) -> None:
-    """Limit every weight to [-bound, bound], which bounds the critic's slope."""
-    for p in critic.parameters():
-        p.assign(np.clip(p.data, -bound, bound))

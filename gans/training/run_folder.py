@@ -11,7 +11,8 @@ report.md                 measured quality of the result at the end of training,
 checkpoint.safetensors    everything that the next step depends on
 checkpoints/step-000469.safetensors
                           with --keep-every, earlier checkpoints, which stay
-generator.safetensors     the generator's weights only (CycleGAN: of both generators), under PyTorch's names
+generator.safetensors     the weights of the networks in the trainer's `kept` only, under PyTorch's names: the generator,
+                          CycleGAN's two, ...
 best.safetensors          the same weights after the best evaluation so far, with --evaluate-every
 tensorboard/              event files for TensorBoard, with --tensorboard
 """

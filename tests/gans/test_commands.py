@@ -27,6 +27,12 @@ def modules() -> list[str]:
     return sorted([*files, *(path.parent.name for path in GANS.glob("*/__main__.py"))])
 
 
+def source_of_command(module: str) -> str:
+    """The file that `python -m gans.MODULE` runs."""
+    path = GANS / f"{module}.py"
+    return (path if path.exists() else GANS / module / "__main__.py").read_text()
+
+
 def defines_trainer(module: str) -> bool:
     """Whether the module, or a file of its folder, defines a Trainer with a `name`."""
     return any(
@@ -59,11 +65,8 @@ def test_a_missing_and_a_wrong_entry_of_the_list_are_found() -> None:
 
 
 @pytest.mark.parametrize("name", TRAINERS)
-def test_a_trainer_has_the_name_of_its_module_and_a_caption_for_each_metric(name: str) -> None:
-    trainer_class = trainer_named(name)
-    assert trainer_class.name == name
-    assert trainer_class.captions
-    assert trainer_class.config_class.__doc__
+def test_a_trainer_has_a_description(name: str) -> None:
+    assert trainer_named(name).config_class.__doc__
 
 
 @pytest.mark.parametrize(
@@ -92,9 +95,8 @@ def test_every_command_is_listed_with_one_line(capsys: pytest.CaptureFixture[str
     monkeypatch.setattr(sys, "argv", ["python -m gans"])
     main()
     _, _, *lines = capsys.readouterr().out.splitlines()
-    guarded = [name for name in modules() if f"gans.{name}" in "".join(lines)]
-    assert guarded == sorted(commands())
-    assert {*TRAINERS, "generate", "translate"} <= commands().keys()
+    runnable = [name for name in modules() if 'if __name__ == "__main__"' in source_of_command(name)]
+    assert runnable == sorted(commands()) and {*TRAINERS, "generate", "translate"} <= {*runnable}
     assert len(lines) == len(commands())
     for line, (name, text) in zip(lines, commands().items(), strict=True):
         assert line.split()[:3] == ["python", "-m", f"gans.{name}"] and line.endswith(f"  {text}")
