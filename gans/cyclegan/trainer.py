@@ -106,12 +106,12 @@ class CycleGAN(Trainer):
 
     def make_generator(self) -> nn.Module:
         """Images of one domain to images of the other, (n, 3, height, width) in (-1, 1)."""
-        config, norm = self.config, NORMS[self.config.norm]
+        config = self.config
+        settings = config.width, NORMS[config.norm], config.upsample, config.colour_waves
         if config.generator in UNETS:
             make_unet = unet_generator if config.generator == "unet" else retouching_generator
-            return make_unet(unet_halvings(config.image_size), config.width, norm, config.upsample)
-        blocks = {"resnet6": 6, "resnet9": 9}[config.generator]
-        return resnet_generator(blocks, config.width, norm, config.upsample)
+            return make_unet(unet_halvings(config.image_size), *settings)
+        return resnet_generator({"resnet6": 6, "resnet9": 9}[config.generator], *settings)
 
     def make_discriminator(self) -> nn.Module:
         """Images to a map of logits, one per patch; as a critic, to their mean per image, (n, 1)."""

@@ -27,6 +27,32 @@ DEPTH = 8  # a U-Net halves its images at most this often
 MOST_WIDER = 8  # a U-Net's layers have at most this many times the channels of its first convolution
 
 
+class ColourWaves(nn.Module):
+    """The colours x, and sin and cos of pi x, 2 pi x, 4 pi x, ...: (n, c, h, w) to (n, c (1 + 2 count), h, w).
+
+    From the colours alone, a network takes long to treat close ones differently, such as a plain area and a slightly shaded
+    one. Source: Tancik et al., "Fourier features let networks learn high frequency functions in low dimensional domains",
+    NeurIPS 2020.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def channels(self, colours: int) -> int:
+        """How many channels the output has, for so many of the input."""
+        return colours * (1 + 2 * self.count)
+
+    def forward(self, x: mg.Tensor) -> mg.Tensor:
+        angles = [(math.pi * 2**i) * x for i in range(self.count)]
+        return F.concatenate([x, *[wave(angle) for angle in angles for wave in (F.sin, F.cos)]], axis=1)
+
+
+def _seen(colour_waves: int) -> tuple[list[nn.Module], int]:
+    """What a network sees of its images: the layers that it begins with, and the number of channels after them."""
+    waves = ColourWaves(colour_waves)
+    return [waves] if colour_waves else [], waves.channels(3)
+
+
 class ResidualBlock(nn.Module):
     """x + body(x), where body has two convolutions that keep the size."""
 
@@ -40,12 +66,13 @@ class ResidualBlock(nn.Module):
         return x + self.body(x)
 
 
-def resnet_generator(blocks: int, width: int, norm: Norm, upsample: str) -> nn.Sequential:
+def resnet_generator(blocks: int, width: int, norm: Norm, upsample: str, colour_waves: int = 0) -> nn.Sequential:
     """Two convolutions that halve height and width, residual blocks, and two layers that double them again.
 
     Height and width must be multiples of 4, and at least 8.
     """
-    layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7), norm(width), nn.ReLU()]
+    layers, inputs = _seen(colour_waves)
+    layers += [nn.ReflectionPad2d(3), nn.Conv2d(inputs, width, 7), norm(width), nn.ReLU()]
     for channels in (width, 2 * width):
         layers += [nn.Conv2d(channels, 2 * channels, 3, 2, 1), norm(2 * channels), nn.ReLU()]
     layers += [ResidualBlock(4 * width, norm) for _ in range(blocks)]
@@ -64,7 +91,7 @@ class UNetLevel(nn.Module):
         return F.concatenate([x, self.up(self.inside(self.down(x)))], axis=1)
 
 
-def unet_generator(halvings: int, width: int, norm: Norm, upsample: str) -> nn.Sequential:
+def unet_generator(halvings: int, width: int, norm: Norm, upsample: str, colour_waves: int = 0) -> nn.Sequential:
     """Convolutions that halve the image repeatedly, layers that double it again, and skip connections.
 
     Each layer on the way up also gets the features of the same size from the way down. Height and
@@ -78,8 +105,9 @@ def unet_generator(halvings: int, width: int, norm: Norm, upsample: str) -> nn.S
         down = nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(outer, inner, 4, 2, 1), *([] if innermost else [norm(inner)]))
         up = nn.Sequential(nn.ReLU(), *_twice_as_large(inner if innermost else 2 * inner, outer, 4, upsample), norm(outer))
         level = UNetLevel(down, level, up)
-    first, last = nn.Conv2d(3, width, 4, 2, 1), _twice_as_large(2 * width, 3, 4, upsample)
-    return from_narrow_normal(nn.Sequential(first, level, nn.ReLU(), *last, nn.Tanh()))
+    seen, inputs = _seen(colour_waves)
+    first, last = nn.Conv2d(inputs, width, 4, 2, 1), _twice_as_large(2 * width, 3, 4, upsample)
+    return from_narrow_normal(nn.Sequential(*seen, first, level, nn.ReLU(), *last, nn.Tanh()))
 
 
 class Retouching(nn.Module):
@@ -98,37 +126,16 @@ class Retouching(nn.Module):
         return F.tanh(0.5 * (F.log(1 + z) - F.log(1 - z)) + self.change(x))
 
 
-def retouching_generator(halvings: int, width: int, norm: Norm, upsample: str) -> Retouching:
+def retouching_generator(halvings: int, width: int, norm: Norm, upsample: str, colour_waves: int = 0) -> Retouching:
     """A `Retouching` generator whose change is a U-Net without its tanh."""
-    *layers, _ = unet_generator(halvings, width, norm, upsample)
+    *layers, _ = unet_generator(halvings, width, norm, upsample, colour_waves)
     return Retouching(nn.Sequential(*layers))
-
-
-class ColourWaves(nn.Module):
-    """The colours x, and sin and cos of pi x, 2 pi x, 4 pi x, ...: (n, c, h, w) to (n, c (1 + 2 count), h, w).
-
-    From the colours alone, a discriminator takes long to tell close ones apart, such as a plain area from a slightly shaded
-    one. Source: Tancik et al., "Fourier features let networks learn high frequency functions in low dimensional domains",
-    NeurIPS 2020.
-    """
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def channels(self, colours: int) -> int:
-        """How many channels the output has, for so many of the input."""
-        return colours * (1 + 2 * self.count)
-
-    def forward(self, x: mg.Tensor) -> mg.Tensor:
-        angles = [(math.pi * 2**i) * x for i in range(self.count)]
-        return F.concatenate([x, *[wave(angle) for angle in angles for wave in (F.sin, F.cos)]], axis=1)
 
 
 def patch_discriminator(width: int, norm: Norm, colour_waves: int = 0) -> nn.Sequential:
     """Images to a map of logits, (n, 1, rows, columns), each with a receptive field of 70 x 70 pixels."""
-    waves = ColourWaves(colour_waves)
-    layers: list[nn.Module] = [waves] if colour_waves else []
-    layers += [nn.Conv2d(waves.channels(3), width, 4, 2, 1), nn.LeakyReLU(0.2)]
+    layers, inputs = _seen(colour_waves)
+    layers += [nn.Conv2d(inputs, width, 4, 2, 1), nn.LeakyReLU(0.2)]
     for channels, stride in ((width, 2), (2 * width, 2), (4 * width, 1)):
         layers += [nn.Conv2d(channels, 2 * channels, 4, stride, 1), norm(2 * channels), nn.LeakyReLU(0.2)]
     return from_narrow_normal(nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 4, 1, 1)))

@@ -41,11 +41,14 @@ def of(network: nn.Module, *kinds: type[nn.Module]) -> list[nn.Module]:
     return [module for module in network.modules() if isinstance(module, kinds)]
 
 
-def generator(name: str, upsample: str = "transpose", norm: str = "instance", halvings: int = 5) -> nn.Sequential:
+def generator(
+    name: str, upsample: str = "transpose", norm: str = "instance", halvings: int = 5, colour_waves: int = 0
+) -> nn.Module:
     mg.manual_seed(0)
+    settings = 2, NORMS[norm], upsample, colour_waves
     if name in ("unet", "retouch"):
-        return (unet_generator if name == "unet" else retouching_generator)(halvings, 2, NORMS[norm], upsample)
-    return resnet_generator(int(name.removeprefix("resnet")), 2, NORMS[norm], upsample)
+        return (unet_generator if name == "unet" else retouching_generator)(halvings, *settings)
+    return resnet_generator(int(name.removeprefix("resnet")), *settings)
 
 
 # --- sizes
@@ -68,6 +71,14 @@ def test_colour_waves_are_the_colours_and_sines_and_cosines_of_doubled_frequenci
 def test_a_discriminator_with_colour_waves_has_more_input_channels_and_the_same_output() -> None:
     plain, waves = (patch_discriminator(2, NORMS["instance"], colour_waves) for colour_waves in (0, 2))
     assert count(waves) - count(plain) == 2 * 4 * 4 * 3 * 4, "width, kernel, colours, waves of each"
+    assert waves(noise(1, 3, 64, 64)).shape == plain(noise(1, 3, 64, 64)).shape
+
+
+@pytest.mark.parametrize("name", ["resnet1", "unet", "retouch"])
+def test_a_generator_with_colour_waves_has_more_input_channels_and_the_same_output(name: str) -> None:
+    plain, waves = (generator(name, colour_waves=colour_waves) for colour_waves in (0, 2))
+    kernel = 7 if name == "resnet1" else 4
+    assert count(waves) - count(plain) == 2 * kernel * kernel * 3 * 4, "width, kernel, colours, waves of each"
     assert waves(noise(1, 3, 64, 64)).shape == plain(noise(1, 3, 64, 64)).shape
 
 
