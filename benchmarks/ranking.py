@@ -1,9 +1,9 @@
 """The GANs on MNIST at equal time: `python -m benchmarks.ranking`.
 
-Every trainer makes as many steps as fit into five minutes of one core, with its default settings and three seeds. Its images
-are compared with MNIST's test images, and the trainers are sorted by the Frechet distance. The folder keeps the runs, and in
-steps.json, ranking.json and an image for each trainer what came of them: a ranking that was stopped continues where it was,
-and a run that has been measured is not made again.
+Every trainer makes as many steps as fit into five minutes of one core (never of a GPU), with its default settings and three
+seeds. Its images are compared with MNIST's test images, and the trainers are sorted by the Frechet distance. The folder keeps
+the runs, and in steps.json, ranking.json and an image for each trainer what came of them: a ranking that was stopped continues
+where it was, and a run that has been measured is not made again.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
 
 The algorithm is that of `gans.mnist_gan`. New are the networks (see `gans.networks.dcgan`) and
 their settings: strided convolutions in place of dense layers and pooling, batch normalisation in
-both networks except at their ends, and small initial weights. (`--arch 28` for MNIST is smaller, and
-has pooling, dense layers and no batch normalisation in D.) Adam's beta1 is 0.5, which averages
-gradients over fewer steps:
+both networks except at their ends, and small initial weights. (All this is `--arch k4`. `k5`, `28` and
+`stacked` have dense layers, no batch normalisation in D, and the layers' usual initial weights.)
+Adam's beta1 is 0.5, which averages gradients over fewer steps:
 
     for each batch of real images x:
         draw z ~ N(0, I)

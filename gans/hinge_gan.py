@@ -5,7 +5,7 @@
 A discriminator whose slope has no bound can become so steep that G gets no useful gradient. WGAN
 clips the weights, WGAN-GP penalises the slope. Spectral normalisation divides each layer's weight by
 its largest singular value sigma, so that a dense layer cannot stretch a difference between two images,
-and a convolution only by a factor that depends on its kernel size and stride (see
+and a convolution at most by a factor that depends on its kernel size and stride (see
 `minigrad.nn.spectral_norm`). The hinge loss does not push scores any further once they are beyond 1
 for real and below -1 for generated images:
 

@@ -124,6 +124,8 @@ SENTENCES = {  # for names that stand for no one expression
     ("Tensor", "grad_fn"): "write x.op, which is None for a leaf",
     ("Tensor", "is_leaf"): "write x.op is None",
     ("Tensor", "retain_grad"): "write mg.grad(loss, [x]), which takes any tensors",
+    ("Tensor", "values"): "max(axis) and min(axis) return the values themselves",
+    ("Tensor", "indices"): "write x.argmax(axis)",
     ("Tensor", "type"): "write x.astype(np.float32), and x.dtype for the dtype",
     ("minigrad", "device"): GPU,
     ("minigrad", "cuda"): GPU,
@@ -164,8 +166,9 @@ def missing(owner: str, name: str) -> str:
     start = f"minigrad's {owner} has no `{name}`" if owner != "minigrad" else f"minigrad has no `{name}`"
     if (owner, name) in SENTENCES:
         return f"{start}: {SENTENCES[owner, name]}"
+    owners = ("minigrad", "functional") if owner == "minigrad" else (owner,)  # torch.clamp as well as F.clamp
     for row in ROWS:
-        if row.owner == owner and name in row.names.split():
+        if row.owner in owners and name in row.names.split():
             row = row.written_with(name)
             return f"{start}: for PyTorch's `{row.pytorch}` write `{row.minigrad}`"
     if owner == "Tensor" and name.endswith("_") and not name.startswith("_"):

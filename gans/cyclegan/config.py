@@ -51,8 +51,8 @@ class Config(RunConfig):
     )
     colour_waves: int = option(
         0,
-        "sines and cosines of the colours that the networks also see: N frequencies, each twice the one before; 0: none. "
-        "For domains that differ in their shades",
+        "Fourier features: the networks also see sines and cosines of the colours, of N frequencies, each twice the one "
+        "before; 0: none. For domains that differ in their shades",
         at_most=8,
     )
     cycle: float = option(10.0, "weight of the cycle losses")

@@ -28,7 +28,7 @@ MOST_WIDER = 8  # a U-Net's layers have at most this many times the channels of 
 
 
 class ColourWaves(nn.Module):
-    """The colours x, and sin and cos of pi x, 2 pi x, 4 pi x, ...: (n, c, h, w) to (n, c (1 + 2 count), h, w).
+    """Fourier features of the colours: x, sin and cos of pi x, 2 pi x, 4 pi x, ...; (n, c, h, w) to (n, c (1 + 2 count), h, w).
 
     From the colours alone, a network takes long to treat close ones differently, such as a plain area and a slightly shaded
     one. Source: Tancik et al., "Fourier features let networks learn high frequency functions in low dimensional domains",
@@ -47,8 +47,8 @@ class ColourWaves(nn.Module):
         return F.concatenate([x, *[wave(angle) for angle in angles for wave in (F.sin, F.cos)]], axis=1)
 
 
-def _seen(colour_waves: int) -> tuple[list[nn.Module], int]:
-    """What a network sees of its images: the layers that it begins with, and the number of channels after them."""
+def _first_layers(colour_waves: int) -> tuple[list[nn.Module], int]:
+    """The layers that a network begins with, and the number of channels after them."""
     waves = ColourWaves(colour_waves)
     return [waves] if colour_waves else [], waves.channels(3)
 
@@ -71,7 +71,7 @@ def resnet_generator(blocks: int, width: int, norm: Norm, upsample: str, colour_
 
     Height and width must be multiples of 4, and at least 8.
     """
-    layers, inputs = _seen(colour_waves)
+    layers, inputs = _first_layers(colour_waves)
     layers += [nn.ReflectionPad2d(3), nn.Conv2d(inputs, width, 7), norm(width), nn.ReLU()]
     for channels in (width, 2 * width):
         layers += [nn.Conv2d(channels, 2 * channels, 3, 2, 1), norm(2 * channels), nn.ReLU()]
@@ -105,9 +105,9 @@ def unet_generator(halvings: int, width: int, norm: Norm, upsample: str, colour_
         down = nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(outer, inner, 4, 2, 1), *([] if innermost else [norm(inner)]))
         up = nn.Sequential(nn.ReLU(), *_twice_as_large(inner if innermost else 2 * inner, outer, 4, upsample), norm(outer))
         level = UNetLevel(down, level, up)
-    seen, inputs = _seen(colour_waves)
+    before, inputs = _first_layers(colour_waves)
     first, last = nn.Conv2d(inputs, width, 4, 2, 1), _twice_as_large(2 * width, 3, 4, upsample)
-    return from_narrow_normal(nn.Sequential(*seen, first, level, nn.ReLU(), *last, nn.Tanh()))
+    return from_narrow_normal(nn.Sequential(*before, first, level, nn.ReLU(), *last, nn.Tanh()))
 
 
 class Retouching(nn.Module):
@@ -134,7 +134,7 @@ def retouching_generator(halvings: int, width: int, norm: Norm, upsample: str, c
 
 def patch_discriminator(width: int, norm: Norm, colour_waves: int = 0) -> nn.Sequential:
     """Images to a map of logits, (n, 1, rows, columns), each with a receptive field of 70 x 70 pixels."""
-    layers, inputs = _seen(colour_waves)
+    layers, inputs = _first_layers(colour_waves)
     layers += [nn.Conv2d(inputs, width, 4, 2, 1), nn.LeakyReLU(0.2)]
     for channels, stride in ((width, 2), (2 * width, 2), (4 * width, 1)):
         layers += [nn.Conv2d(channels, 2 * channels, 4, stride, 1), norm(2 * channels), nn.LeakyReLU(0.2)]

@@ -53,7 +53,7 @@ class Loop:
         self.evaluations: Evaluations | None = None  # with --evaluate-every
         self.alarm: CollapseAlarm | None = None
         self.plateau = ""  # why the run ends before its last step
-        self.problem: parallel.Problem | None = None  # of this rank, writing files; then all ranks raise it
+        self.problem: parallel.Problem | None = None  # an error of this rank in writing files; `ends` raises it on all
         watch = GradientNorms(trainer) if trainer.config.watch_gradients else None
         step = watch.watched(trainer.step) if watch else trainer.step
         self.make_step = step if trainer.config.no_capture else captured(step)

@@ -14,7 +14,7 @@ import numpy as np
 from minigrad import parallel
 from minigrad.arrays.gpu import BackendError
 
-PATIENCE = 5.0  # seconds that a rank which failed waits for the others to fail too
+PATIENCE = 5.0  # seconds that a failed rank waits for the others to end, before it ends them
 
 
 @contextlib.contextmanager

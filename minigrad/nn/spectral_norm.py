@@ -52,11 +52,11 @@ SomeModule = TypeVar("SomeModule", bound=Module)
 def spectral_norm(module: SomeModule) -> SomeModule:
     """Make a module use weight / sigma, where sigma is the largest singular value of its weight. Returns the module.
 
-    A dense layer then has a Lipschitz constant of about 1. A convolution's is that times a factor that depends on its kernel
-    size and stride, because sigma is that of the reshaped kernel. sigma is estimated by the power iteration, one step
-    at each forward in training. The gradient flows through sigma, with the iteration's vectors held
-    constant (equation 12 of the paper). The parameter and the vectors are named weight_orig, weight_u and
-    weight_v, as by torch.nn.utils.spectral_norm.
+    A dense layer then has a Lipschitz constant of about 1. That of a convolution may be larger, at most by the square root of
+    the number of windows that contain a pixel, because sigma is that of the kernel as a matrix. sigma is estimated by the
+    power iteration, one step at each forward in training. The gradient flows through sigma, with the iteration's vectors held
+    constant (equation 12 of the paper). The parameter and the vectors are named weight_orig, weight_u and weight_v, as by
+    torch.nn.utils.spectral_norm.
 
     Parameters
     ----------

@@ -145,7 +145,7 @@ def generate() -> Callable[..., Ended]:
 
 @pytest.fixture
 def cyclegan(two_domains: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
-    """`python -m gans.cyclegan --data TWO_KINDS ...` in this process, with tiny networks and an untrained classifier."""
+    """`python -m gans.cyclegan --data TWO_DOMAINS ...` in this process, with tiny networks and an untrained classifier."""
     monkeypatch.setattr("gans.measures.domain_classifier.STEPS", 0)
     from gans.cyclegan import CycleGAN
     from gans.training.cli import main

@@ -127,6 +127,10 @@ def test_the_first_name_of_a_row_is_in_its_pytorch_side(row: Row) -> None:
 def test_functions_of_the_package_functional_are_found_there_by_the_error() -> None:
     with pytest.raises(AttributeError, match=r"minigrad has no `stack`: write `F\.stack`"):
         mg.stack  # noqa: B018
+    with pytest.raises(
+        AttributeError, match=r"minigrad has no `clamp`: for PyTorch's `torch.clamp\(x, min=0\)` write `F.clip\("
+    ):
+        mg.clamp  # noqa: B018
 
 
 def takes(function: Any) -> set[str]:

@@ -240,6 +240,15 @@ def test_steps_stay_finite_and_the_cycle_losses_fall(settings: dict[str, Any]) -
         assert rows[-1][name] < 0.8 * rows[0][name]
 
 
+@pytest.mark.parametrize("name", ["resnet6", "unet", "retouch"])
+def test_colour_waves_reach_all_four_networks(name: str) -> None:
+    for waves, channels in ((0, 3), (2, 15)):
+        trainer = make(generator=name, colour_waves=waves)
+        for network in (trainer.a_to_b, trainer.b_to_a, trainer.d_a, trainer.d_b):
+            first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+            assert first.weight.shape[1] == channels
+
+
 @pytest.mark.parametrize("kind", GAN_LOSSES)
 def test_the_discriminators_learn_to_recognise_their_domain(kind: str) -> None:
     trainer = make(gan_loss=kind, lr=2e-3)

@@ -15,12 +15,24 @@ def test_d_wants_higher_scores_for_real_points_and_g_for_generated_ones(name, re
     loss, n = LOSSES[name], min(len(real), len(fake))
     real, fake = (mg.Tensor(scores[:n], requires_grad=True) for scores in (real, fake))
     to_real, to_fake = mg.grad(loss.d_loss(real, fake), [real, fake])
-    if name not in ("lsgan", "softmax", "pearson"):  # which stop at a target
-        assert (to_real.numpy() <= 0).all() and (to_fake.numpy() >= 0).all()
+    below, above = np.ones((n, 1), bool), np.ones((n, 1), bool)  # lsgan and pearson have targets
+    if name == "lsgan":
+        below, above = real.numpy() < 1, fake.numpy() > 0
+    if name == "pearson":
+        above = fake.numpy() > -2
+    if name != "softmax":  # which has a target for the share of each score
+        assert (to_real.numpy()[below] <= 0).all() and (to_fake.numpy()[above] >= 0).all()
     (to_g,) = mg.grad(loss.g_loss(real, fake), [fake])
     inside = fake.numpy() < 1 if name == "lsgan" else np.ones((n, 1), bool)
     if name != "softmax":  # which wants them even
         assert (to_g.numpy()[inside] <= 0).all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_d_that_gives_every_point_the_same_score_learns(name: str) -> None:
+    real, fake = (mg.Tensor(np.full((3, 1), 0.1), requires_grad=True) for _ in range(2))
+    to_real, to_fake = mg.grad(LOSSES[name].d_loss(real, fake), [real, fake])
+    assert (to_real.numpy() < 0).all() and (to_fake.numpy() > 0).all()
 
 
 @given(real=SCORES, fake=SCORES)
