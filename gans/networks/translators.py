@@ -92,10 +92,14 @@ class UNetLevel(nn.Module):
 
 
 def unet_generator(halvings: int, width: int, norm: Norm, upsample: str, colour_waves: int = 0) -> nn.Sequential:
+    """A U-Net to three channels, and tanh. Height and width must be multiples of 2 ** halvings."""
+    return nn.Sequential(*unet(3, halvings, width, norm, upsample, colour_waves), nn.Tanh())
+
+
+def unet(outputs: int, halvings: int, width: int, norm: Norm, upsample: str, colour_waves: int) -> nn.Sequential:
     """Convolutions that halve the image repeatedly, layers that double it again, and skip connections.
 
-    Each layer on the way up also gets the features of the same size from the way down. Height and
-    width must be multiples of 2 ** halvings.
+    Each layer on the way up also gets the features of the same size from the way down.
     """
     channels = [width * min(2**i, MOST_WIDER) for i in range(halvings)]
     level: nn.Module = nn.Sequential()  # the identity, inside the innermost level
@@ -106,30 +110,31 @@ def unet_generator(halvings: int, width: int, norm: Norm, upsample: str, colour_
         up = nn.Sequential(nn.ReLU(), *_twice_as_large(inner if innermost else 2 * inner, outer, 4, upsample), norm(outer))
         level = UNetLevel(down, level, up)
     before, inputs = _first_layers(colour_waves)
-    first, last = nn.Conv2d(inputs, width, 4, 2, 1), _twice_as_large(2 * width, 3, 4, upsample)
-    return from_narrow_normal(nn.Sequential(*before, first, level, nn.ReLU(), *last, nn.Tanh()))
+    first, last = nn.Conv2d(inputs, width, 4, 2, 1), _twice_as_large(2 * width, outputs, 4, upsample)
+    return from_narrow_normal(nn.Sequential(*before, first, level, nn.ReLU(), *last))
 
 
 class Retouching(nn.Module):
-    """tanh(artanh(0.98 x) + change(x)): a generator that predicts a change of its input, not a whole new image.
+    """tanh((1 + gain) artanh(0.98 x) + offset): a generator that predicts a change of its input, not a whole new image.
 
-    With small initial weights it is close to the identity, so the cycles lead back from the first
-    step on, and only the differences between the domains must be learned. This saves most of the
-    training if the domains differ in colours and details, but not in shapes.
+    `change` maps images to the offsets and the gains, (n, 6, height, width). With small initial weights the generator is
+    close to the identity, so the cycles lead back from the first step on, and only the differences between the domains must
+    be learned. This saves most of the training if the domains differ in colours and details, but not in shapes. A gain of -1
+    replaces a colour, and removes its shading.
     """
 
     def __init__(self, change: nn.Module) -> None:
         self.change = change
 
     def forward(self, x: mg.Tensor) -> mg.Tensor:
-        z = 0.98 * x  # artanh 1 is infinite
-        return F.tanh(0.5 * (F.log(1 + z) - F.log(1 - z)) + self.change(x))
+        z, change = 0.98 * x, self.change(x)  # 0.98, because artanh 1 is infinite
+        offset, gain = change[:, :3], change[:, 3:]
+        return F.tanh((1 + gain) * 0.5 * (F.log(1 + z) - F.log(1 - z)) + offset)
 
 
 def retouching_generator(halvings: int, width: int, norm: Norm, upsample: str, colour_waves: int = 0) -> Retouching:
-    """A `Retouching` generator whose change is a U-Net without its tanh."""
-    *layers, _ = unet_generator(halvings, width, norm, upsample, colour_waves)
-    return Retouching(nn.Sequential(*layers))
+    """A `Retouching` generator whose change is a U-Net."""
+    return Retouching(unet(6, halvings, width, norm, upsample, colour_waves))
 
 
 def patch_discriminator(width: int, norm: Norm, colour_waves: int = 0) -> nn.Sequential:

@@ -237,7 +237,8 @@ def test_steps_stay_finite_and_the_cycle_losses_fall(settings: dict[str, Any]) -
     assert len(CycleGAN.captions) == 8
     assert np.isfinite([list(row.values()) for row in rows]).all()
     for name in ("cycle_a", "cycle_b"):
-        assert rows[-1][name] < 0.8 * rows[0][name]
+        late = np.mean([row[name] for row in rows[-4:]])  # single steps vary
+        assert late < 0.8 * rows[0][name]
 
 
 @pytest.mark.parametrize("name", ["resnet6", "unet", "retouch"])

@@ -249,10 +249,12 @@ def test_a_retouching_generator_keeps_the_image_where_its_change_is_0() -> None:
     np.testing.assert_allclose(network(x).numpy(), 0.98 * x.numpy(), atol=1e-6)
 
 
-def test_a_retouching_generator_adds_its_change_before_the_tanh() -> None:
+def test_a_retouching_generator_applies_gains_and_offsets_before_the_tanh() -> None:
     network = generator("retouch")
     x = noise(1, 3, 32, 32)
     x = mg.Tensor(np.tanh(x.numpy()))
     with mg.no_grad():
-        expected = np.tanh(np.arctanh(0.98 * x.numpy()) + network.change(x).numpy())
+        offset, gain = np.split(network.change(x).numpy(), 2, axis=1)
+        assert np.abs(gain).max() > 1e-3
+        expected = np.tanh((1 + gain) * np.arctanh(0.98 * x.numpy()) + offset)
         np.testing.assert_allclose(network(x).numpy(), expected, atol=1e-6)
