@@ -115,11 +115,16 @@ def entries_of(arguments: argparse.Namespace) -> list[Entry]:
     return [Entry(command, known[command], max(1, int(60 * arguments.minutes / known[command]))) for command in commands]
 
 
+def flags_of_all(data: str | None) -> list[str]:
+    """The flags that every trainer gets: the backend and the digits."""
+    return ["--backend", "numpy", *(["--data", data] if data else [])]
+
+
 def seconds_of_a_step(command: str, data: str | None) -> float:
     """The processor time of the fastest of some captured steps, which does not depend on other programs as the clock does."""
     name, *flags = command.split()
     trainer_class = trainer_named(name)
-    config, _ = parse(trainer_class.config_class, command, [*flags, "--backend", "numpy", *(["--data", data] if data else [])])
+    config, _ = parse(trainer_class.config_class, command, [*flags, *flags_of_all(data)])
     trainer = trainer_class(config)
     batches, step, times = trainer.load_batches(), Captured(trainer.step), []
     for i in range(WARM_UP + TIMED):
@@ -134,7 +139,7 @@ def train(entry: Entry, seed: int, arguments: argparse.Namespace) -> tuple[Entry
     name, *flags = entry.command.split()
     out = arguments.out / entry.run(seed)
     flags += ["--steps", f"{entry.steps}", "--epochs", f"{EPOCHS}", "--seed", f"{seed}", "--sample-every", "1000steps"]
-    flags += ["--backend", "numpy", "--out", f"{out}", *(["--data", arguments.data] if arguments.data else [])]
+    flags += ["--out", f"{out}", *flags_of_all(arguments.data)]
     if (out / "config.json").exists():
         if (before := RunFolder(out).settings()["config"]["steps"]) > entry.steps:
             raise ConfigError(f"{out} has been trained for {before} steps, not {entry.steps}; choose another --out")

@@ -92,14 +92,15 @@ class UNetLevel(nn.Module):
 
 
 def unet_generator(halvings: int, width: int, norm: Norm, upsample: str, colour_waves: int = 0) -> nn.Sequential:
-    """A U-Net to three channels, and tanh. Height and width must be multiples of 2 ** halvings."""
+    """A U-Net to three channels, and tanh."""
     return nn.Sequential(*unet(3, halvings, width, norm, upsample, colour_waves), nn.Tanh())
 
 
 def unet(outputs: int, halvings: int, width: int, norm: Norm, upsample: str, colour_waves: int) -> nn.Sequential:
     """Convolutions that halve the image repeatedly, layers that double it again, and skip connections.
 
-    Each layer on the way up also gets the features of the same size from the way down.
+    Each layer on the way up also gets the features of the same size from the way down. Height and
+    width must be multiples of 2 ** halvings.
     """
     channels = [width * min(2**i, MOST_WIDER) for i in range(halvings)]
     level: nn.Module = nn.Sequential()  # the identity, inside the innermost level

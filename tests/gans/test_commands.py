@@ -65,9 +65,12 @@ def test_a_missing_and_a_wrong_entry_of_the_list_are_found() -> None:
 
 
 @pytest.mark.parametrize("name", TRAINERS)
-def test_a_trainer_has_a_description(name: str) -> None:
-    kind = trainer_named(name).config_class
-    assert kind.__doc__ and not kind.__doc__.startswith(f"{kind.__name__}("), "not the one that @dataclass makes up"
+def test_a_trainer_has_its_modules_name_captions_and_a_description(name: str) -> None:
+    trainer_class = trainer_named(name)
+    assert trainer_class.name == name
+    assert trainer_class.captions
+    config = trainer_class.config_class
+    assert config.__doc__ and not config.__doc__.startswith(f"{config.__name__}("), "not the one that @dataclass makes up"
 
 
 @pytest.mark.parametrize(

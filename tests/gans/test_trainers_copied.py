@@ -38,6 +38,6 @@ def test_a_trainer(name: str, copied: Copy) -> None:
     states = []
     for each in (trainer, twin):
         mg.manual_seed(1)
-        each.step(*batches)
+        assert each.step(*batches).keys() <= trainer.captions.keys(), "each metric has a caption"
         states.append({key: np.asarray(a).tobytes() for key, a in each.state_dict().items()})
     assert states[0] == states[1]

@@ -231,14 +231,13 @@ BRIGHT, DARK = mg.Tensor(A.data * 0.3 + 0.6), mg.Tensor(B.data * 0.3 - 0.6)
 def test_steps_stay_finite_and_the_cycle_losses_fall(settings: dict[str, Any]) -> None:
     trainer = make(lr=0.01, **settings)
     n = settings.get("batch_size", 2)
-    rows = [numbers(trainer.step(BRIGHT[:n], DARK[:n])) for _ in range(12)]
+    rows = [numbers(trainer.step(BRIGHT[:n], DARK[:n])) for _ in range(16)]
     curves = [name for name in CycleGAN.captions if settings.get("identity") != 0 or not name.startswith("identity")]
     assert all(list(row) == curves for row in rows)
     assert len(CycleGAN.captions) == 8
     assert np.isfinite([list(row.values()) for row in rows]).all()
     for name in ("cycle_a", "cycle_b"):
-        late = np.mean([row[name] for row in rows[-4:]])  # single steps vary
-        assert late < 0.8 * rows[0][name]
+        assert rows[-1][name] < 0.8 * rows[0][name]
 
 
 @pytest.mark.parametrize("name", ["resnet6", "unet", "retouch"])
