@@ -130,8 +130,8 @@ def test_help_answers_in_half_a_second(start: Start) -> None:
         start("gans.mnist_gan", "--help").communicate()
         seconds.append(time.perf_counter() - begin)
         if len(seconds) >= 3 and min(seconds) < 0.5:
-            return
-    pytest.fail(f"--help took {min(seconds):.2f} s at best")
+            break
+    assert min(seconds) < 0.5
 
 
 @pytest.mark.parametrize("module", ["gans.mnist_gan", "gans.generate"])
