@@ -32,6 +32,7 @@ from gans.measures.evaluation import Comparison
 from gans.measures.real import load_real, with_classifier
 from gans.measures.report import FLOOR
 from gans.output import save_image
+from gans.trainers import TRAINERS as ALL_TRAINERS
 from gans.trainers import load_run, trainer_named
 from gans.training.arguments import integer_up_to
 from gans.training.config import ConfigError, OneLineParser, parse
@@ -50,6 +51,8 @@ WARM_UP, TIMED = 4, 10  # steps
 EPOCHS = 10_000  # no run gets so far: its number of steps ends it
 COUNT, SEED = 10_000, 0  # images of a run that are measured, and the seed of their noise
 ACROSS = 16  # images of a trainer in ranking.png
+
+SET_BY_RANKING = {"backend", "data", "epochs", "out", "overwrite", "resume", "sample_every", "seed", "steps"}
 
 ONE_THREAD = {"NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -109,10 +112,22 @@ def entries_of(arguments: argparse.Namespace) -> list[Entry]:
     path, commands = arguments.out / "steps.json", list(dict.fromkeys(arguments.trainers or TRAINERS))
     known: dict[str, float] = read_object(path, lambda known: all(seconds > 0 for seconds in known.values()))
     for command in commands:
+        check(command)
         if command not in known:
             known[command] = seconds_of_a_step(command, arguments.data)
             write_atomically(path, as_json(known))
     return [Entry(command, known[command], max(1, int(60 * arguments.minutes / known[command]))) for command in commands]
+
+
+def check(command: str) -> None:
+    """ConfigError if there is no such trainer of digits, or its flags are wrong or among those that the ranking sets."""
+    name, *flags = command.split()
+    names = [known for known in ALL_TRAINERS if issubclass(trainer_named(known), LatentTrainer)]
+    if name not in names:
+        raise ConfigError(f"no trainer of digits is called {name}; they are {', '.join(names)}")
+    _, given = parse(trainer_named(name).config_class, command, flags)
+    if taken := sorted(given & SET_BY_RANKING):
+        raise ConfigError(f"{command}: the ranking sets --{taken[0].replace('_', '-')} itself, the same for all trainers")
 
 
 def flags_of_all(data: str | None) -> list[str]:

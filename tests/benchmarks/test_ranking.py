@@ -121,6 +121,25 @@ def test_a_run_that_fails_ends_the_ranking_with_its_name(
     assert "wgan-0 ended with exit code 1" in f"{end.value}{capsys.readouterr().err}"
 
 
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("nogan", "no trainer of digits is called nogan; they are mnist_gan, "),
+        ("cyclegan", "no trainer of digits is called cyclegan"),
+        ("wgan --nope", "unrecognized arguments: --nope"),
+        ("wgan --seed 3", "wgan --seed 3: the ranking sets --seed itself"),
+        ("wgan --backend=cupy", "the ranking sets --backend itself"),
+    ],
+)
+def test_an_entry_that_cannot_be_ranked_is_refused_before_any_training(
+    command: str, sentence: str, run: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        ranking.main([command, *run])
+    assert sentence in f"{end.value}{capsys.readouterr().err}"
+    assert [path.name for path in tmp_path.iterdir()] == ["steps.json"]
+
+
 def test_steps_are_timed_once_and_fill_the_minutes(run: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranking, "seconds_of_a_step", lambda command, data: {"cgan": 0.5}[command])
     arguments = ranking.argument_parser().parse_args(["cgan", "wgan", *run])
