@@ -24,7 +24,7 @@ import contextlib
 import inspect
 import itertools
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -145,10 +145,13 @@ class Op:
         if mode.observer:
             mode.observer.applying(self, inputs)
         try:
-            out = Tensor(self.forward(*arrays))
+            result = self.forward(*arrays)
         except _EXPLAINED as error:  # NumPy raises subclasses of these, with arguments of their own
             kind = next(kind for kind in _EXPLAINED if isinstance(error, kind))
             raise kind(_explain(self, arrays, error)) from error
+        if isinstance(result, tuple | list):
+            raise TypeError(f"{self.name}: forward must return one array, not a {type(result).__name__}")
+        out = Tensor(result)
         if mode.anomaly and not backend.all_finite(out.data):
             raise FloatingPointError(f"{_signature(self, arrays)} gave {backend.describe_bad_values(out.data)}")
         if self.is_view and backend.may_share_memory(arrays[0], out.data):
@@ -261,7 +264,7 @@ Node = Op | Tensor  # an applied op, or a leaf
 
 
 def grad(
-    output: Tensor, inputs: Sequence[Tensor], grad_output: Tensor | None = None, create_graph: bool = False
+    output: Tensor, inputs: Iterable[Tensor], grad_output: Tensor | None = None, create_graph: bool = False
 ) -> list[Tensor]:
     """Gradients of `output` with respect to each of `inputs`.
 
@@ -271,7 +274,7 @@ def grad(
     ----------
     output : Tensor
         Of one element, unless `grad_output` is given.
-    inputs : sequence of Tensor
+    inputs : iterable of Tensor
         Leaves or results of ops. The gradient of one that `output` does not depend on is zero.
     grad_output : Tensor, optional
         The cotangent of `output`, of its shape; ones by default.
@@ -286,7 +289,10 @@ def grad(
     """
     if isinstance(inputs, Tensor):
         raise TypeError("grad: inputs is a sequence of tensors; write grad(output, [x])")
+    inputs = list(inputs)
     for x in inputs:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"grad: an input is not a Tensor, but of type {type(x).__name__}")
         if not x.requires_grad:
             raise ValueError(f"grad: an input of shape {x.shape} does not require gradients (requires_grad=True)")
     g = _first_cotangent("grad", output, grad_output)
@@ -316,6 +322,8 @@ def _first_cotangent(caller: str, output: Tensor, grad_output: Tensor | None) ->
         if output.size != 1:
             raise ValueError(f"{caller}: the output has shape {output.shape}; reduce it to one number or give grad_output")
         return Tensor(backend.ones_like(output.data))
+    if not isinstance(grad_output, Tensor):
+        raise TypeError(f"{caller}: grad_output is a Tensor of the output's shape, not {type(grad_output).__name__}")
     if grad_output.shape != output.shape:
         raise ValueError(f"{caller}: grad_output has shape {grad_output.shape}, the output {output.shape}")
     return grad_output.astype(output.dtype)
@@ -394,6 +402,8 @@ def as_real(*inputs: Any) -> tuple[Any, ...]:
     A formula evaluated in an integer's own type would wrap around: -1 is 255 in uint8.
     """
     kinds = {x.dtype.kind for x in inputs if isinstance(x, Tensor)}
+    if not kinds:  # only Python numbers, of which NumPy would make float64
+        return as_real(*map(Tensor, inputs))
     if kinds <= {"f"}:
         return inputs
     dtype = np.result_type(np.float32, *(x.dtype for x in inputs if isinstance(x, Tensor) and x.dtype.kind == "f"))

@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 
@@ -49,18 +50,23 @@ ROWS = [
     Row("x.std()", "x.std(ddof=1)"),
     Row("(x == y).all()", "(x == y).numpy().all()", "Tensor", "all any"),
     Row("x.eq(y)", "x == y", "Tensor", "eq"),
+    Row("x.index_select(0, labels)", "x[labels]", "Tensor", "index_select"),
+    Row("x.gather(1, labels.reshape(3, 1))", "x[np.arange(3), labels].reshape(3, 1)", "Tensor", "gather"),
     Row("x.add(y)", "x + y", "Tensor", "add"),
     Row("x.sub(y)", "x - y", "Tensor", "sub"),
     Row("x.mul(y)", "x * y", "Tensor", "mul"),
     Row("x.div(2)", "x / 2", "Tensor", "div"),
     Row("x.sign()", "mg.Tensor(np.sign(x.data))", "Tensor", "sign floor ceil round"),
-    Row("x.mm(x.T)", "x @ x.T", "Tensor", "mm bmm"),
+    Row("x.mm(x.T)", "x @ x.T", "Tensor", "mm"),
     Row("x.transpose(0, 1)", "x.swapaxes(0, 1)"),
     Row("x.permute(1, 0)", "x.transpose(1, 0)"),
-    Row("x.t()", "x.T", "Tensor", "t mT"),
+    Row("x.t()", "x.T", "Tensor", "t"),
+    Row("x.mT", "x.swapaxes(-1, -2)", "Tensor", "mT"),
     Row("x.expand(4, 3, 2)", "F.broadcast_to(x, (4, 3, 2))", "Tensor", "expand expand_as broadcast_to"),
-    Row("x.repeat(2, 1)", "F.cat([x, x])", "Tensor", "repeat tile repeat_interleave"),
-    Row("x.chunk(3, 1)", "F.split(x, 1, 1)", "Tensor", "chunk unbind"),
+    Row("x.repeat(2, 1)", "F.cat([x, x])", "Tensor", "repeat tile"),
+    Row("x.repeat_interleave(2, 0)", "x[np.repeat(np.arange(3), 2)]", "Tensor", "repeat_interleave"),
+    Row("x.chunk(3, 1)", "F.split(x, 1, 1)", "Tensor", "chunk"),
+    Row("x.unbind(0)", "list(x)", "Tensor", "unbind"),
     Row("x.size(1)", "x.shape[1]"),
     Row("x.float()", "x.astype(np.float32)", "Tensor", "float"),
     Row("x.double()", "x.astype(np.float64)", "Tensor", "double"),
@@ -77,10 +83,12 @@ ROWS = [
     Row("x.clone().add_(1)", "x + 1"),
     Row("torch.cat([x, x], dim=1)", "F.cat([x, x], axis=1)"),
     Row("torch.exp(x)", "F.exp(x)"),
+    Row("F.nll_loss(F.log_softmax(x, 1), labels)", "F.cross_entropy(x, labels)", "functional", "nll_loss"),
+    Row("F.adaptive_avg_pool2d(images, 1)", "images.mean((2, 3), keepdims=True)", "functional", "adaptive_avg_pool2d"),
     Row("torch.clamp(x, min=0)", "F.clip(x, low=0)", "functional", "clamp"),
     Row("torch.einsum('ij,kj->ik', x, x)", "x @ x.T", "functional", "einsum"),
     Row("F.one_hot(labels, 3).float()", "mg.Tensor(np.eye(3, dtype=np.float32)[labels.data])", "functional", "one_hot"),
-    Row("F.normalize(x, dim=1)", "x / F.norm(x, 1, keepdims=True)", "functional", "normalize"),
+    Row("F.normalize(x, dim=1)", "x / F.maximum(F.norm(x, axis=1, keepdims=True), 1e-12)", "functional", "normalize"),
     Row("F.softmax(x, dim=1)", "F.softmax(x, axis=1)"),
     Row("nn.MSELoss()(x, y)", "F.mse_loss(x, y)", "nn", "MSELoss"),
     Row("nn.L1Loss()(x, y)", "F.l1_loss(x, y)", "nn", "L1Loss"),
@@ -91,6 +99,8 @@ ROWS = [
     Row("nn.utils.clip_grad_norm_(net.parameters(), 1.0)", "optim.clip_grad_norm_(net.parameters(), 1.0)"),
     Row("nn.utils.spectral_norm(layer)", "nn.spectral_norm(layer)"),
     Row("nn.functional.relu(x)", "F.relu(x)"),
+    Row("w.data.clamp_(-0.1, 0.1)", "w.assign(np.clip(w.data, -0.1, 0.1))"),
+    Row("w.data.mul_(0.9).add_(x, alpha=0.1)", "w.assign(0.9 * w.data + 0.1 * x.data)"),
     Row("w.data.normal_(0.0, 0.02)", "w.assign(nn.init.normal(w.shape, 0.0, 0.02))"),
     Row("nn.init.normal_(w, 0.0, 0.02)", "w.assign(nn.init.normal(w.shape, 0.0, 0.02))", "init", "normal_"),
     Row("nn.init.uniform_(w, -0.1, 0.1)", "w.assign(nn.init.uniform(w.shape, -0.1, 0.1))", "init", "uniform_"),
@@ -115,6 +125,8 @@ ROWS = [
 
 INITS = ("xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "orthogonal", "trunc_normal")
 SCHEDULES = ("StepLR", "LambdaLR", "LinearLR", "ExponentialLR", "CosineAnnealingLR", "MultiStepLR", "OneCycleLR")
+COMPARISONS = {"ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+DRAWN = "draw with NumPy, as in `mg.Tensor(np.random.default_rng(0).integers(9, size=(2, 3)))`"
 INIT = "draw the values and assign them, as in `w.assign(nn.init.normal(w.shape, std=0.02))`"
 GPU = 'tensors are where their arrays are, `x.to("cupy")` is on the GPU and `x.to("numpy")` on the CPU'
 SENTENCES = {  # for names that stand for no one expression
@@ -126,10 +138,23 @@ SENTENCES = {  # for names that stand for no one expression
     ("Tensor", "retain_grad"): "write mg.grad(loss, [x]), which takes any tensors",
     ("Tensor", "values"): "max(axis) and min(axis) return the values themselves",
     ("Tensor", "indices"): "write x.argmax(axis)",
+    **{("Tensor", name): f"write x {sign} y" for name, sign in COMPARISONS.items()},
+    ("Tensor", "argmin"): "write (-x).argmax(axis)",
+    **{("Tensor", name): f"write np.{name}(x.data)" for name in ("isnan", "isinf", "isfinite", "argsort")},
+    **{("minigrad", name): f"write np.{name}(x.data)" for name in ("isnan", "isinf", "isfinite", "argsort")},
     ("Tensor", "type"): "write x.astype(np.float32), and x.dtype for the dtype",
+    ("minigrad", "F"): "write `import minigrad.functional as F`",
+    ("minigrad", "inference_mode"): "write mg.no_grad()",
+    ("minigrad", "enable_grad"): "write mg.set_grad_enabled(True)",
+    ("minigrad", "allclose"): "write np.allclose(x.data, y.data)",
+    ("minigrad", "compile"): "write mg.Captured(step), which captures a training step and replays it",
+    **{("minigrad", name): DRAWN for name in ("randint", "randperm", "bernoulli", "multinomial", "normal")},
     ("minigrad", "device"): GPU,
     ("minigrad", "cuda"): GPU,
     ("Module", "device"): GPU,
+    ("nn", "LogSoftmax"): "write F.log_softmax(x, axis)",
+    ("nn", "AdaptiveAvgPool2d"): "for a size of 1 write x.mean((2, 3), keepdims=True)",
+    ("nn", "ModuleDict"): "write one attribute for each module, or nn.ModuleList",
     ("nn", "functional"): "write `F.relu`, after `import minigrad.functional as F`",
     ("nn", "utils"): "write `optim.clip_grad_norm_(net.parameters(), 1.0)` and `nn.spectral_norm(layer)`",
     **{("init", f"{name}_"): INIT for name in INITS},
@@ -157,23 +182,36 @@ ARGUMENTS = {  # arguments of PyTorch's that no function of minigrad has, or tha
     "device": 'write .to("cupy") after it for the GPU',
     "dtype": "write .astype(np.float64) after it, or for a module .to(dtype=np.float64)",
     **dict.fromkeys(("nesterov", "amsgrad", "dampening", "maximize", "foreach", "fused", "capturable", "centered"), NOT_HERE),
+    "weight": 'write reduction="none" and weigh the losses yourself',
+    "norm_type": NOT_HERE,
+    "p": "only Euclidean norms are here",
+    **dict.fromkeys(
+        ("padding_mode", "align_corners", "antialias", "ceil_mode", "return_indices", "count_include_pad"), NOT_HERE
+    ),
     **dict.fromkeys(("ignore_index", "label_smoothing", "pos_weight", "padding_idx", "track_running_stats"), NOT_HERE),
 }
 
 
-def missing(owner: str, name: str) -> str:
-    """The message of the AttributeError for a name that `owner` does not have."""
+ALIKE = {"minigrad": ["minigrad", "functional", "Tensor"], "functional": ["functional", "Tensor"]}  # torch.clamp, x.clamp
+
+
+def missing(owner: str, name: str, subclass: str = "") -> str:
+    """The message of the AttributeError for a name that `owner`, or an object of a subclass of it, does not have."""
     start = f"minigrad's {owner} has no `{name}`" if owner != "minigrad" else f"minigrad has no `{name}`"
-    if (owner, name) in SENTENCES:
-        return f"{start}: {SENTENCES[owner, name]}"
-    owners = ("minigrad", "functional") if owner == "minigrad" else (owner,)  # torch.clamp as well as F.clamp
-    for row in ROWS:
-        if row.owner in owners and name in row.names.split():
-            row = row.written_with(name)
-            return f"{start}: for PyTorch's `{row.pytorch}` write `{row.minigrad}`"
+    for like in ALIKE.get(owner, [owner]):
+        if (like, name) in SENTENCES:
+            return f"{start}: {SENTENCES[like, name]}"
+        for row in ROWS:
+            if row.owner == like and name in row.names.split():
+                row = row.written_with(name)
+                return f"{start}: for PyTorch's `{row.pytorch}` write `{row.minigrad}`"
     if owner == "Tensor" and name.endswith("_") and not name.startswith("_"):
         return f"{start}: tensors are changed in place only by `x.assign(values)`; in a graph write `x = x + 1`"
-    return start
+    if owner == "Tensor" and name in sys.modules["minigrad.functional"].__all__:
+        return f"{start}: write `F.{name}(x)`, after `import minigrad.functional as F`"
+    if owner in ("minigrad", "functional") and name[0] != "_" and hasattr(sys.modules["minigrad.tensor"].Tensor, name):
+        return f"{start}: write `x.{name}`"
+    return f"{subclass} has no `{name}`" if subclass else start
 
 
 def refused(function: str, argument: str) -> str:
@@ -200,17 +238,34 @@ def _explaining(function: Callable[..., Any], owner: Any, name: str) -> Callable
             unknown = [key for key in options if key in ARGUMENTS and key not in parameters]
             if len(args) > len(parameters) and args[-1] is True:  # as in PyTorch's nn.ReLU(True)
                 unknown.append("inplace")
+            by_name = [key for key, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+            if not unknown and by_name and len(args) > len(parameters) - len(by_name):
+                raise TypeError(f"{_shown(name, args)} takes {', '.join(f'{key}=' for key in by_name)} by name") from None
             if not unknown:
                 raise
         except AttributeError as error:
-            if isinstance(error.obj, list | tuple | memoryview):  # a memoryview is the `data` of an ndarray
+            if _is_part_of(error.obj, [*args, *options.values()]):
                 raise TypeError(f"{name} takes tensors: write mg.Tensor(...) around lists and arrays") from error
             raise
-        raise TypeError(refused(type(args[0]).__name__ if name == "__init__" else name, unknown[0]))
+        raise TypeError(refused(_shown(name, args), unknown[0]))
 
     if inspect.ismodule(owner):
         call.__module__, call.__qualname__ = owner.__name__, name  # where pickle finds it
     return call
+
+
+def _shown(name: str, args: Sequence[Any]) -> str:
+    """The name of the function, or of the class whose __init__ it is."""
+    return type(args[0]).__name__ if name == "__init__" else name
+
+
+def _is_part_of(thing: Any, arguments: list[Any]) -> bool:
+    """Whether an object that should have been a tensor is a list or an array among the arguments, or in a list of them."""
+    if isinstance(thing, memoryview):  # the `data` of an ndarray
+        thing = thing.obj
+    elif not isinstance(thing, list | tuple):
+        return False
+    return any(thing is x or (isinstance(x, list | tuple) and any(thing is part for part in x)) for x in arguments)
 
 
 def table() -> str:

@@ -23,7 +23,7 @@ from minigrad.arrays import hooks
 from minigrad.arrays.backend import array_module, as_array, is_gpu, kernels, move, name_of, to_numpy, zeros_like
 from minigrad.arrays.layout import is_dense
 from minigrad.kernels.interface import AdamNumbers, RMSpropNumbers, SGDNumbers
-from minigrad.tensor import Array, Tensor
+from minigrad.tensor import Array, Tensor, raw
 
 __all__ = [
     "SGD", "Adam", "AdamW", "BadGradient", "Optimizer", "RMSprop", "clip_grad_norm", "clip_grad_norm_", "cosine_decay",
@@ -57,6 +57,12 @@ class Optimizer:
         _check(name, bool(self.params), "there are no parameters to optimize")
         if strange := [p for p in self.params if not isinstance(p, Tensor)]:
             raise TypeError(f"{name}: {_not_a_parameter(strange[0])}")
+        for i, p in enumerate(self.params):
+            _check(
+                name,
+                p.op is None,
+                f"parameter {i} {p.shape} was computed, by {p.op and p.op.name}; an optimizer updates leaves",
+            )
         seen: dict[Tensor, int] = {}
         for i, p in enumerate(self.params):
             first = seen.setdefault(p, i)
@@ -109,7 +115,7 @@ class Optimizer:
         Parameters without `.grad`, or with requires_grad False, are skipped. A gradient with NaN or infinite elements raises
         FloatingPointError; the weights at those elements are not updated.
         """
-        arrays = self._grads_in_place() if grads is None else [g.data for g in grads]
+        arrays = self._grads_in_place() if grads is None else _arrays(type(self).__name__, grads)
         shapes = [p.shape if a is None else a.shape for a, p in zip(arrays, self.params, strict=False)]
         if len(arrays) != len(self.params) or shapes != [p.shape for p in self.params]:
             raise ValueError(
@@ -157,7 +163,7 @@ class Optimizer:
             )
 
     def _grads_in_place(self) -> list[Array | None]:
-        grads = [p.grad if p.requires_grad else None for p in self.params]
+        grads = [raw(p.grad) if p.requires_grad else None for p in self.params]
         if all(g is None for g in grads):
             raise ValueError(
                 f"{type(self).__name__}: no parameter has a .grad; call loss.backward() first, "
@@ -323,7 +329,7 @@ def _steps(lr: float, every: int, factor: float, taken: int) -> float:
 
 def clip_grad_norm(grads: Sequence[Tensor], max_norm: float) -> list[Tensor]:
     """The gradients, scaled down together where their joint Euclidean norm exceeds max_norm: `step(clip_grad_norm(...))`."""
-    return [Tensor(g) for g in _clipped([g.data for g in _listed("clip_grad_norm", grads)], max_norm)[0]]
+    return [Tensor(g) for g in _clipped(_arrays("clip_grad_norm", grads), max_norm)[0]]
 
 
 def clip_grad_norm_(params: Iterable[Tensor], max_norm: float) -> Tensor:
@@ -332,7 +338,7 @@ def clip_grad_norm_(params: Iterable[Tensor], max_norm: float) -> Tensor:
     Source: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", ICML 2013.
     """
     given = [p for p in _listed("clip_grad_norm_", params) if p.grad is not None]
-    clipped, norm = _clipped([p.grad for p in given], max_norm)
+    clipped, norm = _clipped([raw(p.grad) for p in given], max_norm)
     for p, g in zip(given, clipped, strict=True):
         p.grad = g
     return Tensor(norm)
@@ -354,6 +360,15 @@ def _listed(caller: str, tensors: Iterable[Tensor]) -> list[Tensor]:
     if isinstance(tensors, Tensor):
         raise TypeError(f"{caller} takes several tensors; write [p] for one")
     return list(tensors)
+
+
+def _arrays(caller: str, grads: Iterable[Tensor]) -> list[Any]:
+    """The arrays of the gradients. TypeError if one is not a tensor."""
+    listed = _listed(caller, grads)
+    for i, g in enumerate(listed):
+        if not isinstance(g, Tensor):
+            raise TypeError(f"{caller}: gradient {i} is of type {type(g).__name__}, not a Tensor, as mg.grad returns them")
+    return [g.data for g in listed]
 
 
 def _not_a_parameter(given: Any) -> str:

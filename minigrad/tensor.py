@@ -78,6 +78,8 @@ class Tensor:
 
     def assign(self, data: TensorLike) -> None:
         """Replace the values in place, as an optimizer does. Graphs that kept the old values become stale."""
+        if data is None:  # NumPy would write NaN
+            raise TypeError("assign: the new values are None")
         self.data[...] = raw(data)
         hooks.count_change(self.changes)
 
@@ -183,6 +185,25 @@ class Tensor:
 
     def __abs__(self) -> Tensor:
         return F.abs(self)
+
+    # `x -= y` is `x = x - y`: the name x gets a new tensor. A leaf that is trained would silently stay as it is.
+
+    def __iadd__(self, other: TensorLike) -> Tensor:
+        return self._rebindable("+") + other
+
+    def __isub__(self, other: TensorLike) -> Tensor:
+        return self._rebindable("-") - other
+
+    def __imul__(self, other: TensorLike) -> Tensor:
+        return self._rebindable("*") * other
+
+    def __itruediv__(self, other: TensorLike) -> Tensor:
+        return self._rebindable("/") / other
+
+    def _rebindable(self, sign: str) -> Tensor:
+        if self.requires_grad and self.op is None:
+            raise TypeError(f"`p {sign}= x` would give the name p to a new tensor: write p.assign(p {sign} x)")
+        return self
 
     def __getitem__(self, key: Any) -> Tensor:
         return F.index(self, key)
@@ -341,10 +362,10 @@ class Tensor:
         return bool(self.data)
 
     def __float__(self) -> float:
-        return float(self.data)
+        return float(self.item())
 
     def __int__(self) -> int:
-        return int(self.data)
+        return int(self.item())
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else str(self)
@@ -365,12 +386,17 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
+    def __copy__(self) -> Tensor:
+        """A leaf of the same class with the same memory, and so with the same count of changes."""
+        return self._leaf(self.data, self.grad, self.changes)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        """A leaf with a copy of the values, of the same class."""
+        """A leaf of the same class with a copy of the values."""
+        return self._leaf(self.data.copy(order="K"), None if self.grad is None else self.grad.copy(), [0])
+
+    def _leaf(self, data: Array, grad: Array | None, changes: list[int]) -> Tensor:
         copy = object.__new__(type(self))
-        copy._data, copy.requires_grad = self.data.copy(order="K"), self.requires_grad
-        copy.grad = None if self.grad is None else self.grad.copy()
-        copy.op, copy.changes = None, [0]
+        copy._data, copy.requires_grad, copy.grad, copy.op, copy.changes = data, self.requires_grad, grad, None, changes
         return copy
 
     def __getstate__(self) -> tuple[Array, tuple[int, ...], bool, Array | None]:

@@ -48,7 +48,7 @@ class Captured:
         if not all(isinstance(x, Tensor) for x in inputs):
             raise TypeError(f"a captured step takes tensors, not {', '.join(type(x).__name__ for x in inputs)}")
         if self.refused or hooks.capturing() or detects_anomaly():
-            return self.step(*inputs)
+            return self._run(*inputs)
         self.calls += 1
         if isinstance(self.program, Graph):
             return self.program.replay(inputs)
@@ -56,11 +56,18 @@ class Captured:
             return _tensors(self.program.replay([x.data for x in inputs]))
         return self._on_gpu(inputs) if any(is_gpu(x.data) for x in inputs) else self._on_cpu(inputs)
 
+    def _run(self, *inputs: Tensor) -> Outputs:
+        """The step, op by op. TypeError if it does not return tensors by name."""
+        outputs = self.step(*inputs)
+        if not isinstance(outputs, dict) or not all(isinstance(x, Tensor) for x in outputs.values()):
+            raise TypeError('a captured step returns a dictionary of tensors, such as {"loss": loss}')
+        return outputs
+
     def _on_cpu(self, inputs: Sequence[Tensor]) -> Outputs:
         if self.calls <= WARM_UP or not compiles():  # the reference kernels do not go through `hooks`
-            return self.step(*inputs)
+            return self._run(*inputs)
         program = Program([x.data for x in inputs])
-        outputs = program.capture(lambda *own: {name: x.data for name, x in self.step(*_like(inputs, own)).items()})
+        outputs = program.capture(lambda *own: {name: x.data for name, x in self._run(*_like(inputs, own)).items()})
         if program.refusal:
             self._refuse(program.refusal)
         else:
@@ -71,15 +78,15 @@ class Captured:
         self.pool = self.pool or sys.modules["cupy"].cuda.MemoryPool()
         if self.calls <= WARM_UP:
             with cuda_graph.private_stream(self.pool):
-                return self.step(*inputs)
+                return self._run(*inputs)
         gc.collect()  # destroying an old graph or stream during a capture could invalidate it
         graph = Graph(inputs)
         try:
-            graph.capture(self.step, self.pool)
+            graph.capture(self._run, self.pool)
         except Exception as error:  # of CuPy, cuBLAS or CUDA; nothing of the step has run yet, so it runs eagerly
             self.pool = None
             self._refuse(str(error).partition("\n")[0])
-            return self.step(*inputs)
+            return self._run(*inputs)
         self.program = graph
         return graph.replay(inputs)
 

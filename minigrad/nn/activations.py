@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import minigrad.functional as F
+from minigrad.checks import real
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
@@ -22,7 +23,7 @@ class LeakyReLU(Module):
     """x where x > 0, else negative_slope * x."""
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = negative_slope
+        self.negative_slope = real(negative_slope, "LeakyReLU: negative_slope")
 
     def forward(self, x: Tensor) -> Tensor:
         return F.leaky_relu(x, self.negative_slope)

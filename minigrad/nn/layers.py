@@ -98,10 +98,13 @@ class Embedding(Module):
 
 
 class Flatten(Module):
-    """(n, ...) to (n, features)."""
+    """(n, ...) to (n, features): the axes from start_dim to end_dim, inclusive, are merged."""
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.flatten(x, 1)
+        return F.flatten(x, self.start_dim, self.end_dim)
 
 
 class Reshape(Module):

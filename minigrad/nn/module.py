@@ -21,11 +21,6 @@ class Parameter(Tensor):
     def __init__(self, data: Any) -> None:
         super().__init__(Tensor(data).data.copy(order="K"), requires_grad=True)
 
-    def _refuse(self, _: Any) -> NoReturn:
-        raise TypeError("`p += x` would give the name p to a new tensor and not change the parameter: write p.assign(p + x)")
-
-    __iadd__ = __isub__ = __imul__ = __itruediv__ = _refuse
-
 
 class Buffer(Tensor):
     """A tensor that is part of a module's state but not trained, such as a running mean."""
@@ -101,7 +96,17 @@ class Module:
         return self
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(from_pytorch.missing("Module", name))
+        raise AttributeError(from_pytorch.missing("Module", name, type(self).__name__))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        before = vars(self).get(name)
+        if isinstance(before, Parameter | Buffer) and not (value is None or isinstance(value, Parameter | Buffer)):
+            kind = "Parameter" if isinstance(before, Parameter) else "Buffer"
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a {kind}, and a {type(value).__name__} in its place would not be part of the "
+                f"module's state: write self.{name}.assign(...) for new values, or self.{name} = nn.{kind}(...)"
+            )
+        object.__setattr__(self, name, value)
 
     def _named(self, *kinds: type[Tensor], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
         """Tensors of these kinds by dotted name: the module's own, kind by kind, then its children's."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minigrad import random
 from minigrad.arrays.backend import name_of, zeros_like
+from minigrad.checks import share
 from minigrad.engine import as_real
 from minigrad.ops.movement import transpose
 from minigrad.tensor import Shape, Tensor
@@ -17,7 +18,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     Source: Srivastava et al., "Dropout", JMLR 15 (2014), in the "inverted" form, which does nothing in
     evaluation.
     """
-    _check("dropout", p)
+    share(p, "dropout: p")
     (x,) = as_real(x)
     return x * _mask(x, x.shape, p) if training and p else x
 
@@ -28,7 +29,7 @@ def dropout2d(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     Neighbouring pixels are correlated: a single dropped pixel could be inferred from those around it.
     Source: Tompson et al., "Efficient object localization using convolutional networks", CVPR 2015.
     """
-    _check("dropout2d", p)
+    share(p, "dropout2d: p")
     (x,) = as_real(x)
     if x.ndim != 4:
         raise ValueError(f"dropout2d: x {x.shape} must be (n, channels, height, width)")
@@ -37,11 +38,6 @@ def dropout2d(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     n, channels, _, _ = x.shape
     by_pixel = transpose(x, 0, 2, 3, 1) * _mask(x, (n, 1, 1, channels), p)  # images stay channels-last
     return transpose(by_pixel, 0, 3, 1, 2)
-
-
-def _check(caller: str, p: float) -> None:
-    if not 0 <= p < 1:
-        raise ValueError(f"{caller}: p is {p}; it must be at least 0 and less than 1")
 
 
 def _mask(x: Tensor, shape: Shape, p: float) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from types import EllipsisType, NoneType
 from typing import Any
 
 import numpy as np
@@ -118,9 +119,13 @@ class Scatter(Op):
 
 
 def _takes_each_once(key: Any) -> bool:
-    """Whether the key takes no element twice: integers, slices, None and ... never do, arrays of indices may."""
+    """Whether the key takes no element twice: integers, slices, None, ... and masks never do, arrays of indices may."""
     parts = key if isinstance(key, tuple) else (key,)
-    return all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts)
+    return all(isinstance(part, int | np.integer | slice | NoneType | EllipsisType) or _is_mask(part) for part in parts)
+
+
+def _is_mask(part: Any) -> bool:
+    return getattr(getattr(part, "dtype", None), "kind", "") == "b"
 
 
 class Concatenate(Op):

@@ -158,9 +158,10 @@ def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return Mean(axis, keepdims)(x)
 
 
-def norm(x: Tensor, axis: Axis = None, keepdims: bool = False, eps: float = 0.0) -> Tensor:
+def norm(x: Tensor, *, axis: Axis = None, keepdims: bool = False, eps: float = 0.0) -> Tensor:
     """Euclidean norm over `axis`, all axes by default: sqrt(sum of squares + eps).
 
+    Settings are given by name: the second argument of PyTorch's and NumPy's `norm` is another norm's order, not the axis.
     A norm of 0 has no derivative; the gradient there is 0, as in PyTorch.
     """
     return Norm(axis, keepdims, eps)(x)
@@ -174,11 +175,14 @@ def var(x: Tensor, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> 
 
 def std(x: Tensor, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
     """Standard deviation: the root of `var`. Its gradient is 0 where all elements are equal."""
-    return norm(x - mean(x, axis, keepdims=True), axis, keepdims) / math.sqrt(max(_count(x, axis) - ddof, 0) or math.nan)
+    deviation = x - mean(x, axis, keepdims=True)
+    return norm(deviation, axis=axis, keepdims=keepdims) / math.sqrt(max(_count(x, axis) - ddof, 0) or math.nan)
 
 
 def argmax(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """The index of the largest element along `axis`, by default of the flattened x. Integers, without gradients."""
+    if axis is not None:
+        axis = positive_axis(axis, x.ndim, "argmax: ")
     return Tensor(x.data.argmax(axis=axis, keepdims=keepdims))
 
 

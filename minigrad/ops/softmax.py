@@ -7,6 +7,7 @@ import numpy as np
 from minigrad.arrays.backend import array_module
 from minigrad.engine import as_real
 from minigrad.ops.elementwise import exp
+from minigrad.ops.movement import positive_axis
 from minigrad.ops.reduce import Reduction, total
 from minigrad.tensor import Array, Axis, Tensor
 
@@ -41,6 +42,7 @@ def logsumexp(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     """log(softmax(x, axis)), accurate even where the probabilities underflow."""
     (x,) = as_real(x)
+    axis = positive_axis(axis, x.ndim, "softmax: ")
     shifted = x - Tensor(x.data.max(axis, keepdims=True))  # the shift cancels; it keeps large numbers accurate
     return shifted - logsumexp(shifted, axis, keepdims=True)
 

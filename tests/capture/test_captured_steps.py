@@ -317,3 +317,9 @@ def test_a_failing_step_can_be_repeated_eagerly_under_detect_anomaly(name: str) 
         look()
     with pytest.raises(FloatingPointError, match=r"Concatenate\(.* gave 1 NaN"), mg.detect_anomaly():
         trainer.step(*batch)
+
+
+@pytest.mark.parametrize("result", [mg.Tensor(1.0), None, {"loss": 1.0}], ids=["tensor", "none", "numbers"])
+def test_a_step_that_does_not_return_tensors_by_name_is_refused_at_its_first_call(result: Any) -> None:
+    with pytest.raises(TypeError, match="a captured step returns a dictionary of tensors"):
+        Captured(lambda x: result)(mg.Tensor([1.0]))

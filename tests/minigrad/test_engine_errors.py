@@ -46,7 +46,16 @@ class TestVersions:
     )
     @pytest.mark.parametrize(
         "f",
-        [F.exp, F.sqrt, F.tanh, F.sigmoid, F.relu, lambda x: F.norm(x, 1), lambda x: F.logsumexp(x, 1), lambda x: F.max(x, 1)],
+        [
+            F.exp,
+            F.sqrt,
+            F.tanh,
+            F.sigmoid,
+            F.relu,
+            lambda x: F.norm(x, axis=1),
+            lambda x: F.logsumexp(x, 1),
+            lambda x: x.max(1),
+        ],
         ids=["exp", "sqrt", "tanh", "sigmoid", "relu", "norm", "logsumexp", "max"],
     )
     @pytest.mark.parametrize("create_graph", [False, True])
@@ -295,3 +304,33 @@ class TestBackwardMethods:
         x = leaf(1.0, 2.0)
         with pytest.raises(error, match=message):
             mg.grad(Doubled()(x).sum(), [x])
+
+
+class TestWrongKinds:
+    def test_inputs_may_come_from_a_generator_and_other_things_are_named(self) -> None:
+        x = leaf(1.0, 2.0, 3.0)
+        (gx,) = grad((2 * x).sum(), (t for t in [x]))
+        np.testing.assert_array_equal(gx.data, np.full(3, 2.0))
+        with pytest.raises(TypeError, match="grad: an input is not a Tensor, but of type ndarray"):
+            grad((2 * x).sum(), [x.data])  # type: ignore[list-item]
+
+    @pytest.mark.parametrize("cotangent", [np.ones(3), 1.0], ids=["array", "number"])
+    def test_a_cotangent_that_is_no_tensor_is_named(self, cotangent: Any) -> None:
+        x = leaf(1.0, 2.0, 3.0)
+        with pytest.raises(TypeError, match=f"backward: grad_output is a Tensor .*, not {type(cotangent).__name__}"):
+            (2 * x).backward(cotangent)
+        with pytest.raises(TypeError, match=f"grad: grad_output is a Tensor .*, not {type(cotangent).__name__}"):
+            grad(2 * x, [x], cotangent)
+
+    def test_a_forward_that_returns_two_arrays_is_refused(self) -> None:
+        class Both(Op):
+            def forward(self, x: Any) -> Any:
+                return x, 2 * x
+
+        with pytest.raises(TypeError, match="Both: forward must return one array, not a tuple"):
+            Both()(leaf(1.0, 2.0, 3.0))
+
+    @pytest.mark.parametrize("f", [F.exp, F.sqrt, F.abs, F.sigmoid, lambda x: F.add(x, 2), lambda x: F.maximum(1, x)])
+    def test_python_floats_become_float32_as_in_a_tensor(self, f: Any) -> None:
+        assert f(1.5).dtype == np.float32
+        np.testing.assert_array_equal(f(1.5).data, f(Tensor(1.5)).data)

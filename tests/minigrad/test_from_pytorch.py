@@ -36,7 +36,8 @@ def ours(tmp_path: Path) -> dict[str, Any]:
     labels = mg.Tensor(np.array([0, 1, 1]))
     return {
         "mg": mg, "F": F, "nn": nn, "optim": optim, "np": np, "x": x, "y": mg.Tensor(X % 1), "p": F.sigmoid(x),
-        "labels": labels, "net": net, "layer": nn.Linear(2, 2), "w": nn.Parameter(X), "path": tmp_path / "ours",
+        "labels": labels, "images": mg.Tensor(X.reshape(1, 1, 3, 2)),
+        "net": net, "layer": nn.Linear(2, 2), "w": nn.Parameter(X), "path": tmp_path / "ours",
         "optimizer": optim.Adam(net.parameters(), lr=0.1),
     }  # fmt: skip
 
@@ -53,7 +54,8 @@ def theirs(tmp_path: Path) -> dict[str, Any]:
     x = torch.tensor(X, requires_grad=True)
     return {
         "torch": torch, "F": torch.nn.functional, "nn": torch.nn, "x": x, "y": torch.tensor(X % 1), "p": torch.sigmoid(x),
-        "labels": torch.tensor([0, 1, 1]), "net": net, "layer": torch.nn.Linear(2, 2), "path": tmp_path / "theirs",
+        "labels": torch.tensor([0, 1, 1]), "images": torch.tensor(X.reshape(1, 1, 3, 2)),
+        "net": net, "layer": torch.nn.Linear(2, 2), "path": tmp_path / "theirs",
         "w": torch.tensor(X),
         "optimizer": torch.optim.Adam(net.parameters(), lr=0.1), "lr_scheduler": torch.optim.lr_scheduler,
     }  # fmt: skip
@@ -163,7 +165,7 @@ def test_inplace_by_position_is_explained(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "function", [lambda t: F.cross_entropy(mg.Tensor(X), t), lambda t: F.embedding(t, mg.Tensor(X)), F.softmax]
+    "function", [lambda t: F.cross_entropy(mg.Tensor(X), t), lambda t: F.embedding(t, mg.Tensor(X)), F.flatten]
 )
 def test_a_list_instead_of_a_tensor_is_explained(function: Any) -> None:
     with pytest.raises(TypeError, match=r"takes tensors: write mg.Tensor\(...\) around lists and arrays"):
@@ -176,7 +178,7 @@ def test_other_errors_of_arguments_stay_as_they_are() -> None:
     with pytest.raises(TypeError, match="missing 1 required positional argument"):
         F.relu()
     with pytest.raises(AttributeError, match="NoneType"):
-        F.softmax(None)
+        F.flatten(None)
     with pytest.raises(TypeError, match="x is float64"):
         nn.Linear(2, 1)(mg.Tensor(X.astype(np.float64)))
 
@@ -212,3 +214,34 @@ def test_names_that_nobody_expects_are_ordinary_attribute_errors() -> None:
 
 def test_the_readme_shows_the_table() -> None:
     assert from_pytorch.table() in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "advice"),
+    [
+        ("Tensor", "sin", "write `F.sin(x)`, after `import minigrad.functional as F`"),
+        ("Tensor", "logsumexp", "write `F.logsumexp(x)`"),
+        ("functional", "unsqueeze", "write `x.unsqueeze`"),
+        ("minigrad", "permute", "write `x.permute`"),
+        ("minigrad", "sign", "for PyTorch's `x.sign()` write `mg.Tensor(np.sign(x.data))`"),
+        ("functional", "lt", "write x < y"),
+    ],
+)
+def test_functions_and_methods_are_found_in_each_others_place(owner: str, name: str, advice: str) -> None:
+    with pytest.raises(AttributeError) as caught:
+        getattr(owner_named(owner), name)
+    assert f"has no `{name}`: {advice}" in str(caught.value)
+
+
+def test_an_error_in_the_users_own_code_keeps_its_message() -> None:
+    class Net(nn.Module):
+        def forward(self, x: mg.Tensor) -> Any:
+            return x.shape.numel()  # type: ignore[attr-defined]
+
+    with pytest.raises(AttributeError, match="'tuple' object has no attribute 'numel'"):
+        nn.Sequential(Net())(mg.Tensor(X))
+
+
+def test_settings_that_are_given_by_name_are_listed() -> None:
+    with pytest.raises(TypeError, match="BatchNorm2d takes eps=, momentum=, affine= by name"):
+        nn.BatchNorm2d(3, 1e-5, 0.1)  # type: ignore[misc]

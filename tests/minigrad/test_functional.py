@@ -350,3 +350,20 @@ def test_embedding_and_cross_entropy_are_captured_and_refuse_an_index_in_a_repla
     assert not captured.refused
     with pytest.raises(IndexError, match="out of bounds"):
         captured(Tensor([0, -1]))
+
+
+def test_bounds_that_are_tensors_are_refused_as_they_would_get_no_gradient() -> None:
+    for bound in (Tensor(1.0), Tensor([1.0, 2.0]), np.ones(2)):
+        with pytest.raises(TypeError, match=r"clip: the bounds are numbers; for tensors write F.maximum"):
+            F.clip(Tensor([0.0, 2.0]), bound)  # type: ignore[arg-type]
+
+
+def test_the_axis_of_a_norm_is_given_by_name() -> None:
+    with pytest.raises(TypeError, match="norm takes axis=, keepdims=, eps= by name"):
+        F.norm(Tensor([[3.0, 4.0]]), 1)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("f", [F.softmax, F.log_softmax, F.argmax])
+def test_an_axis_out_of_range_is_named(f: Callable[..., Tensor]) -> None:
+    with pytest.raises(ValueError, match=r"(softmax|argmax): axis 2 is out of range for 2 dimensions"):
+        f(Tensor([[3.0, 4.0]]), 2)

@@ -385,3 +385,37 @@ def test_empty_batches_have_empty_results_and_gradients_of_zero(layer: nn.Module
     out = layer(Tensor(np.zeros(shape, np.float32)))
     assert out.shape[0] == 0
     assert all(not g.data.any() for g in mg.grad(out.sum(), layer.parameters()))
+
+
+class TestAttributes:
+    @pytest.mark.parametrize(("name", "kind"), [("scale", "Parameter"), ("calls", "Buffer")])
+    @pytest.mark.parametrize("value", [Tensor([1.0, 2.0, 3.0]), 2.0], ids=["tensor", "number"])
+    def test_a_part_of_the_state_cannot_be_replaced_by_what_would_not_be_part_of_it(
+        self, name: str, kind: str, value: Any
+    ) -> None:
+        net = Counting()
+        with pytest.raises(TypeError, match=rf"Counting.{name} is a {kind}, .* write self.{name}.assign\(...\)"):
+            setattr(net, name, value)
+        assert name in net.state_dict()
+
+    def test_it_can_be_replaced_by_another_one_or_taken_away(self) -> None:
+        net = Counting()
+        net.scale = Parameter(np.zeros(3, np.float32))
+        net.calls = None
+        assert "calls" not in net.state_dict()
+        np.testing.assert_array_equal(net.state_dict()["scale"], np.zeros(3))
+
+    def test_an_unknown_name_is_reported_for_the_subclass(self) -> None:
+        with pytest.raises(AttributeError, match=r"^Counting has no `frist`$"):
+            Counting().frist  # noqa: B018
+
+    def test_settings_are_checked_when_a_layer_is_made(self) -> None:
+        with pytest.raises(ValueError, match=r"Dropout: p is 1\.5"):
+            nn.Dropout(1.5)
+        with pytest.raises(ValueError, match="LeakyReLU: negative_slope is -1"):
+            nn.LeakyReLU(-1)
+
+    def test_flatten_merges_the_axes_that_it_is_given(self) -> None:
+        x = Tensor(np.zeros((2, 3, 4, 5)))
+        assert nn.Flatten()(x).shape == (2, 60)
+        assert nn.Flatten(0, 1)(x).shape == (6, 4, 5)

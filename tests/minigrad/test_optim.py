@@ -388,3 +388,27 @@ class TestSchedules:
             return p.data
 
         np.testing.assert_array_equal(run(captured=True), run(captured=False))
+
+
+class TestWrongKinds:
+    def test_a_computed_tensor_is_no_parameter(self) -> None:
+        with pytest.raises(ValueError, match=r"SGD: parameter 0 \(2,\) was computed"):
+            optim.SGD([2 * Tensor([1.0, 2.0], requires_grad=True)])
+
+    def test_gradients_that_are_no_tensors_are_named_before_anything_changes(self) -> None:
+        p = nn.Parameter([1.0, 2.0])
+        optimizer = optim.SGD([p], lr=1.0)
+        for wrong, kind in ((None, "NoneType"), (np.ones(2), "ndarray")):
+            with pytest.raises(TypeError, match=f"SGD: gradient 0 is of type {kind}, not a Tensor"):
+                optimizer.step([wrong])  # type: ignore[list-item]
+            with pytest.raises(TypeError, match=f"clip_grad_norm: gradient 0 is of type {kind}"):
+                optim.clip_grad_norm([wrong], 1.0)  # type: ignore[list-item]
+        assert optimizer.steps == 0
+
+    def test_grad_may_hold_a_tensor(self) -> None:
+        p = nn.Parameter([1.0, 2.0])
+        p.grad = Tensor([3.0, 4.0])
+        assert optim.clip_grad_norm_([p], 10.0).item() == 5
+        p.grad = Tensor([3.0, 4.0])
+        optim.SGD([p], lr=1.0).step()
+        np.testing.assert_array_equal(p.data, [-2.0, -2.0])

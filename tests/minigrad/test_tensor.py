@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -221,3 +222,36 @@ class TestTensor:
         assert x.reshape(3, 2).shape == x.reshape((3, -1)).shape == x.T.shape == x.transpose(1, 0).shape == (3, 2)
         assert x.flatten().shape == (6,)
         assert x.astype(np.float32).dtype == np.float32
+
+
+class TestMistakes:
+    @pytest.mark.parametrize("sign", ["+", "-", "*", "/"])
+    def test_a_trained_leaf_cannot_be_given_away_by_an_operator_with_assignment(self, sign: str) -> None:
+        w = leaf(3)
+        with pytest.raises(TypeError, match=rf"`p \{sign}= x` .* write p.assign\(p \{sign} x\)"):
+            exec(f"w {sign}= 2.0", {"w": w})
+        x = Tensor(FLOAT32)
+        names = {"x": x, "total": 2 * w}
+        exec(f"x {sign}= 2.0; total {sign}= 2.0", names)
+        np.testing.assert_array_equal(names["x"].data, eval(f"x {sign} 2", {"x": FLOAT32}))
+        assert names["total"].requires_grad
+        np.testing.assert_array_equal(x.data, FLOAT32)
+
+    def test_assigning_none_is_refused_and_changes_nothing(self) -> None:
+        x = Tensor(FLOAT32.copy())
+        with pytest.raises(TypeError, match="the new values are None"):
+            x.assign(None)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(x.data, FLOAT32)
+
+    def test_one_element_with_axes_is_a_number(self) -> None:
+        assert float(Tensor([2.5])) == 2.5
+        assert int(Tensor([[3]])) == 3
+        with pytest.raises(ValueError, match="size 1"):
+            float(Tensor(FLOAT32))
+
+    def test_a_change_through_a_shallow_copy_makes_graphs_stale(self) -> None:
+        w = leaf(3)
+        loss = (w * w).sum()
+        copy.copy(w).assign(9.0)
+        with pytest.raises(RuntimeError, match="changed in place"):
+            mg.grad(loss, [w])

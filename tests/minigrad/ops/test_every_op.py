@@ -80,10 +80,10 @@ def binary(f: Callable[..., Tensor], first: Callable[..., Maker], second: Callab
 def reduction(f: Callable[..., Tensor], make: Callable[..., Maker], empty: tuple[int, ...]) -> list[Example]:
     return [
         *examples(f, (make(3, 4),), (make(),), (make(*empty),)),
-        *examples(lambda x: f(x, 1), (make(2, 3, 4),)),
-        *examples(lambda x: f(x, -1, keepdims=True), (make(*empty, 2),)),
-        *examples(lambda x: f(x, (0, -1)), (make(2, 3, 4),)),
-        *examples(lambda x: f(x, (), True), (make(2, 3),)),
+        *examples(lambda x: f(x, axis=1), (make(2, 3, 4),)),
+        *examples(lambda x: f(x, axis=-1, keepdims=True), (make(*empty, 2),)),
+        *examples(lambda x: f(x, axis=(0, -1)), (make(2, 3, 4),)),
+        *examples(lambda x: f(x, axis=(), keepdims=True), (make(2, 3),)),
     ]
 
 
@@ -169,7 +169,7 @@ EXAMPLES: dict[type[Op], list[Example]] = {
     reduce.Mean: reduction(F.mean, normal, (2, 3)),
     reduce.Norm: [
         *reduction(F.norm, normal, (2, 3)),
-        *examples(lambda x: F.norm(x, 0, eps=0.5), (normal(3, 4),), (normal(0, 2),)),
+        *examples(lambda x: F.norm(x, axis=0, eps=0.5), (normal(3, 4),), (normal(0, 2),)),
     ],
     reduce.Max: reduction(F.max, apart, (2, 3)),
     reduce.Min: reduction(F.min, apart, (2, 3)),
@@ -206,6 +206,9 @@ EXAMPLES: dict[type[Op], list[Example]] = {
             (..., None, 0),
             slice(2, 2),
             np.array([True, False, True]),
+            (np.array([True, False, True]), slice(1, 3)),
+            (np.array([True, False, True]), np.int64(1)),
+            (np.array([True, False, True]), np.array([True, False, True, False])),
             [0, 2, 2],
             INDICES,
             (INDICES, INDICES),

@@ -40,7 +40,7 @@ class TestLongSums:
         t = Tensor(x)
         self.check(F.sum(t, axes, keepdims).data, exact * math.prod(shape[axis] for axis in axes), terms)
         self.check(F.mean(t, axes, keepdims).data, exact, terms)
-        self.check(F.norm(t, axes, keepdims).data, exact * math.prod(shape[axis] for axis in axes) ** 0.5, terms)
+        self.check(F.norm(t, axis=axes, keepdims=keepdims).data, exact * math.prod(shape[axis] for axis in axes) ** 0.5, terms)
         kept = tuple(1 if axis in [a % 4 for a in axes] else n for axis, n in enumerate(shape))
         self.check(sum_to(t, kept).data, exact * math.prod(shape) / math.prod(kept), terms)
 
