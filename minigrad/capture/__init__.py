@@ -1,4 +1,4 @@
-"""Captured training steps: run once under observation, then replayed without running their Python again. See README.md.
+"""Captured training steps: run once under observation, then replayed without running their Python again. See README.md in this folder.
 
 step = Captured(trainer.step)
 metrics = step(batch)  # the same numbers as trainer.step(batch), sooner

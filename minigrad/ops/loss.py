@@ -76,8 +76,7 @@ def _checked(x: Tensor, target: TensorLike) -> tuple[Tensor, Tensor | Scalar]:
     shape = target.shape if hasattr(target, "shape") else np.shape(target)
     if shape != () and shape != x.shape:
         raise ValueError(f"the target has shape {shape}, the prediction {x.shape}; they must be equal")
-    prediction, wanted = as_real(x, to_operand(target))
-    return prediction, wanted
+    return as_real(x, to_operand(target))
 
 
 def mse_loss(x: Tensor, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
