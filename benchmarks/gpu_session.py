@@ -30,6 +30,7 @@ run passed, and 1 otherwise.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import datetime
 import importlib.util
@@ -266,15 +267,25 @@ def stop(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
+def minutes(text: str) -> float:
+    """The type of --minutes."""
+    with contextlib.suppress(ValueError):
+        if 0 < (value := float(text)) <= 1e4:
+            return value
+    raise argparse.ArgumentTypeError(f"{text[:99]!r} is not a number above 0")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.gpu_session", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: $OUT, or benchmarks/results/<date>-<gpu>")
-    parser.add_argument("--minutes", type=float, default=MINUTES, metavar="M", help=f"for everything (default: {MINUTES})")
+    parser.add_argument("--minutes", type=minutes, default=MINUTES, metavar="M", help=f"for everything (default: {MINUTES})")
     arguments = parser.parse_args(argv)
     begin = time.monotonic()
     out = (arguments.out or Path(os.environ.get("OUT") or default_folder())).resolve()
     if (out / "session.json").exists():
         parser.error(f"{out} already holds a session; choose another folder with --out")
+    if out.exists() and not out.is_dir():
+        parser.error(f"{out} is a file; choose a folder with --out")
     session = Session(gpu_stages(), out, 60 * arguments.minutes)
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP; a background job ignores SIGINT unless told otherwise
         if hasattr(signal, name):

@@ -13,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from gans.command import running
+
 PACKAGES = (
     "numpy", "numba", "cupy-cuda13x", "cupy-cuda12x", "torch", "triton", "safetensors", "pillow", "tqdm", "matplotlib",
     "pytest", "hypothesis",
@@ -74,6 +76,7 @@ def driver_report() -> list[str]:
     return done.stdout.strip().splitlines()
 
 
+@running("python -m benchmarks.machine")
 def main() -> None:
     """Print the description. The exit status says whether minigrad can use the GPU."""
     print(machine(), platform.platform(), sep="\n")

@@ -15,8 +15,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,7 +53,10 @@ EPOCHS = 10_000  # no run gets so far: its number of steps ends it
 COUNT, SEED = 10_000, 0  # images of a run that are measured, and the seed of their noise
 ACROSS = 16  # images of a trainer in ranking.png
 
-SET_BY_RANKING = {"backend", "data", "epochs", "out", "overwrite", "resume", "sample_every", "seed", "steps"}
+NOT_IN_RANKING = {  # flags of the trainers
+    "backend", "checkpoint", "data", "dry_run", "epochs", "local_norm", "out", "overwrite", "parallel", "resume",
+    "sample_every", "seed", "steps", "stop_when",
+}  # fmt: skip
 
 ONE_THREAD = {"NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -109,7 +113,8 @@ def argument_parser() -> argparse.ArgumentParser:
 
 def entries_of(arguments: argparse.Namespace) -> list[Entry]:
     """The trainers with the number of steps of their runs: those in steps.json, or timed now and written there."""
-    path, commands = arguments.out / "steps.json", list(dict.fromkeys(arguments.trainers or TRAINERS))
+    path = arguments.out / "steps.json"
+    commands = list(dict.fromkeys(" ".join(command.split()) for command in arguments.trainers or TRAINERS))
     known: dict[str, float] = read_object(path, lambda known: all(seconds > 0 for seconds in known.values()))
     for command in commands:
         check(command)
@@ -121,13 +126,13 @@ def entries_of(arguments: argparse.Namespace) -> list[Entry]:
 
 def check(command: str) -> None:
     """ConfigError if there is no such trainer of digits, or its flags are wrong or among those that the ranking sets."""
-    name, *flags = command.split()
+    name, *flags = command.split() or [""]
     names = [known for known in ALL_TRAINERS if issubclass(trainer_named(known), LatentTrainer)]
     if name not in names:
-        raise ConfigError(f"no trainer of digits is called {name}; they are {', '.join(names)}")
+        raise ConfigError(f"no trainer of digits is called {name!r}; they are {', '.join(names)}")
     _, given = parse(trainer_named(name).config_class, command, flags)
-    if taken := sorted(given & SET_BY_RANKING):
-        raise ConfigError(f"{command}: the ranking sets --{taken[0].replace('_', '-')} itself, the same for all trainers")
+    if taken := sorted(given & NOT_IN_RANKING):
+        raise ConfigError(f"{command}: the ranking sets --{taken[0].replace('_', '-')} itself, or does without it")
 
 
 def flags_of_all(data: str | None) -> list[str]:
@@ -142,28 +147,56 @@ def seconds_of_a_step(command: str, data: str | None) -> float:
     config, _ = parse(trainer_class.config_class, command, [*flags, *flags_of_all(data)])
     trainer = trainer_class(config)
     batches, step, times = trainer.load_batches(), Captured(trainer.step), []
-    for i in range(WARM_UP + TIMED):
-        begin = time.process_time()
-        step(*batches[i])
-        times.append(time.process_time() - begin)
+    try:
+        with np.errstate(all="ignore"):
+            for i in range(WARM_UP + TIMED):
+                begin = time.process_time()
+                step(*batches[i])
+                times.append(time.process_time() - begin)
+    except FloatingPointError as error:
+        raise ConfigError(f"{command}: {error}") from error
     return min(times[WARM_UP:])
 
 
-def train(entry: Entry, seed: int, arguments: argparse.Namespace) -> tuple[Entry, int]:
+class Trainings:
+    """The runs that train now, each in a process of its own."""
+
+    def __init__(self) -> None:
+        self.processes: set[subprocess.Popen[bytes]] = set()
+        self.stopped = False
+
+    def run(self, command: Sequence[str]) -> int:
+        """Start a process and wait for it; returns its exit code."""
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **ONE_THREAD}) as process:
+            self.processes.add(process)
+            if self.stopped:  # while this one was being started
+                process.terminate()
+            try:
+                return process.wait()
+            finally:
+                self.processes.discard(process)
+
+    def stop(self) -> None:
+        """Let all of them save and end."""
+        self.stopped = True
+        for process in list(self.processes):
+            process.terminate()
+
+
+def train(entry: Entry, seed: int, arguments: argparse.Namespace, trainings: Trainings) -> tuple[Entry, int]:
     """Train a run, or what is missing of it; returns its entry and its seed. ConfigError if it fails or is too long."""
     name, *flags = entry.command.split()
     out = arguments.out / entry.run(seed)
     flags += ["--steps", f"{entry.steps}", "--epochs", f"{EPOCHS}", "--seed", f"{seed}", "--sample-every", "1000steps"]
     flags += ["--out", f"{out}", *flags_of_all(arguments.data)]
     if (out / "config.json").exists():
-        if (before := RunFolder(out).settings()["config"]["steps"]) > entry.steps:
-            raise ConfigError(f"{out} has been trained for {before} steps, not {entry.steps}; choose another --out")
+        before = RunFolder(out).settings()["config"].get("steps")
+        if before is None or before > entry.steps:
+            long = "without a limit" if before is None else f"for {before} steps"
+            raise ConfigError(f"{out} has been trained {long}, not for {entry.steps}; choose another --out")
         flags.append("--resume")
-    done = subprocess.run(
-        [sys.executable, "-m", f"gans.{name}", *flags], stdout=subprocess.DEVNULL, env={**os.environ, **ONE_THREAD}
-    )
-    if done.returncode:
-        raise ConfigError(f"{out} ended with exit code {done.returncode}; its message is above")
+    if code := trainings.run([sys.executable, "-m", f"gans.{name}", *flags]):
+        raise ConfigError(f"{out} ended with exit code {code}; its message is above")
     return entry, seed
 
 
@@ -184,8 +217,8 @@ def results_of(entries: Sequence[Entry], arguments: argparse.Namespace) -> Resul
     runs = list(product(range(arguments.seeds), entries))  # every trainer once before any a second time
     missing = [(entry, seed) for seed, entry in runs if not is_complete(entry, seed, known, arguments.out)]
     comparison: Comparison | None = None
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        for entry, seed in pool.map(lambda run: train(run[0], run[1], arguments), missing):
+    with training(arguments, missing) as trained:
+        for entry, seed in trained:
             trainer = trainer_of(arguments.out / entry.run(seed))
             if comparison is None:
                 comparison = comparison_with_real(trainer)
@@ -197,6 +230,19 @@ def results_of(entries: Sequence[Entry], arguments: argparse.Namespace) -> Resul
             known[entry.run(seed)] = {**comparison.fidelity(images), "steps": entry.steps}
             write_atomically(path, as_json({"digits": digits, "measures": known}))
     return known
+
+
+@contextmanager
+def training(arguments: argparse.Namespace, runs: Sequence[tuple[Entry, int]]) -> Iterator[Iterator[tuple[Entry, int]]]:
+    """Context in which runs train in the background; gives each when it has been trained. An error ends those that train."""
+    trainings = Trainings()
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        try:
+            yield (done.result() for done in as_completed([pool.submit(train, *run, arguments, trainings) for run in runs]))
+        except BaseException:  # Ctrl-C too
+            pool.shutdown(wait=False, cancel_futures=True)
+            trainings.stop()
+            raise
 
 
 def is_complete(entry: Entry, seed: int, known: Results, out: Path) -> bool:

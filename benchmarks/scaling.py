@@ -11,13 +11,15 @@ numbers to each step.
 from __future__ import annotations
 
 import statistics
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from gans.command import running
+from gans.trainers import TRAINERS
+from gans.training.config import ConfigError, OneLineParser
 from minigrad import parallel
 
 STEPS, WARM_UP, SECONDS = 100, 4, 4.0  # of a case: at most so many steps and seconds
@@ -93,12 +95,17 @@ def measured(step: Callable[[], object], ranks: parallel.Ranks | None) -> Cost:
     return Cost(statistics.median(times[WARM_UP:]), exchanges, bytes_)
 
 
-def main() -> None:
+@running("python -m benchmarks.scaling", (ConfigError,))
+def main(argv: Sequence[str] | None = None) -> None:
     ranks = parallel.start()
     from benchmarks.cases import CASES
 
+    parser = OneLineParser("python -m benchmarks.scaling", description=(__doc__ or "").partition("\n\n")[0])
+    help = f"cases of the benchmark, or trainers with their own settings (default: {' '.join(CASES)})"
+    parser.add_argument("names", nargs="*", choices=[*CASES, *TRAINERS], metavar="NAME", help=help)
+    names = parser.parse_args(argv).names or CASES
     rows = []
-    for name in sys.argv[1:] or CASES:
+    for name in names:
         step, batch_size = step_of(name)
         cost = measured(step, ranks)
         row = [name, str(batch_size), f"{1000 * cost.seconds:.1f}", str(cost.exchanges), f"{cost.bytes / 1e6:.2f}"]

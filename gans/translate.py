@@ -18,7 +18,7 @@ import numpy as np
 
 from gans.command import running
 from gans.cyclegan import CycleGAN
-from gans.data.image_files import find_images, pillow_warnings_ignored, read_image, report_failures, why_unreadable
+from gans.data.image_files import SUFFIXES, find_images, pillow_warnings_ignored, read_image, report_failures, why_unreadable
 from gans.output import save_image
 from gans.trainers import load_run
 from gans.training.arguments import add_backend, add_run, add_weights, integer_up_to
@@ -61,6 +61,8 @@ def _run(arguments: argparse.Namespace) -> str:
             f"{arguments.run} is a run of gans.{trainer.name}, which generates images instead of translating them: "
             "use gans.generate"
         )
+    if arguments.out.suffix.lower() in SUFFIXES and not os.path.isdir(arguments.out):
+        raise ConfigError(f"--out is the folder for the translations, but {arguments.out} is the name of an image")
     folder, outputs = _output_paths(arguments.input, arguments.out)
     _check_outputs(outputs, arguments.overwrite)
     failures: dict[Path, str] = {}
@@ -88,11 +90,15 @@ def _output_paths(source: Path, out: Path) -> tuple[Path, dict[Path, Path]]:
     """The folder of the input images, and a dict from each image to the path of its translation.
 
     Translations keep the subfolder and the name, with the suffix .png. Images whose translations
-    would get the same path keep their old suffix too: a.jpg becomes a.jpg.png.
+    would get the same path keep their old suffix too: a.jpg becomes a.jpg.png. Images in `out`, if it is a
+    subfolder of the source, are earlier translations, and no inputs.
     """
     if not os.path.exists(source):
         raise ConfigError(f"--input {source} does not exist")
     folder, files = (source, find_images(source)) if os.path.isdir(source) else (source.parent, [source])
+    place = Path(os.path.realpath(out))
+    if place.is_relative_to(os.path.realpath(source)) and str(place) != os.path.realpath(source):
+        files = [file for file in files if not Path(os.path.realpath(file)).is_relative_to(place)]
     if not files:
         raise ConfigError(f"--input {source} has no images")
     # Counted without case, as some file systems ignore it, and with suffixes too: a.jpg.webp must not become a.jpg.png,

@@ -7,12 +7,15 @@ all of them compiled.
 
 from __future__ import annotations
 
+import argparse
 import concurrent.futures
 import itertools
 import multiprocessing
 import os
+import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -77,11 +80,19 @@ def compile_part(name: str, dtype: str) -> str:
     return f"{name} in {dtype}: {time.perf_counter() - start:.1f} s"
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
+    argparse.ArgumentParser("python -m minigrad.compile", description=(__doc__ or "").partition(":")[0] + ".").parse_args(argv)
     spawn = multiprocessing.get_context("spawn")  # OpenMP's threads do not survive a fork
-    with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), mp_context=spawn) as pool:
-        for done in pool.map(compile_part, *zip(*itertools.product(PARTS, ("float32", "float64")), strict=True)):
-            print(done, flush=True)
+    ignored = signal.SIGINT, signal.SIG_IGN  # Ctrl-C reaches all processes; this one decides
+    with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), spawn, initializer=signal.signal, initargs=ignored) as pool:
+        try:
+            for done in pool.map(compile_part, *zip(*itertools.product(PARTS, ("float32", "float64")), strict=True)):
+                print(done, flush=True)
+        except KeyboardInterrupt:
+            for process in multiprocessing.active_children():
+                process.terminate()
+            print("interrupted; what has been compiled stays", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
 
 
 if __name__ == "__main__":

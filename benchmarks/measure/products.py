@@ -27,6 +27,7 @@ from benchmarks.measure.process import PAUSE, Worker
 from benchmarks.measure.steps import make_side, write_setup
 from benchmarks.measure.watch import Call
 from benchmarks.settings import OURS, Settings
+from gans.training.arguments import integer_up_to
 
 Shape = tuple[int, int, int]  # (m, k, n): the product of (m, k) and (k, n)
 
@@ -112,17 +113,25 @@ def product_timer(settings: Settings) -> Iterator[ProductTimer]:
         })  # fmt: skip
 
 
+def shape(text: str) -> tuple[int, int, int]:
+    """The type of a shape argument."""
+    numbers = text.split("x")
+    if len(numbers) != 3 or not all(n.isdecimal() and 0 < int(n) <= 100_000 for n in numbers):
+        raise argparse.ArgumentTypeError(f"{text[:99]!r} is not of the form MxKxN, such as 128x784x256")
+    m, k, n = map(int, numbers)
+    return m, k, n
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     from benchmarks.report import tables
 
     parser = argparse.ArgumentParser("python -m benchmarks.measure.products", description="Time products of these shapes.")
-    parser.add_argument("shapes", nargs="+", metavar="MxKxN", help="the product of (M, K) and (K, N)")
-    parser.add_argument("--threads", type=int, default=Settings.threads, help=f"default: {Settings.threads}")
+    parser.add_argument("shapes", nargs="+", type=shape, metavar="MxKxN", help="the product of (M, K) and (K, N)")
+    parser.add_argument("--threads", type=integer_up_to(1024), default=Settings.threads, help=f"default: {Settings.threads}")
     arguments = parser.parse_args(argv)
     with product_timer(Settings(threads=arguments.threads)) as timer:
-        for text in arguments.shapes:
-            m, k, n = map(int, text.split("x"))
-            rows = timer.add("here", {(m, k, n): 1})
+        for mkn in arguments.shapes:
+            rows = timer.add("here", {mkn: 1})
     print(tables.products({"products": rows}))
 
 

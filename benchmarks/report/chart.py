@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):  # another program's file
             usable = False
         if not usable:
-            parser.error(f"{path} has no training steps of tuned PyTorch")
+            parser.error(f"{path} is no results.json with training steps of tuned PyTorch")
     write_atomically(arguments.picture, png(chart(runs), dpi=150))
 
 

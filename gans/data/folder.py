@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from gans.data.errors import DataError, printable
-from gans.data.image_files import SUFFIXES, find_images, pillow_warnings_ignored, read_image, report_failures, why_unreadable
+from gans.data.image_files import (
+    SUFFIXES,
+    find_images,
+    is_run,
+    pillow_warnings_ignored,
+    read_image,
+    report_failures,
+    why_unreadable,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -65,12 +74,13 @@ def load_classes(
 
 
 def class_folders(folder: Path) -> list[str]:
-    """The names of the subfolders, sorted, without hidden ones: the classes of the images in them.
+    """The names of the subfolders, sorted, without hidden ones and those of runs: the classes of the images in them.
 
     Raises DataError if there are fewer than two or more than MAX_CLASSES, or the folder cannot be opened.
     """
     try:
-        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+        visible = [entry for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")]
+        names = sorted(entry.name for entry in visible if not _has_runs(Path(entry)))
     except OSError as error:
         reason = error.strerror or error
         raise DataError(
@@ -85,6 +95,13 @@ def class_folders(folder: Path) -> list[str]:
         if name != printable(name):
             raise DataError(f"{folder} has a subfolder {printable(name)}, whose name cannot be printed; rename it.")
     return names
+
+
+def _has_runs(folder: Path) -> bool:
+    """Whether a folder is that of a run, or holds such folders, as `runs` does."""
+    with contextlib.suppress(OSError):  # what cannot be opened is named when its images are read
+        return is_run(folder) or any(is_run(folder / name) for name in os.listdir(folder))
+    return False
 
 
 def _load(folder: Path, image_size: int, min_images: int) -> tuple[npt.NDArray[np.uint8], list[Path]]:

@@ -56,17 +56,20 @@ def find_images(folder: Path) -> list[Path]:
     """The image files (by suffix) in a folder and its subfolders, without hidden ones.
 
     They are sorted by their paths relative to the folder, written with "/", so the order is the same
-    on every platform. A line on stderr names subfolders that cannot be opened, and another one counts
-    images of other formats; both are left out. Raises DataError if the folder itself does not exist,
-    cannot be opened or is a file.
+    on every platform. Lines on stderr name subfolders that cannot be opened and run folders, whose images
+    were generated, and count images of other formats; all of these are left out. Raises DataError if the
+    folder itself does not exist, cannot be opened or is a file.
     """
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise DataError(f"{folder} is a file, not a folder; it must be a folder of images.")
     closed: dict[Path, str] = {}
-    files = list(_visible_files(folder, closed))
+    runs: list[Path] = []
+    files = list(_visible_files(folder, closed, runs))
     others = [suffix for file in files if (suffix := file.suffix.lower()) in _OTHER_SUFFIXES]
     if closed:
         _warn(f"{len(closed):,} of the subfolders of {folder} cannot be opened: {_list(closed, folder)}.")
+    if runs:
+        _warn(f"{len(runs):,} run folders in {folder} are left out: {_list(dict.fromkeys(runs, 'generated images'), folder)}.")
     if others:
         formats = ", ".join(sorted(set(others)))
         _warn(f"{len(others):,} files in {folder} are of image formats that are not read ({formats}); convert them to PNG.")
@@ -75,8 +78,13 @@ def find_images(folder: Path) -> list[Path]:
     )
 
 
-def _visible_files(folder: Path, closed: dict[Path, str]) -> Iterator[Path]:
-    """The files; the subfolders that cannot be opened go into `closed`, with the reason."""
+def is_run(folder: Path) -> bool:
+    """Whether it is the folder of a run (`gans.training.run_folder`): its images are not for training."""
+    return os.path.isfile(folder / "config.json") and os.path.isdir(folder / "samples")
+
+
+def _visible_files(folder: Path, closed: dict[Path, str], runs: list[Path]) -> Iterator[Path]:
+    """The files; the subfolders that cannot be opened go into `closed`, with the reason, and those of runs into `runs`."""
 
     def skip(error: OSError) -> None:
         reason = error.strerror or str(error)
@@ -91,7 +99,9 @@ def _visible_files(folder: Path, closed: dict[Path, str]) -> Iterator[Path]:
             subfolders.clear()
             continue
         visited.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        visible = sorted(Path(parent, name) for name in subfolders if not name.startswith("."))
+        runs += filter(is_run, visible)
+        subfolders[:] = [path.name for path in visible if not is_run(path)]
         yield from (Path(parent, name) for name in names if not name.startswith("."))
 
 

@@ -18,7 +18,7 @@ from gans.command import running
 from gans.explain.calls import captured_calls
 from gans.explain.record import record, sources
 from gans.trainers import TRAINERS, trainer_named
-from gans.training.cli import USER_ERRORS
+from gans.training.cli import MAY_CHANGE, USER_ERRORS, check_same_data, data_settings
 from gans.training.config import ConfigError, OneLineParser, RunConfig, check_saved, parse
 from gans.training.loop import Loop
 from gans.training.run_folder import RunFolder
@@ -50,9 +50,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     out = arguments.out or Path(f"{arguments.name}.html")
     trainer_class = trainer_named(arguments.name)
     config, given = parse(trainer_class.config_class, f"{PROG} {arguments.name}", rest)
+    check_flags(given, arguments.run)
     trainer, batch, step, smaller = prepared(trainer_class, config, given, arguments.run)
     write_atomically(out, page(trainer, batch, step, smaller).encode())
     print(f"Open {out} in a browser: step {step + 1:,} of {arguments.name}")
+
+
+def check_flags(given: set[str], run: Path | None) -> None:
+    """ConfigError for flags of a training that mean nothing here, and for those that would make another step than the run's."""
+    if unused := sorted(given & {"resume", "overwrite", "dry_run", "parallel", "local_norm", "backend"}):
+        raise ConfigError(f"--{unused[0].replace('_', '-')} has no effect on the page of one step; leave it out")
+    if "checkpoint" in given and not run:
+        raise ConfigError("--checkpoint goes back to an earlier step of a run: give --run DIR too")
+    if run and (changed := sorted(given - MAY_CHANGE - SMALL.keys())):
+        raise ConfigError(f"--{changed[0].replace('_', '-')} would give another step than the run's; leave it out")
 
 
 def prepared(
@@ -74,6 +85,7 @@ def prepared(
     trainer = trainer_class(config)
     loop = Loop(trainer, trainer.load_batches(), folder)
     if folder:
+        check_same_data(settings, data_settings(loop.batches))
         loop.read_checkpoint(config.checkpoint)
     return trainer, tuple(loop.batches[loop.step]), loop.step, smaller
 

@@ -26,6 +26,18 @@ from minigrad import nn
 from minigrad.io import files
 from minigrad.io.files import write_atomically
 
+DEFAULTS: dict[str, Any] = {
+    "data": "ring", "loss": "gan", "g_units": "tanh", "steps": STEPS, "lr": LR, "seed": 1, "out": Path("runs/toy"),
+    "port": 8000,
+}  # fmt: skip
+USED = {  # which flags have an effect
+    "": {"data", "loss", "g_units", "steps", "lr", "seed", "out"},
+    "compare": {"data", "g_units", "steps", "lr", "seed", "out"},
+    "table": {"steps", "lr", "out"},
+    "theory": {"out"},
+    "serve": {"port"},
+}
+
 FRAMES = 60
 SEEDS = 5  # of --table
 FAILING = "gan, leaky ReLUs in G"  # a row of the table: the loss is not all
@@ -35,20 +47,19 @@ G_UNITS = {"tanh": nn.Tanh, "leaky-relu": leaky}
 @running("python -m gans.toy", USER_ERRORS)
 def main(argv: Sequence[str] | None = None) -> None:
     parser = OneLineParser(
-        "python -m gans.toy", description="Watch GANs learn distributions in one and two dimensions.", allow_abbrev=False
+        "python -m gans.toy",
+        description="Watch GANs learn distributions in one and two dimensions.",
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
     )
-    parser.add_argument("--data", choices=DISTRIBUTIONS, default="ring", help="distribution to learn (default: ring)")
-    parser.add_argument("--loss", choices=LOSSES, default="gan", help="adversarial loss (default: gan)")
+    parser.add_argument("--data", choices=DISTRIBUTIONS, help="distribution to learn (default: ring)")
+    parser.add_argument("--loss", choices=LOSSES, help="adversarial loss (default: gan)")
     help = "hidden units of G (default: tanh; leaky-relu misses modes); --table has a row for leaky-relu"
-    parser.add_argument("--g-units", choices=G_UNITS, default="tanh", help=help)
-    parser.add_argument("--steps", type=integer_up_to(10**6), default=STEPS, metavar="N", help=f"steps of G (default: {STEPS})")
-    parser.add_argument(
-        "--lr", type=learning_rate, default=LR, metavar="X", help=f"learning rate at the start (default: {LR:g})"
-    )
-    parser.add_argument("--seed", type=integer_up_to(2**32, 0), default=1, metavar="N", help="random seed (default: 1)")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/toy"), metavar="DIR", help="folder for the results (default: runs/toy)"
-    )
+    parser.add_argument("--g-units", choices=G_UNITS, help=help)
+    parser.add_argument("--steps", type=integer_up_to(10**6), metavar="N", help=f"steps of G (default: {STEPS})")
+    parser.add_argument("--lr", type=learning_rate, metavar="X", help=f"learning rate at the start (default: {LR:g})")
+    parser.add_argument("--seed", type=integer_up_to(2**32, 0), metavar="N", help="random seed (default: 1)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (default: runs/toy)")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--compare", action="store_true", help="train with every loss, and draw them side by side")
     what.add_argument(
@@ -57,15 +68,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     what.add_argument("--theory", action="store_true", help="check what each loss measures against the exact value")
     what.add_argument("--serve", action="store_true", help="a page in the browser to play with")
     help = "of --serve (default: 8000; 0: a free one)"
-    parser.add_argument("--port", type=integer_up_to(65_535, 0), default=8000, metavar="N", help=help)
-    arguments = parser.parse_args(argv)
-    if arguments.serve:
+    parser.add_argument("--port", type=integer_up_to(65_535, 0), metavar="N", help=help)
+    arguments = with_defaults(vars(parser.parse_args(argv)))
+    if arguments.mode == "serve":
         serve(arguments)
         return
     files.make_folder(arguments.out, follow=True)
-    run = theory if arguments.theory else table if arguments.table else compare if arguments.compare else watch
+    run = {"": watch, "compare": compare, "table": table, "theory": theory}[arguments.mode]
     with np.errstate(all="ignore"):
         run(arguments)
+
+
+def with_defaults(flags: dict[str, Any]) -> argparse.Namespace:
+    """The flags given, and the defaults of the others. ConfigError for one that would have no effect."""
+    mode = next((mode for mode in USED if mode in flags), "")
+    if unused := sorted(flags.keys() - USED[mode] - {mode}):
+        raise ConfigError(f"--{unused[0].replace('_', '-')} has no effect {f'with --{mode}' if mode else 'without --serve'}")
+    return argparse.Namespace(mode=mode, **{**DEFAULTS, **flags})
 
 
 def watch(arguments: argparse.Namespace) -> None:

@@ -121,8 +121,10 @@ def _begin(loop: Loop, folder: RunFolder, settings: dict[str, Any], held: contex
     held.enter_context(folder.locked())
     command.current.folder = folder.path
     if config.resume:
-        _check_same_data(folder.settings(), settings)
+        check_same_data(folder.settings(), settings["data"])
         loop.restore(config.checkpoint)
+        if config.steps is not None and config.steps < loop.step:  # made before, with a larger --steps
+            settings["config"]["steps"] = loop.step
         folder.save_settings(settings)
     else:
         folder.check_free(config.overwrite)  # again: another process may have started a run here meanwhile
@@ -149,7 +151,7 @@ def _limit(loop: Loop) -> str:
     config = loop.trainer.config
     if loop.plateau:
         return f"--stop-when than {config.stop_when}"
-    return "--epochs" if config.steps is None or config.steps > loop.step else f"--steps than {config.steps}"
+    return "--epochs" if config.steps is None or config.steps > loop.step else f"--steps than {loop.step}"
 
 
 def _report(trainer: Trainer, folder: RunFolder) -> None:
@@ -194,26 +196,31 @@ def _check_batch_size(trainer: Trainer) -> None:
 def _settings(trainer: Trainer, batches: Stream) -> dict[str, Any]:
     """The contents of config.json: enough to repeat the run and to load its generator."""
     left_out = {"out", "resume", "overwrite", "dry_run", "checkpoint", "parallel", "local_norm"}
-    labels = {"labels": batches.label_digest} if batches.label_digest else {}
     config = {name: value for name, value in dataclasses.asdict(trainer.config).items() if name not in left_out}
     return {
         "trainer": trainer.name,
         "config": config,
-        "data": {"source": batches.source, "images": batches.count, "hash": batches.digest, **labels},
+        "data": data_settings(batches),
         "samples": trainer.samples_are,
         "minigrad": mg.__version__,
     }
 
 
-def _check_same_data(before: dict[str, Any], now: dict[str, Any]) -> None:
-    """ConfigError unless a resumed run has the images and labels it was started with. They may have moved."""
-    then = before["data"]
-    if then["hash"] != now["data"]["hash"]:
+def data_settings(batches: Stream) -> dict[str, Any]:
+    """The part of config.json that says what the run is trained on."""
+    labels = {"labels": batches.label_digest} if batches.label_digest else {}
+    return {"source": batches.source, "images": batches.count, "hash": batches.digest, **labels}
+
+
+def check_same_data(settings: dict[str, Any], now: dict[str, Any]) -> None:
+    """ConfigError unless a run has the images and labels it was started with. They may have moved."""
+    then = settings["data"]
+    if then["hash"] != now["hash"]:
         raise ConfigError(
             f"the run was started with {then['images']} other images, from {then['source']}, "
-            f"not with these {now['data']['images']} from {now['data']['source']}; give their folder with --data"
+            f"not with these {now['images']} from {now['source']}; give their folder with --data"
         )
-    if then.get("labels") != now["data"].get("labels"):
+    if then.get("labels") != now.get("labels"):
         raise ConfigError(f"the run was started with other labels of the same images, from {then['source']}")
 
 

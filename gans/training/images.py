@@ -51,7 +51,7 @@ def save_gif(path: Path, frames: Sequence[np.ndarray], milliseconds: int = 150, 
 
 def read_png(path: Path, most: int | None = None) -> np.ndarray:
     """Pixels uint8 (height, width, 3), reduced if a side has more than `most`. FileError if the file is damaged."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     content = io.BytesIO(read(path, MOST_BYTES))
     try:
@@ -62,5 +62,7 @@ def read_png(path: Path, most: int | None = None) -> np.ndarray:
             if most is not None:
                 colours.thumbnail((most, most))
             return np.asarray(colours)
+    except UnidentifiedImageError as error:  # its message is about memory that has no name
+        raise FileError(f"{path} is damaged or not an image") from error
     except Exception as error:  # Pillow raises many kinds for damaged files
         raise FileError(f"{path} is damaged or not an image ({error})") from error

@@ -169,20 +169,29 @@ class RunFolder:
         path = self.checkpoint_path(kept)
         if not files.exists(path):
             raise ConfigError(self._no_checkpoint(kept))
-        arrays, metadata = load_with_metadata(path, _most_bytes(like))
-        step = _step(path, metadata)
+        try:
+            arrays, metadata = load_with_metadata(path, _most_bytes(like))
+            step = _step(path, metadata)
+        except FileError as error:
+            raise FileError(f"{error}{self._way_back() if kept is None else ''}") from error
         if kept not in (None, step):
             raise FileError(f"{path} is a checkpoint of step {step}, not of the step in its name")
         return arrays, step
 
     def _no_checkpoint(self, kept: int | None) -> str:
         if kept is None:
-            return f"{self.path} has no checkpoint to resume from; start a new run with --overwrite"
+            way = self._way_back() or "; start a new run with --overwrite"
+            return f"{self.path} has no checkpoint to resume from{way}"
         steps = [str(step) for step in sorted(_numbered(self.checkpoints, ".safetensors"))]
         if not steps:
             return f"{self.path} has no numbered checkpoints; a run with --keep-every writes them"
         those = ", ".join(steps if len(steps) <= MOST_LISTED else [*steps[: MOST_LISTED - 1], "...", steps[-1]])
         return f"{self.path} has no numbered checkpoint of step {kept}, only of {those}"
+
+    def _way_back(self) -> str:
+        """What to do without the last checkpoint if there are numbered ones."""
+        steps = _numbered(self.checkpoints, ".safetensors")
+        return f"; go back to a numbered checkpoint, such as --checkpoint {max(steps)}" if steps else ""
 
     def load_state(self, like: Mapping[str, Any], kept: int) -> dict[str, np.ndarray]:
         """The arrays with the names of `like` from the numbered checkpoint of step `kept`. FileError if their form differs."""

@@ -1,4 +1,6 @@
-"""Captured training steps: run once under observation, then replayed without running their Python again. See README.md in this folder.
+"""Captured training steps: run once under observation, then replayed without running their Python again.
+
+README.md in this folder says how.
 
 step = Captured(trainer.step)
 metrics = step(batch)  # the same numbers as trainer.step(batch), sooner

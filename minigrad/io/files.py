@@ -150,6 +150,8 @@ def make_folder(path: Path, follow: bool = False) -> None:
     """Make a folder and its parents, if they do not exist. FileError if that fails, or it is a symbolic link not to follow."""
     with explained(f"cannot use the folder {path}"):
         _check_link(path, follow)
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "it is a file")
         path.mkdir(parents=True, exist_ok=True)
 
 

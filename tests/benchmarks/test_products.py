@@ -60,3 +60,10 @@ def test_each_order_is_timed_on_operands_of_that_order() -> None:
     for order in products.ORDERS:
         side.actions[order]()
     assert seen == [(True, True), (True, False), (False, True)]
+
+
+@pytest.mark.parametrize("text", ["axb", "1x2", "0x1x1", "1x2x3x4", "-1x2x3"])
+def test_a_wrong_shape_is_refused_in_a_sentence(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        products.main(["--", text])
+    assert f"{text!r} is not of the form MxKxN" in capsys.readouterr().err

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,7 +87,7 @@ def test_other_digits_and_longer_runs_are_refused(
         return f"{end.value}{capsys.readouterr().err}"
 
     ranking.main(["mnist_gan", *run, "--minutes", "2"])
-    assert "mnist_gan-0 has been trained for 6 steps, not 3" in complaint()
+    assert "mnist_gan-0 has been trained for 6 steps, not for 3" in complaint()
     shutil.copytree(data, tmp_path / "others")
     write_idx(tmp_path / "others" / "train-images-idx3-ubyte", synthetic_digits(200, 7)[0])
     assert "compares runs with other digits" in complaint("--data", str(tmp_path / "others"))
@@ -124,11 +127,14 @@ def test_a_run_that_fails_ends_the_ranking_with_its_name(
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        ("nogan", "no trainer of digits is called nogan; they are mnist_gan, "),
-        ("cyclegan", "no trainer of digits is called cyclegan"),
+        ("nogan", "no trainer of digits is called 'nogan'; they are mnist_gan, "),
+        (" ", "no trainer of digits is called ''"),
+        ("cyclegan", "no trainer of digits is called 'cyclegan'"),
         ("wgan --nope", "unrecognized arguments: --nope"),
         ("wgan --seed 3", "wgan --seed 3: the ranking sets --seed itself"),
         ("wgan --backend=cupy", "the ranking sets --backend itself"),
+        ("wgan --dry-run", "the ranking sets --dry-run itself, or does without it"),
+        ("mnist_gan --lr 1e30", "mnist_gan --lr 1e30: the gradient of parameter 0"),
     ],
 )
 def test_an_entry_that_cannot_be_ranked_is_refused_before_any_training(
@@ -165,3 +171,26 @@ def test_trainers_are_sorted_by_the_median_of_their_distances() -> None:
         "| `bad --arch x` | 1,000 | 1.0 | 3.00 (1.00 to 9.00) | 10 % |",
         "| real images (the floor) | | | 0.50 | 90 % |",
     ]
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "another run fails"])
+def test_trainings_end_with_the_ranking(how: str, run: list[str], tmp_path: Path) -> None:
+    """One of a thousand minutes ends at once, and has saved."""
+    (tmp_path / "steps.json").write_text(json.dumps({"mnist_gan": 0.01, "wgan": SECONDS}))
+    if how == "another run fails":
+        (tmp_path / "wgan-0").write_text("a file where the run's folder should be")
+    flags = ["mnist_gan", *["wgan"][: how != "SIGTERM"], *run, "--minutes", "1000", "--jobs", "2"]
+    command = [sys.executable, "-m", "benchmarks.ranking", *flags]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        metrics = tmp_path / "mnist_gan-0" / "metrics.csv"
+        while how == "SIGTERM" and not metrics.exists() and process.poll() is None:
+            time.sleep(0.05)
+        if how == "SIGTERM":
+            process.terminate()
+        _, complaint = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == (143 if how == "SIGTERM" else 1)
+    assert ("stopped by SIGTERM" if how == "SIGTERM" else "wgan-0 ended with exit code 1") in complaint
+    assert how != "SIGTERM" or (tmp_path / "mnist_gan-0" / "checkpoint.safetensors").exists()

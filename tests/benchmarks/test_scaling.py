@@ -38,3 +38,10 @@ def test_a_step_is_timed_and_its_exchanges_are_counted(
     weights, images = 560_145, 128 * 784
     outputs = 256 + 128  # logits of real and generated images; of generated ones
     assert (exchanges, megabytes) == ("5", f"{4 * (weights + images + outputs) / 1e6:.2f}")
+
+
+def test_an_unknown_case_is_refused_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        scaling.main(["nogan"])
+    assert end.value.code == 2
+    assert "invalid choice: 'nogan'" in capsys.readouterr().err

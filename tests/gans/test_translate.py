@@ -293,9 +293,8 @@ def test_an_input_is_never_replaced(out: str, more: list[str], translate: Comman
 def test_outputs_may_be_beside_or_below_the_inputs(translate: Command, run: Path) -> None:
     save(Path("in/a.jpg"))
     assert call(translate, run, "in", out="in/night").out == "translated 1 of 1 images to in/night\n"
-    before = files(Path("in"))
-    assert call(translate, run, "in", "--overwrite", out="in/night").complaint
-    assert files(Path("in")) == before
+    assert call(translate, run, "in", "--overwrite", out="in/night").out == "translated 1 of 1 images to in/night\n"
+    assert set(files(Path("in"))) == {"a.jpg", "night/a.png"}
     assert call(translate, run, "in/a.jpg", out="in").out == "translated 1 of 1 images to in\n"
     assert set(files(Path("in"))) == {"a.jpg", "a.png", "night/a.png"}
 
@@ -354,6 +353,14 @@ def test_a_folder_with_the_name_of_a_translation_is_kept(translate: Command, run
 def test_a_missing_input_is_an_error(source: str, translate: Command, run: Path) -> None:
     Path("loop").symlink_to("loop")
     assert f"--input {source} does not exist" in call(translate, run, source).complaint
+
+
+def test_the_name_of_an_image_is_no_folder(translate: Command, run: Path) -> None:
+    save(Path("a.png"))
+    assert "but result.png is the name of an image" in call(translate, run, "a.png", out="result.png").complaint
+    assert not Path("result.png").exists()
+    Path("folder.png").mkdir()
+    assert call(translate, run, "a.png", out="folder.png").code == 0
 
 
 def test_a_folder_without_images_is_an_error(translate: Command, run: Path) -> None:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import pytest
+
+from minigrad.compile import main
 
 TESTS = Path(__file__).parents[1]
 
@@ -42,3 +48,25 @@ def test_no_trainer_compiles_a_kernel_after_minigrad_compile() -> None:
     command = [sys.executable, "-c", COMPILED_BEFORE_AND_AFTER_TRAINING]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_flags_that_it_does_not_have_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--foo"])
+    assert end.value.code == 2
+    assert "unrecognized arguments: --foo" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no process groups")
+def test_ctrl_c_ends_it_in_a_sentence(tmp_path: Path) -> None:
+    environment = {**os.environ, "MINIGRAD_CACHE": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "minigrad.compile"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    ) as process:
+        while not list(tmp_path.rglob("*.nbi")):  # until a kernel is compiled
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        _, complaint = process.communicate(timeout=60)
+    assert (process.returncode, complaint) == (130, "interrupted; what has been compiled stays\n")

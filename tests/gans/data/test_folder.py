@@ -339,3 +339,10 @@ def test_real_emoji_are_read() -> None:
     images = read(EMOJI, 32)
     assert len(images) == 1440
     assert (images[:, :, 0, 0] > 240).mean() > 0.8, "they stand on white"
+
+
+def test_a_run_in_the_folder_is_left_out_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_numbered(tmp_path, "a.png", "runs/dcgan/samples/step-000001.png", "runs/dcgan/losses.png", "samples/b.png")
+    (tmp_path / "runs/dcgan/config.json").touch()
+    assert numbers(read(tmp_path)) == [0, 3], "a folder called samples is no run"
+    assert "1 run folders in " in (line := capsys.readouterr().err) and "runs/dcgan (generated images)" in line

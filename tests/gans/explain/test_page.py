@@ -172,6 +172,25 @@ def test_the_command_writes_a_page_of_a_run_without_touching_it(digits, tmp_path
     assert run_here(main, ("unknown",)).code == 2
 
 
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--checkpoint", 3), "--checkpoint goes back to an earlier step of a run: give --run DIR too"),
+        (("--resume",), "--resume has no effect on the page of one step"),
+        (("--backend", "cupy"), "--backend has no effect on the page of one step"),
+        (("--run", "run", "--seed", 5), "--seed would give another step than the run's"),
+        (("--run", "run", "--data", "synthetic"), "other images, from"),
+    ],
+)
+def test_flags_that_would_be_ignored_or_show_another_step_are_refused(flags, sentence, digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = ("--data", digits, "--batch-size", 16, "--steps", 1, "--out", tmp_path / "run")
+    if "--run" in flags:
+        assert run_here(lambda argv: train_main(trainer_named("mnist_gan"), argv), run).code == 0
+    assert sentence in run_here(main, ("mnist_gan", *flags)).complaint
+    assert not (tmp_path / "mnist_gan.html").exists()
+
+
 def test_inputs_that_no_op_made_say_what_they_are():
     named = {name: [n.get("name") for n in record(*small_trainer(name))[0].nodes] for name in ("wgan_gp", "ssgan")}
     assert named["wgan_gp"].count("noise from N(0, 1)") == 2  # one for the critic's step, one for the generator's

@@ -137,3 +137,21 @@ def test_a_file_in_place_of_the_folder_is_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["--out", str(tmp_path / "file")])
     assert caught.value.code == 1 and "cannot use the folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--serve", "--lr", "0.1"], "--lr has no effect with --serve"),
+        (["--table", "--g-units", "tanh"], "--g-units has no effect with --table"),
+        (["--theory", "--steps", "3"], "--steps has no effect with --theory"),
+        (["--compare", "--loss", "gan"], "--loss has no effect with --compare"),
+        (["--port", "80"], "--port has no effect without --serve"),
+    ],
+)
+def test_a_flag_without_effect_is_refused(flags, sentence, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main(flags)
+    assert caught.value.code == 1 and sentence in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -53,6 +53,14 @@ def test_resuming_a_finished_run_says_so_and_names_the_flag_that_continues_it(
     assert how[0] in ended.out, "more --epochs do not continue a run that --steps ended"
 
 
+def test_fewer_steps_than_a_run_has_made_change_nothing(train: Train, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train("--steps", 3, "--out", folder)
+    before = files(folder)
+    assert "give more --steps than 3" in train("--resume", "--steps", 2, "--out", folder).out
+    assert files(folder) == before
+
+
 def test_resuming_and_overwriting_at_once_is_refused_with_both_flags_named(train: Train, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     train("--steps", 2, "--out", folder)

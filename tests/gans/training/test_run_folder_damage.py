@@ -212,6 +212,13 @@ def test_a_folder_in_place_of_the_checkpoint_is_refused(started: RunFolder) -> N
 def test_without_a_checkpoint_the_sentence_says_what_to_do(started: RunFolder) -> None:
     with pytest.raises(ConfigError, match=r"no checkpoint.*--overwrite"):
         started.load_checkpoint({})
+    for step in (4, 12):
+        started.keep_checkpoint({}, step)
+    with pytest.raises(ConfigError, match=r"no checkpoint.*; go back to a numbered checkpoint, such as --checkpoint 12$"):
+        started.load_checkpoint({})
+    started.checkpoint.write_bytes(b"cut")
+    with pytest.raises(FileError, match=r"damaged.*; go back to a numbered checkpoint, such as --checkpoint 12$"):
+        started.load_checkpoint({})
 
 
 def test_settings_of_a_folder_without_a_run_are_refused(folder: RunFolder) -> None:
