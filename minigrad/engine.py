@@ -146,12 +146,12 @@ class Op:
             mode.observer.applying(self, inputs)
         try:
             result = self.forward(*arrays)
+            if isinstance(result, tuple | list):
+                raise TypeError(f"forward must return one array, not a {type(result).__name__}")
+            out = Tensor(result)
         except _EXPLAINED as error:  # NumPy raises subclasses of these, with arguments of their own
             kind = next(kind for kind in _EXPLAINED if isinstance(error, kind))
             raise kind(_explain(self, arrays, error)) from error
-        if isinstance(result, tuple | list):
-            raise TypeError(f"{self.name}: forward must return one array, not a {type(result).__name__}")
-        out = Tensor(result)
         if mode.anomaly and not backend.all_finite(out.data):
             raise FloatingPointError(f"{_signature(self, arrays)} gave {backend.describe_bad_values(out.data)}")
         if self.is_view and backend.may_share_memory(arrays[0], out.data):

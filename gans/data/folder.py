@@ -21,7 +21,7 @@ from gans.data.image_files import (
     read_image,
     report_failures,
     why_unreadable,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
