@@ -9,6 +9,7 @@ where it was, and a run that has been measured is not made again.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import statistics
@@ -28,6 +29,7 @@ from benchmarks.machine import machine
 from gans.command import running
 from gans.data.batches import digest_of
 from gans.data.errors import DataError
+from gans.data.images import MNIST_SIZE
 from gans.data.mnist import load_mnist
 from gans.measures.evaluation import Comparison
 from gans.measures.real import load_real, with_classifier
@@ -118,6 +120,7 @@ def entries_of(arguments: argparse.Namespace) -> list[Entry]:
     known: dict[str, float] = read_object(path, lambda known: all(seconds > 0 for seconds in known.values()))
     for command in commands:
         check(command)
+    for command in commands:
         if command not in known:
             known[command] = seconds_of_a_step(command, arguments.data)
             write_atomically(path, as_json(known))
@@ -130,9 +133,13 @@ def check(command: str) -> None:
     names = [known for known in ALL_TRAINERS if issubclass(trainer_named(known), LatentTrainer)]
     if name not in names:
         raise ConfigError(f"no trainer of digits is called {name!r}; they are {', '.join(names)}")
-    _, given = parse(trainer_named(name).config_class, command, flags)
+    trainer_class = trainer_named(name)
+    config, given = parse(trainer_class.config_class, command, flags)
     if taken := sorted(given & NOT_IN_RANKING):
         raise ConfigError(f"{command}: the ranking sets --{taken[0].replace('_', '-')} itself, or does without it")
+    trainer: Any = trainer_class(dataclasses.replace(config, backend="numpy"))
+    if trainer.image_shape != (1, MNIST_SIZE, MNIST_SIZE):
+        raise ConfigError(f"{command}: its images are {trainer.image_shape}, not MNIST's digits (for many trainers: --arch 28)")
 
 
 def flags_of_all(data: str | None) -> list[str]:

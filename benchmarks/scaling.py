@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     parser = OneLineParser("python -m benchmarks.scaling", description=(__doc__ or "").partition("\n\n")[0])
     help = f"cases of the benchmark, or trainers with their own settings (default: {' '.join(CASES)})"
-    parser.add_argument("names", nargs="*", choices=[*CASES, *TRAINERS], metavar="NAME", help=help)
+    parser.add_argument("names", nargs="*", choices=list(dict.fromkeys([*CASES, *TRAINERS])), metavar="NAME", help=help)
     names = parser.parse_args(argv).names or CASES
     rows = []
     for name in names:

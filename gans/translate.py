@@ -90,17 +90,24 @@ def _output_paths(source: Path, out: Path) -> tuple[Path, dict[Path, Path]]:
     """The folder of the input images, and a dict from each image to the path of its translation.
 
     Translations keep the subfolder and the name, with the suffix .png. Images whose translations
-    would get the same path keep their old suffix too: a.jpg becomes a.jpg.png. Images in `out`, if it is a
-    subfolder of the source, are earlier translations, and no inputs.
+    would get the same path keep their old suffix too: a.jpg becomes a.jpg.png. If `out` is below the source,
+    the translations of an earlier call are no inputs.
     """
     if not os.path.exists(source):
         raise ConfigError(f"--input {source} does not exist")
     folder, files = (source, find_images(source)) if os.path.isdir(source) else (source.parent, [source])
-    place = Path(os.path.realpath(out))
-    if place.is_relative_to(os.path.realpath(source)) and str(place) != os.path.realpath(source):
-        files = [file for file in files if not Path(os.path.realpath(file)).is_relative_to(place)]
     if not files:
         raise ConfigError(f"--input {source} has no images")
+    place = Path(os.path.realpath(out))
+    outside = [file for file in files if not Path(os.path.realpath(file)).is_relative_to(place)]
+    if 0 < len(outside) < len(files):
+        earlier = {os.path.realpath(output) for output in _translations(outside, folder, out).values()}
+        files = [file for file in files if os.path.realpath(file) not in earlier]
+    return folder, _translations(files, folder, out)
+
+
+def _translations(files: list[Path], folder: Path, out: Path) -> dict[Path, Path]:
+    """The path of the translation of each image."""
     # Counted without case, as some file systems ignore it, and with suffixes too: a.jpg.webp must not become a.jpg.png,
     # which may be the translation of a.jpg.
     names = Counter(str(name).casefold() for file in files for name in (file, file.with_suffix("")))
@@ -108,7 +115,7 @@ def _output_paths(source: Path, out: Path) -> tuple[Path, dict[Path, Path]]:
     for file in files:
         unique = names[str(file.with_suffix("")).casefold()] == 1
         outputs[file] = out / file.relative_to(folder).with_name(f"{file.stem if unique else file.name}.png")
-    return folder, outputs
+    return outputs
 
 
 def _check_outputs(outputs: dict[Path, Path], overwrite: bool) -> None:

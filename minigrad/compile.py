@@ -86,8 +86,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     ignored = signal.SIGINT, signal.SIG_IGN  # Ctrl-C reaches all processes; this one decides
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), spawn, initializer=signal.signal, initargs=ignored) as pool:
         try:
-            for done in pool.map(compile_part, *zip(*itertools.product(PARTS, ("float32", "float64")), strict=True)):
-                print(done, flush=True)
+            for part in [pool.submit(compile_part, *each) for each in itertools.product(PARTS, ("float32", "float64"))]:
+                print(part.result(), flush=True)
         except KeyboardInterrupt:
             for process in multiprocessing.active_children():
                 process.terminate()

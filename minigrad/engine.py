@@ -289,6 +289,8 @@ def grad(
     """
     if isinstance(inputs, Tensor):
         raise TypeError("grad: inputs is a sequence of tensors; write grad(output, [x])")
+    if not isinstance(inputs, Iterable):
+        raise TypeError(f"grad: inputs are tensors, such as net.parameters(), not an object of type {type(inputs).__name__}")
     inputs = list(inputs)
     for x in inputs:
         if not isinstance(x, Tensor):
@@ -417,6 +419,8 @@ def promoted(*inputs: Any) -> tuple[Any, ...]:
     """
     if all(isinstance(x, Tensor) and x.dtype.kind == "f" for x in inputs):
         return inputs  # the common case
+    if not any(isinstance(x, Tensor) for x in inputs):
+        return promoted(*map(Tensor, inputs))
     found = [x.dtype.kind if isinstance(x, Tensor) else "f" if type(x) is float else "" for x in inputs]
     return as_real(*inputs) if "f" in found else inputs
 

@@ -139,7 +139,7 @@ SENTENCES = {  # for names that stand for no one expression
     ("Tensor", "values"): "max(axis) and min(axis) return the values themselves",
     ("Tensor", "indices"): "write x.argmax(axis)",
     **{("Tensor", name): f"write x {sign} y" for name, sign in COMPARISONS.items()},
-    ("Tensor", "argmin"): "write (-x).argmax(axis)",
+    ("Tensor", "argmin"): "write mg.Tensor(x.data.argmin(axis))",
     **{("Tensor", name): f"write np.{name}(x.data)" for name in ("isnan", "isinf", "isfinite", "argsort")},
     **{("minigrad", name): f"write np.{name}(x.data)" for name in ("isnan", "isinf", "isfinite", "argsort")},
     ("Tensor", "type"): "write x.astype(np.float32), and x.dtype for the dtype",
@@ -148,7 +148,10 @@ SENTENCES = {  # for names that stand for no one expression
     ("minigrad", "enable_grad"): "write mg.set_grad_enabled(True)",
     ("minigrad", "allclose"): "write np.allclose(x.data, y.data)",
     ("minigrad", "compile"): "write mg.Captured(step), which captures a training step and replays it",
-    **{("minigrad", name): DRAWN for name in ("randint", "randperm", "bernoulli", "multinomial", "normal")},
+    **{("minigrad", name): DRAWN for name in ("randint", "randperm", "multinomial")},
+    ("minigrad", "normal"): "write mean + std * mg.randn(shape)",
+    ("minigrad", "bernoulli"): "write mg.rand(p.shape) < p",
+    ("Tensor", "bmm"): "write x @ y",
     ("minigrad", "device"): GPU,
     ("minigrad", "cuda"): GPU,
     ("Module", "device"): GPU,
@@ -184,10 +187,9 @@ ARGUMENTS = {  # arguments of PyTorch's that no function of minigrad has, or tha
     **dict.fromkeys(("nesterov", "amsgrad", "dampening", "maximize", "foreach", "fused", "capturable", "centered"), NOT_HERE),
     "weight": 'write reduction="none" and weigh the losses yourself',
     "norm_type": NOT_HERE,
+    "padding_mode": "write a layer such as nn.ReflectionPad2d before it",
     "p": "only Euclidean norms are here",
-    **dict.fromkeys(
-        ("padding_mode", "align_corners", "antialias", "ceil_mode", "return_indices", "count_include_pad"), NOT_HERE
-    ),
+    **dict.fromkeys(("align_corners", "antialias", "ceil_mode", "return_indices", "count_include_pad"), NOT_HERE),
     **dict.fromkeys(("ignore_index", "label_smoothing", "pos_weight", "padding_idx", "track_running_stats"), NOT_HERE),
 }
 
@@ -208,8 +210,8 @@ def missing(owner: str, name: str, subclass: str = "") -> str:
     if owner == "Tensor" and name.endswith("_") and not name.startswith("_"):
         return f"{start}: tensors are changed in place only by `x.assign(values)`; in a graph write `x = x + 1`"
     if owner == "Tensor" and name in sys.modules["minigrad.functional"].__all__:
-        return f"{start}: write `F.{name}(x)`, after `import minigrad.functional as F`"
-    if owner in ("minigrad", "functional") and name[0] != "_" and hasattr(sys.modules["minigrad.tensor"].Tensor, name):
+        return f"{start}: write `F.{name}`, after `import minigrad.functional as F`"
+    if owner in ("minigrad", "functional") and name[0] != "_" and name in dir(sys.modules["minigrad.tensor"].Tensor):
         return f"{start}: write `x.{name}`"
     return f"{subclass} has no `{name}`" if subclass else start
 
@@ -236,11 +238,11 @@ def _explaining(function: Callable[..., Any], owner: Any, name: str) -> Callable
         except TypeError:
             parameters = inspect.signature(function).parameters
             unknown = [key for key in options if key in ARGUMENTS and key not in parameters]
+            by_name = [key for key, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+            if by_name and len(args) > len(parameters) - len(by_name):
+                raise TypeError(f"{_shown(name, args)} takes {', '.join(f'{key}=' for key in by_name)} by name") from None
             if len(args) > len(parameters) and args[-1] is True:  # as in PyTorch's nn.ReLU(True)
                 unknown.append("inplace")
-            by_name = [key for key, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
-            if not unknown and by_name and len(args) > len(parameters) - len(by_name):
-                raise TypeError(f"{_shown(name, args)} takes {', '.join(f'{key}=' for key in by_name)} by name") from None
             if not unknown:
                 raise
         except AttributeError as error:

@@ -200,10 +200,19 @@ class Tensor:
     def __itruediv__(self, other: TensorLike) -> Tensor:
         return self._rebindable("/") / other
 
+    def __ipow__(self, other: TensorLike) -> Tensor:
+        return self._rebindable("**") ** other
+
+    def __imatmul__(self, other: Tensor | Array) -> Tensor:
+        return self._rebindable("@") @ other
+
     def _rebindable(self, sign: str) -> Tensor:
         if self.requires_grad and self.op is None:
-            raise TypeError(f"`p {sign}= x` would give the name p to a new tensor: write p.assign(p {sign} x)")
+            self._refuse_rebinding(sign)
         return self
+
+    def _refuse_rebinding(self, sign: str) -> NoReturn:
+        raise TypeError(f"`p {sign}= x` would give the name p to a new tensor: write p.assign(p {sign} x)")
 
     def __getitem__(self, key: Any) -> Tensor:
         return F.index(self, key)
@@ -387,7 +396,7 @@ class Tensor:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __copy__(self) -> Tensor:
-        """A leaf of the same class with the same memory, and so with the same count of changes."""
+        """A leaf, without the graph, of the same class with the same memory, and so with the same count of changes."""
         return self._leaf(self.data, self.grad, self.changes)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -98,10 +97,12 @@ def class_folders(folder: Path) -> list[str]:
 
 
 def _has_runs(folder: Path) -> bool:
-    """Whether a folder is that of a run, or holds such folders, as `runs` does."""
-    with contextlib.suppress(OSError):  # what cannot be opened is named when its images are read
-        return is_run(folder) or any(is_run(folder / name) for name in os.listdir(folder))
-    return False
+    """Whether a folder is that of a run, or holds such folders and nothing else, as `runs` does."""
+    try:
+        visible = [folder / name for name in os.listdir(folder) if not name.startswith(".")]
+    except OSError:  # what cannot be opened is named when its images are read
+        return False
+    return is_run(folder) or (bool(visible) and all(map(is_run, visible)))
 
 
 def _load(folder: Path, image_size: int, min_images: int) -> tuple[npt.NDArray[np.uint8], list[Path]]:

@@ -69,7 +69,7 @@ def find_images(folder: Path) -> list[Path]:
     if closed:
         _warn(f"{len(closed):,} of the subfolders of {folder} cannot be opened: {_list(closed, folder)}.")
     if runs:
-        _warn(f"{len(runs):,} run folders in {folder} are left out: {_list(dict.fromkeys(runs, 'generated images'), folder)}.")
+        _warn(f"Runs in {folder} are left out: {_list(dict.fromkeys(runs, 'generated images'), folder)}.")
     if others:
         formats = ", ".join(sorted(set(others)))
         _warn(f"{len(others):,} files in {folder} are of image formats that are not read ({formats}); convert them to PNG.")
@@ -80,7 +80,11 @@ def find_images(folder: Path) -> list[Path]:
 
 def is_run(folder: Path) -> bool:
     """Whether it is the folder of a run (`gans.training.run_folder`): its images are not for training."""
-    return os.path.isfile(folder / "config.json") and os.path.isdir(folder / "samples")
+    try:
+        settings = (folder / "config.json").read_bytes()
+    except OSError:
+        return False
+    return b'"trainer"' in settings and b'"minigrad"' in settings and os.path.isdir(folder / "samples")
 
 
 def _visible_files(folder: Path, closed: dict[Path, str], runs: list[Path]) -> Iterator[Path]:

@@ -27,6 +27,10 @@ from minigrad.io.files import write_atomically
 
 PROG = "python -m gans.explain"
 SMALL = {"batch_size": 8, "critic_steps": 1}  # at most, unless they are given: the page shows one small step
+UNUSED = {  # flags of a training that mean nothing for one step
+    "backend", "dry_run", "evaluate_every", "keep_every", "local_norm", "overwrite", "parallel", "resume", "sample_every",
+    "save_every", "stop_when", "tensorboard",
+}  # fmt: skip
 PAGE = Path(__file__).with_name("page")
 
 
@@ -57,8 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def check_flags(given: set[str], run: Path | None) -> None:
-    """ConfigError for flags of a training that mean nothing here, and for those that would make another step than the run's."""
-    if unused := sorted(given & {"resume", "overwrite", "dry_run", "parallel", "local_norm", "backend"}):
+    """ConfigError for flags that mean nothing here, and for those that would make another step than the run's."""
+    if unused := sorted(given & UNUSED):
         raise ConfigError(f"--{unused[0].replace('_', '-')} has no effect on the page of one step; leave it out")
     if "checkpoint" in given and not run:
         raise ConfigError("--checkpoint goes back to an earlier step of a run: give --run DIR too")

@@ -21,9 +21,15 @@ class Parameter(Tensor):
     def __init__(self, data: Any) -> None:
         super().__init__(Tensor(data).data.copy(order="K"), requires_grad=True)
 
+    def _rebindable(self, sign: str) -> NoReturn:  # a frozen one too
+        self._refuse_rebinding(sign)
+
 
 class Buffer(Tensor):
     """A tensor that is part of a module's state but not trained, such as a running mean."""
+
+    def _rebindable(self, sign: str) -> NoReturn:
+        self._refuse_rebinding(sign)
 
 
 class _Parameters(list[Parameter]):
@@ -99,12 +105,13 @@ class Module:
         raise AttributeError(from_pytorch.missing("Module", name, type(self).__name__))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        before = vars(self).get(name)
-        if isinstance(before, Parameter | Buffer) and not (value is None or isinstance(value, Parameter | Buffer)):
-            kind = "Parameter" if isinstance(before, Parameter) else "Buffer"
+        before, parts = vars(self).get(name), (Parameter, Buffer, Module)
+        if isinstance(before, parts) and not (value is None or isinstance(value, parts)):
+            kind = next(part.__name__ for part in parts if isinstance(before, part))
+            new = f"self.{name}.assign(...) for new values, or " if isinstance(before, Tensor) else ""
             raise TypeError(
-                f"{type(self).__name__}.{name} is a {kind}, and a {type(value).__name__} in its place would not be part of the "
-                f"module's state: write self.{name}.assign(...) for new values, or self.{name} = nn.{kind}(...)"
+                f"{type(self).__name__}.{name} is a {kind}; an object of type {type(value).__name__} in its place would not be "
+                f"part of the module's state: write {new}self.{name} = {f'nn.{kind}(...)' if new else 'another module'}"
             )
         object.__setattr__(self, name, value)
 

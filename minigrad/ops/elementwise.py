@@ -226,7 +226,7 @@ class Clip(Elementwise):
     def __init__(self, low: float | None, high: float | None) -> None:
         if low is None and high is None:
             raise ValueError("clip: give a lower bound, an upper bound or both")
-        if any(isinstance(x, Tensor) or getattr(x, "ndim", 0) for x in (low, high)):
+        if any(isinstance(x, Tensor | list | tuple) or getattr(x, "ndim", 0) for x in (low, high)):
             raise TypeError("clip: the bounds are numbers; for tensors write F.maximum(x, low) and F.minimum(x, high)")
         self.low, self.high = (x if x is None or type(x) is int else float(x) for x in (low, high))
         self.is_real = float in (type(self.low), type(self.high))

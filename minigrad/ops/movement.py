@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Sequence
 from types import EllipsisType, NoneType
 from typing import Any
@@ -147,9 +148,10 @@ class Concatenate(Op):
 
 def positive_axis(axis: int, ndim: int, caller: str = "") -> int:
     """The axis as a number in 0 .. ndim - 1; negative axes count from the end."""
+    axis = operator.index(axis)
     if not -ndim <= axis < ndim:
         raise ValueError(f"{caller}axis {axis} is out of range for {ndim} dimensions")
-    return int(axis) % ndim
+    return axis % ndim
 
 
 def reshape(x: Tensor, *shape: Any) -> Tensor:

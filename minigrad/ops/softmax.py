@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from minigrad.arrays.backend import array_module
 from minigrad.engine import as_real
 from minigrad.ops.elementwise import exp
-from minigrad.ops.movement import positive_axis
-from minigrad.ops.reduce import Reduction, total
+from minigrad.ops.reduce import Reduction, reduced_axes, total
 from minigrad.tensor import Array, Axis, Tensor
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
@@ -39,14 +40,14 @@ def logsumexp(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return LogSumExp(axis, keepdims)(x)
 
 
-def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
+def log_softmax(x: Tensor, axis: int | Sequence[int] = -1) -> Tensor:
     """log(softmax(x, axis)), accurate even where the probabilities underflow."""
     (x,) = as_real(x)
-    axis = positive_axis(axis, x.ndim, "softmax: ")
-    shifted = x - Tensor(x.data.max(axis, keepdims=True))  # the shift cancels; it keeps large numbers accurate
-    return shifted - logsumexp(shifted, axis, keepdims=True)
+    axes = reduced_axes(axis, x.ndim)
+    shifted = x - Tensor(x.data.max(axes, keepdims=True))  # the shift cancels; it keeps large numbers accurate
+    return shifted - logsumexp(shifted, axes, keepdims=True)
 
 
-def softmax(x: Tensor, axis: int = -1) -> Tensor:
+def softmax(x: Tensor, axis: int | Sequence[int] = -1) -> Tensor:
     """e^x over the sum of e^x along `axis`: positive numbers that sum to 1."""
     return exp(log_softmax(x, axis))

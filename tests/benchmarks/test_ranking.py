@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -131,6 +134,7 @@ def test_a_run_that_fails_ends_the_ranking_with_its_name(
         (" ", "no trainer of digits is called ''"),
         ("cyclegan", "no trainer of digits is called 'cyclegan'"),
         ("wgan --nope", "unrecognized arguments: --nope"),
+        ("dcgan", "dcgan: its images are (3, 64, 64), not MNIST's digits"),
         ("wgan --seed 3", "wgan --seed 3: the ranking sets --seed itself"),
         ("wgan --backend=cupy", "the ranking sets --backend itself"),
         ("wgan --dry-run", "the ranking sets --dry-run itself, or does without it"),
@@ -173,6 +177,7 @@ def test_trainers_are_sorted_by_the_median_of_their_distances() -> None:
     ]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no process groups")
 @pytest.mark.parametrize("how", ["SIGTERM", "another run fails"])
 def test_trainings_end_with_the_ranking(how: str, run: list[str], tmp_path: Path) -> None:
     """One of a thousand minutes ends at once, and has saved."""
@@ -181,7 +186,7 @@ def test_trainings_end_with_the_ranking(how: str, run: list[str], tmp_path: Path
         (tmp_path / "wgan-0").write_text("a file where the run's folder should be")
     flags = ["mnist_gan", *["wgan"][: how != "SIGTERM"], *run, "--minutes", "1000", "--jobs", "2"]
     command = [sys.executable, "-m", "benchmarks.ranking", *flags]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
         metrics = tmp_path / "mnist_gan-0" / "metrics.csv"
         while how == "SIGTERM" and not metrics.exists() and process.poll() is None:
@@ -189,8 +194,11 @@ def test_trainings_end_with_the_ranking(how: str, run: list[str], tmp_path: Path
         if how == "SIGTERM":
             process.terminate()
         _, complaint = process.communicate(timeout=60)
+        with pytest.raises(ProcessLookupError):  # the trainings have ended too
+            os.killpg(process.pid, 0)
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == (143 if how == "SIGTERM" else 1)
     assert ("stopped by SIGTERM" if how == "SIGTERM" else "wgan-0 ended with exit code 1") in complaint
     assert how != "SIGTERM" or (tmp_path / "mnist_gan-0" / "checkpoint.safetensors").exists()

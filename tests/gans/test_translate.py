@@ -295,6 +295,10 @@ def test_outputs_may_be_beside_or_below_the_inputs(translate: Command, run: Path
     assert call(translate, run, "in", out="in/night").out == "translated 1 of 1 images to in/night\n"
     assert call(translate, run, "in", "--overwrite", out="in/night").out == "translated 1 of 1 images to in/night\n"
     assert set(files(Path("in"))) == {"a.jpg", "night/a.png"}
+    save(Path("in/night/b.png"))  # an input, although it is there
+    assert call(translate, run, "in", "--overwrite", out="in/night").out == "translated 2 of 2 images to in/night\n"
+    shutil.rmtree("in/night/night")
+    Path("in/night/b.png").unlink()
     assert call(translate, run, "in/a.jpg", out="in").out == "translated 1 of 1 images to in\n"
     assert set(files(Path("in"))) == {"a.jpg", "a.png", "night/a.png"}
 

@@ -109,7 +109,11 @@ def test_a_name_that_does_not_exist_says_what_to_write(row: Row, name: str, tmp_
 
 
 @pytest.mark.parametrize(("owner", "name"), SENTENCES)
-def test_a_name_without_an_other_side_is_explained_by_a_sentence(owner: str, name: str) -> None:
+def test_a_name_without_an_other_side_is_explained_by_a_sentence(
+    owner: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "compile":  # other tests import the command minigrad.compile
+        monkeypatch.delattr(mg, name, raising=False)
     with pytest.raises(AttributeError) as caught:
         getattr(owner_named(owner), name)
     assert str(caught.value).endswith(f"has no `{name}`: {SENTENCES[owner, name]}")
@@ -219,8 +223,8 @@ def test_the_readme_shows_the_table() -> None:
 @pytest.mark.parametrize(
     ("owner", "name", "advice"),
     [
-        ("Tensor", "sin", "write `F.sin(x)`, after `import minigrad.functional as F`"),
-        ("Tensor", "logsumexp", "write `F.logsumexp(x)`"),
+        ("Tensor", "sin", "write `F.sin`, after `import minigrad.functional as F`"),
+        ("Tensor", "logsumexp", "write `F.logsumexp`"),
         ("functional", "unsqueeze", "write `x.unsqueeze`"),
         ("minigrad", "permute", "write `x.permute`"),
         ("minigrad", "sign", "for PyTorch's `x.sign()` write `mg.Tensor(np.sign(x.data))`"),

@@ -365,5 +365,5 @@ def test_the_axis_of_a_norm_is_given_by_name() -> None:
 
 @pytest.mark.parametrize("f", [F.softmax, F.log_softmax, F.argmax])
 def test_an_axis_out_of_range_is_named(f: Callable[..., Tensor]) -> None:
-    with pytest.raises(ValueError, match=r"(softmax|argmax): axis 2 is out of range for 2 dimensions"):
+    with pytest.raises(ValueError, match=r"axis 2 is out of range for 2 dimensions"):
         f(Tensor([[3.0, 4.0]]), 2)

@@ -394,9 +394,16 @@ class TestAttributes:
         self, name: str, kind: str, value: Any
     ) -> None:
         net = Counting()
-        with pytest.raises(TypeError, match=rf"Counting.{name} is a {kind}, .* write self.{name}.assign\(...\)"):
+        with pytest.raises(TypeError, match=rf"Counting.{name} is a {kind}; .* write self.{name}.assign\(...\)"):
             setattr(net, name, value)
         assert name in net.state_dict()
+
+    def test_a_module_cannot_be_replaced_by_what_is_none(self) -> None:
+        net = Counting()
+        with pytest.raises(TypeError, match=r"Counting.first is a Module; .* write self.first = another module"):
+            net.first = Tensor([1.0])
+        net.first = nn.spectral_norm(nn.Linear(2, 3))
+        net.first = None
 
     def test_it_can_be_replaced_by_another_one_or_taken_away(self) -> None:
         net = Counting()

@@ -99,8 +99,8 @@ def test_a_missing_folder_and_the_drawn_faces_are_refused_in_a_sentence(tmp_path
 
 def test_a_folder_of_runs_is_no_class(tmp_path: Path) -> None:
     save(tmp_path, *(f"{name}/{i}.png" for name in ("one", "two") for i in range(16)))
-    save(tmp_path, "runs/cgan/samples/step-000001.png", "run/samples/step-000001.png")
-    for run in ("runs/cgan", "run"):
-        (tmp_path / run / "config.json").touch()
+    for run in ("runs/cgan", "run", "one/run"):
+        save(tmp_path, f"{run}/samples/step-000001.png")
+        (tmp_path / run / "config.json").write_text('{"trainer": "cgan", "minigrad": "0.1.0"}')
     assert class_names(str(tmp_path), 8) == ("one", "two")
     assert len(load_labelled(str(tmp_path), 8).images) == 32
