@@ -56,9 +56,6 @@ class Config(RunConfig):
         at_most=8,
     )
     cycle: float = option(10.0, "weight of the cycle losses")
-    cycle_b: float = option(
-        None, "weight of B's cycle loss, |G(F(b)) - b|; by default --cycle. Less, if b has details that no a can hold"
-    )
     identity: float = option(
         None, "weight of the identity losses, relative to the cycle losses; by preset 0.5 or 0, which skips them"
     )
@@ -76,7 +73,6 @@ def with_defaults(config: Config) -> Config:
     full = dataclasses.replace(
         config,
         image_size=size,
-        cycle_b=config.cycle if config.cycle_b is None else config.cycle_b,
         load_size=round(size * 286 / 256) if config.load_size is None else config.load_size,
         generator=("resnet6" if size <= 128 else "resnet9") if config.generator is None else config.generator,
     )

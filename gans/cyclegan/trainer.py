@@ -21,8 +21,6 @@ All terms are means; |.| is the mean absolute difference of all pixels. Details 
   cycles preserve the layout.
 - Half of the time the discriminators get an earlier translation from a pool, so that they do not
   forget past errors of the generators. This damps oscillations.
-- If b has more in it than a, as a shaded drawing has more than a flat one, G cannot restore it all. `--cycle-b` gives the
-  losses |G(F(b)) - b| and |G(b) - b| a smaller weight than 10.
 - The learning rate is constant for the first half of training, then falls linearly to 0.
 - With `--gan-loss wgan` or `wgan-gp`, D_A and D_B are critics, as in `gans.wgan` or `gans.wgan_gp`, but take only one
   step for each of the generators', keep the pool and this learning rate, and G and F keep Adam with momentum.
@@ -138,8 +136,7 @@ class CycleGAN(Trainer):
 
     def train_generators(self, a: mg.Tensor, b: mg.Tensor) -> tuple[mg.Tensor, mg.Tensor, Metrics]:
         """One step of G and F. Returns F(b), G(a) and the losses."""
-        config, G, F = self.config, self.a_to_b, self.b_to_a
-        weight = config.identity
+        G, F, weight = self.a_to_b, self.b_to_a, self.config.identity
         fake_b, same_b = self.each(G, a, b) if weight else (G(a), b)
         fake_a, same_a = self.each(F, b, a) if weight else (F(b), a)
         cycle = {"cycle_a": l1_loss(F(fake_b), a), "cycle_b": l1_loss(G(fake_a), b)}
@@ -148,9 +145,7 @@ class CycleGAN(Trainer):
             "g_loss_ab": self.loss(self.d_b(fake_b), real=True),
             "g_loss_ba": self.loss(self.d_a(fake_a), real=True),
         }
-        loss = total(adversarial) + config.cycle * cycle["cycle_a"] + config.cycle_b * cycle["cycle_b"]
-        if weight:
-            loss += weight * (config.cycle * identity["identity_a"] + config.cycle_b * identity["identity_b"])
+        loss = total(adversarial) + self.config.cycle * (total(cycle) + (weight * total(identity) if weight else 0.0))
         self.g_optimizer.step(mg.grad(loss, self.g_optimizer.params))  # through D_A and D_B, but only to the weights of G and F
         return fake_a.detach(), fake_b.detach(), adversarial | cycle | identity
 

@@ -22,8 +22,6 @@ from gans.training.config import ConfigError
         ({"image_size": 128}, {"load_size": 143, "generator": "resnet6"}),
         ({"image_size": 132}, {"generator": "resnet9"}),
         ({"image_size": 128, "load_size": 128, "generator": "unet"}, {"load_size": 128, "generator": "unet"}),
-        ({"cycle": 4.0}, {"cycle": 4.0, "cycle_b": 4.0}),
-        ({"cycle_b": 1.0}, {"cycle": 10.0, "cycle_b": 1.0}),
         ({"epochs": 10, "decay_epochs": 0}, {"decay_epochs": 0}),
     ],
     ids=str,
