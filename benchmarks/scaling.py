@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 from gans.command import running
 from gans.trainers import TRAINERS
-from gans.training.config import ConfigError, OneLineParser
-from minigrad import parallel
+from gans.training.config import OneLineParser
+from minigrad import BackendError, parallel
 
 STEPS, WARM_UP, SECONDS = 100, 4, 4.0  # of a case: at most so many steps and seconds
 AGREEMENTS = 1  # in each step of the training loop: whether all go on
@@ -95,15 +95,15 @@ def measured(step: Callable[[], object], ranks: parallel.Ranks | None) -> Cost:
     return Cost(statistics.median(times[WARM_UP:]), exchanges, bytes_)
 
 
-@running("python -m benchmarks.scaling", (ConfigError,))
+@running("python -m benchmarks.scaling", (BackendError,))
 def main(argv: Sequence[str] | None = None) -> None:
-    ranks = parallel.start()
     from benchmarks.cases import CASES
 
     parser = OneLineParser("python -m benchmarks.scaling", description=(__doc__ or "").partition("\n\n")[0])
     help = f"cases of the benchmark, or trainers with their own settings (default: {' '.join(CASES)})"
     parser.add_argument("names", nargs="*", choices=list(dict.fromkeys([*CASES, *TRAINERS])), metavar="NAME", help=help)
     names = parser.parse_args(argv).names or CASES
+    ranks = parallel.start()
     rows = []
     for name in names:
         step, batch_size = step_of(name)

@@ -194,7 +194,7 @@ def test_without_tuned_steps_there_is_no_chart(content: str, tmp_path: Path, cap
     (tmp_path / "results.json").write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(SystemExit, match="2"):
         chart.main([str(tmp_path / "results.json"), str(tmp_path / "chart.png")])
-    assert "no training steps" in capsys.readouterr().err
+    assert "is no results.json with training steps of tuned PyTorch" in capsys.readouterr().err
     assert not (tmp_path / "chart.png").exists()
 
 

@@ -61,12 +61,14 @@ def test_flags_that_it_does_not_have_are_refused(capsys: pytest.CaptureFixture[s
 def test_ctrl_c_ends_it_in_a_sentence(tmp_path: Path) -> None:
     environment = {**os.environ, "MINIGRAD_CACHE": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-m", "minigrad.compile"]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it may be ignored
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
     ) as process:
         while not list(tmp_path.rglob("*.nbi")):  # until a kernel is compiled
             assert process.poll() is None
             time.sleep(0.05)
+        signal.signal(signal.SIGINT, before)
         os.killpg(process.pid, signal.SIGINT)
         _, complaint = process.communicate(timeout=60)
     assert (process.returncode, complaint) == (130, "interrupted; what has been compiled stays\n")
