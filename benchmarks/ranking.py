@@ -9,7 +9,6 @@ where it was, and a run that has been measured is not made again.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import statistics
@@ -133,13 +132,9 @@ def check(command: str) -> None:
     names = [known for known in ALL_TRAINERS if issubclass(trainer_named(known), LatentTrainer)]
     if name not in names:
         raise ConfigError(f"no trainer of digits is called {name!r}; they are {', '.join(names)}")
-    trainer_class = trainer_named(name)
-    config, given = parse(trainer_class.config_class, command, flags)
+    _, given = parse(trainer_named(name).config_class, command, flags)
     if taken := sorted(given & NOT_IN_RANKING):
         raise ConfigError(f"{command}: the ranking sets --{taken[0].replace('_', '-')} itself, or does without it")
-    trainer: Any = trainer_class(dataclasses.replace(config, backend="numpy"))
-    if trainer.image_shape != (1, MNIST_SIZE, MNIST_SIZE):
-        raise ConfigError(f"{command}: its images are {trainer.image_shape}, not MNIST's digits (for many trainers: --arch 28)")
 
 
 def flags_of_all(data: str | None) -> list[str]:
@@ -148,11 +143,16 @@ def flags_of_all(data: str | None) -> list[str]:
 
 
 def seconds_of_a_step(command: str, data: str | None) -> float:
-    """The processor time of the fastest of some captured steps, which does not depend on other programs as the clock does."""
+    """The processor time of the fastest of some captured steps, which does not depend on other programs as the clock does.
+
+    ConfigError if the trainer's images are not MNIST's digits, or a step fails.
+    """
     name, *flags = command.split()
     trainer_class = trainer_named(name)
     config, _ = parse(trainer_class.config_class, command, [*flags, *flags_of_all(data)])
-    trainer = trainer_class(config)
+    trainer: Any = trainer_class(config)
+    if trainer.image_shape != (1, MNIST_SIZE, MNIST_SIZE):
+        raise ConfigError(f"{command}: its images are {trainer.image_shape}, not MNIST's digits (for many trainers: --arch 28)")
     batches, step, times = trainer.load_batches(), Captured(trainer.step), []
     try:
         with np.errstate(all="ignore"):

@@ -32,7 +32,7 @@ def whole(value: int, name: str, least: int = 1) -> int:
     return int(value)
 
 
-def share(value: float, name: str) -> float:
+def fraction(value: float, name: str) -> float:
     """The number as a float; ValueError unless it is at least 0 and less than 1."""
     if not isinstance(value, Real) or not 0 <= value < 1:
         raise ValueError(f"{name} is {value!r}; it must be a number, at least 0 and less than 1")

@@ -146,7 +146,7 @@ class Op:
             mode.observer.applying(self, inputs)
         try:
             result = self.forward(*arrays)
-            if isinstance(result, tuple | list):
+            if type(result) is not np.ndarray and isinstance(result, tuple | list):
                 raise TypeError(f"forward must return one array, not a {type(result).__name__}")
             out = Tensor(result)
         except _EXPLAINED as error:  # NumPy raises subclasses of these, with arguments of their own

@@ -141,7 +141,6 @@ SENTENCES = {  # for names that stand for no one expression
     **{("Tensor", name): f"write x {sign} y" for name, sign in COMPARISONS.items()},
     ("Tensor", "argmin"): "write mg.Tensor(x.data.argmin(axis))",
     **{("Tensor", name): f"write np.{name}(x.data)" for name in ("isnan", "isinf", "isfinite", "argsort")},
-    **{("minigrad", name): f"write np.{name}(x.data)" for name in ("isnan", "isinf", "isfinite", "argsort")},
     ("Tensor", "type"): "write x.astype(np.float32), and x.dtype for the dtype",
     ("minigrad", "F"): "write `import minigrad.functional as F`",
     ("minigrad", "inference_mode"): "write mg.no_grad()",

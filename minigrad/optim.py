@@ -57,14 +57,9 @@ class Optimizer:
         _check(name, bool(self.params), "there are no parameters to optimize")
         if strange := [p for p in self.params if not isinstance(p, Tensor)]:
             raise TypeError(f"{name}: {_not_a_parameter(strange[0])}")
-        for i, p in enumerate(self.params):
-            _check(
-                name,
-                p.op is None,
-                f"parameter {i} {p.shape} was computed, by {p.op and p.op.name}; an optimizer updates leaves",
-            )
         seen: dict[Tensor, int] = {}
         for i, p in enumerate(self.params):
+            _check(name, p.op is None, f"parameter {i} {p.shape} was computed; an optimizer updates leaves")
             first = seen.setdefault(p, i)
             _check(name, first == i, f"parameter {i} {p.shape} is parameter {first} again; a step would update it twice")
         _check(name, callable(lr) or lr >= 0, f"lr is {lr}; it must be 0 or more")

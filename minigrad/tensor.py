@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Never, NoReturn, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Never, NoReturn, Self
 
 import numpy as np
 
@@ -46,6 +46,7 @@ class Tensor:
     grad: Array | None
     op: Op | None
     changes: list[int]
+    _is_state: ClassVar[bool] = False  # of a module
 
     def __init__(self, data: Any, requires_grad: bool = False, **unknown: Never) -> None:
         for name in unknown:
@@ -207,12 +208,9 @@ class Tensor:
         return self._rebindable("@") @ other
 
     def _rebindable(self, sign: str) -> Tensor:
-        if self.requires_grad and self.op is None:
-            self._refuse_rebinding(sign)
+        if self._is_state or (self.requires_grad and self.op is None):
+            raise TypeError(f"`p {sign}= x` would give the name p to a new tensor: write p.assign(p {sign} x)")
         return self
-
-    def _refuse_rebinding(self, sign: str) -> NoReturn:
-        raise TypeError(f"`p {sign}= x` would give the name p to a new tensor: write p.assign(p {sign} x)")
 
     def __getitem__(self, key: Any) -> Tensor:
         return F.index(self, key)

@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gans.data.errors import DataError, printable
+from minigrad.io import files
+from minigrad.io.files import FileError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,6 +44,7 @@ _OTHER_SUFFIXES = (  # of images that are not read, which a line on stderr count
 )  # fmt: skip
 
 MAX_DECODED = 480_000_000  # bytes in which one image must fit while it is decoded; all threads together use no more
+MOST_SETTINGS = 1_000_000  # bytes of a run's config.json
 _TRIM = 4 << 20  # bytes of an image after which free memory is given back to the system
 
 _MAX_NAMED = 3  # unreadable files that the warning lists by name
@@ -64,8 +67,8 @@ def find_images(folder: Path) -> list[Path]:
         raise DataError(f"{folder} is a file, not a folder; it must be a folder of images.")
     closed: dict[Path, str] = {}
     runs: list[Path] = []
-    files = list(_visible_files(folder, closed, runs))
-    others = [suffix for file in files if (suffix := file.suffix.lower()) in _OTHER_SUFFIXES]
+    visible = list(_visible_files(folder, closed, runs))
+    others = [suffix for file in visible if (suffix := file.suffix.lower()) in _OTHER_SUFFIXES]
     if closed:
         _warn(f"{len(closed):,} of the subfolders of {folder} cannot be opened: {_list(closed, folder)}.")
     if runs:
@@ -74,15 +77,15 @@ def find_images(folder: Path) -> list[Path]:
         formats = ", ".join(sorted(set(others)))
         _warn(f"{len(others):,} files in {folder} are of image formats that are not read ({formats}); convert them to PNG.")
     return sorted(
-        (file for file in files if file.suffix.lower() in SUFFIXES), key=lambda file: file.relative_to(folder).as_posix()
+        (file for file in visible if file.suffix.lower() in SUFFIXES), key=lambda file: file.relative_to(folder).as_posix()
     )
 
 
 def is_run(folder: Path) -> bool:
     """Whether it is the folder of a run (`gans.training.run_folder`): its images are not for training."""
     try:
-        settings = (folder / "config.json").read_bytes()
-    except OSError:
+        settings = files.read(folder / "config.json", MOST_SETTINGS, follow=True)
+    except FileError:
         return False
     return b'"trainer"' in settings and b'"minigrad"' in settings and os.path.isdir(folder / "samples")
 
@@ -104,8 +107,9 @@ def _visible_files(folder: Path, closed: dict[Path, str], runs: list[Path]) -> I
             continue
         visited.add(real)
         visible = sorted(Path(parent, name) for name in subfolders if not name.startswith("."))
-        runs += filter(is_run, visible)
-        subfolders[:] = [path.name for path in visible if not is_run(path)]
+        found = list(filter(is_run, visible))
+        runs += found
+        subfolders[:] = [path.name for path in visible if path not in found]
         yield from (Path(parent, name) for name in names if not name.startswith("."))
 
 

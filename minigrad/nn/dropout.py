@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import minigrad.functional as F
-from minigrad.checks import share
+from minigrad.checks import fraction
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
@@ -14,7 +14,7 @@ class Dropout(Module):
     """In training, each element becomes 0 with probability p; the others are scaled by 1 / (1 - p)."""
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = share(p, f"{type(self).__name__}: p")
+        self.p = fraction(p, f"{type(self).__name__}: p")
 
     def forward(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.p, self.training)

@@ -18,18 +18,16 @@ __all__ = ["Buffer", "Module", "Parameter"]
 class Parameter(Tensor):
     """A tensor that is trained. It owns its memory: the data is copied."""
 
+    _is_state = True
+
     def __init__(self, data: Any) -> None:
         super().__init__(Tensor(data).data.copy(order="K"), requires_grad=True)
-
-    def _rebindable(self, sign: str) -> NoReturn:  # a frozen one too
-        self._refuse_rebinding(sign)
 
 
 class Buffer(Tensor):
     """A tensor that is part of a module's state but not trained, such as a running mean."""
 
-    def _rebindable(self, sign: str) -> NoReturn:
-        self._refuse_rebinding(sign)
+    _is_state = True
 
 
 class _Parameters(list[Parameter]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minigrad import random
 from minigrad.arrays.backend import name_of, zeros_like
-from minigrad.checks import share
+from minigrad.checks import fraction
 from minigrad.engine import as_real
 from minigrad.ops.movement import transpose
 from minigrad.tensor import Shape, Tensor
@@ -18,7 +18,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     Source: Srivastava et al., "Dropout", JMLR 15 (2014), in the "inverted" form, which does nothing in
     evaluation.
     """
-    share(p, "dropout: p")
+    fraction(p, "dropout: p")
     (x,) = as_real(x)
     return x * _mask(x, x.shape, p) if training and p else x
 
@@ -29,7 +29,7 @@ def dropout2d(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     Neighbouring pixels are correlated: a single dropped pixel could be inferred from those around it.
     Source: Tompson et al., "Efficient object localization using convolutional networks", CVPR 2015.
     """
-    share(p, "dropout2d: p")
+    fraction(p, "dropout2d: p")
     (x,) = as_real(x)
     if x.ndim != 4:
         raise ValueError(f"dropout2d: x {x.shape} must be (n, channels, height, width)")

@@ -353,7 +353,7 @@ def test_embedding_and_cross_entropy_are_captured_and_refuse_an_index_in_a_repla
 
 
 def test_bounds_that_are_tensors_are_refused_as_they_would_get_no_gradient() -> None:
-    for bound in (Tensor(1.0), Tensor([1.0, 2.0]), np.ones(2)):
+    for bound in (Tensor(1.0), Tensor([1.0, 2.0]), np.ones(2), [1.0, 2.0]):
         with pytest.raises(TypeError, match=r"clip: the bounds are numbers; for tensors write F.maximum"):
             F.clip(Tensor([0.0, 2.0]), bound)  # type: ignore[arg-type]
 

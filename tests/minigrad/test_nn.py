@@ -398,7 +398,7 @@ class TestAttributes:
             setattr(net, name, value)
         assert name in net.state_dict()
 
-    def test_a_module_cannot_be_replaced_by_what_is_none(self) -> None:
+    def test_a_module_cannot_be_replaced_by_what_is_no_module(self) -> None:
         net = Counting()
         with pytest.raises(TypeError, match=r"Counting.first is a Module; .* write self.first = another module"):
             net.first = Tensor([1.0])
