@@ -272,7 +272,7 @@ def minutes(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 < (value := float(text)) <= 1e4:
             return value
-    raise argparse.ArgumentTypeError(f"{text[:99]!r} is not a number above 0")
+    raise argparse.ArgumentTypeError(f"{text[:99]!r} is not a number above 0, and at most 10,000")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -31,7 +31,7 @@ from minigrad.optim import CHECK_EVERY
 
 FIRST_SAMPLE = 16  # steps; in the first epoch there are samples at this step, at 2, 4, 8, ... times as many
 OVERVIEW_SECONDS = 60  # least time between two updates of losses.png and training.gif
-ADVICE = "A lower --lr usually helps"
+ADVICE = "A lower --lr usually helps, unless another setting is far from its default"
 
 
 class TrainingError(Exception):
