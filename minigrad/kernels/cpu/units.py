@@ -21,9 +21,9 @@ from numba.extending import intrinsic
 
 Array = Any
 
-_options: Any = {"cache": True, "error_model": "numpy"}
+_options: Any = {"cache": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 compiled = numba.njit(**_options)  # how all kernels are compiled
-inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_options)  # those that only kernels call
+inner = numba.njit(no_cpython_wrapper=True, **_options)  # those that only kernels call
 I64 = ir.IntType(64)
 BYTES = ir.IntType(8).as_pointer()
 
