@@ -25,14 +25,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 class Passed:
     def __init__(self, file: Path) -> None:
-        self.file, self.names = file, list[str]()
+        self.file, self.passed, self.others = file, set[str](), set[str]()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call" and report.passed:
-            self.names.append(report.nodeid)
+        if not report.passed:  # skipped or failed, in the test or its fixtures
+            self.others.add(report.nodeid)
+        elif report.when == "call":
+            self.passed.add(report.nodeid)
 
     def pytest_sessionfinish(self) -> None:
-        self.file.write_text("\n".join(self.names))
+        self.file.write_text("\n".join(sorted(self.passed - self.others)))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -40,7 +40,6 @@ def loops(kernels: Kernels, dtype: str) -> None:
         kernels.leaky_relu(x, 0.2)
         kernels.leaky_relu_backward(x, x, 0.2)
         kernels.erf(x)
-        kernels.tanh(x)
         kernels.tanh_backward(x, x)
         p, g, first, second = ([np.ones(size, dtype)] for _ in range(4))
         bad = np.zeros(1, np.int32)

@@ -39,13 +39,7 @@ def assert_close(actual: Any, expected: np.ndarray, roundings: float = 16) -> No
     np.testing.assert_allclose(actual.get(), expected, rtol=tolerance, atol=tolerance)
 
 
-ELEMENTWISE = {
-    "erf": (1, ()),
-    "leaky_relu": (1, (0.2,)),
-    "leaky_relu_backward": (2, (0.2,)),
-    "tanh": (1, ()),
-    "tanh_backward": (2, ()),
-}
+ELEMENTWISE = {"erf": (1, ()), "leaky_relu": (1, (0.2,)), "leaky_relu_backward": (2, (0.2,)), "tanh_backward": (2, ())}
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)

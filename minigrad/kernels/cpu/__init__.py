@@ -9,7 +9,7 @@ from minigrad.kernels.cpu.cache import cached_by_version
 
 with cached_by_version():
     from minigrad.kernels.cpu.conv import conv2d, conv2d_weight, conv_transpose2d
-    from minigrad.kernels.cpu.elementwise import erf, leaky_relu, leaky_relu_backward, tanh, tanh_backward
+    from minigrad.kernels.cpu.elementwise import erf, leaky_relu, leaky_relu_backward, tanh_backward
     from minigrad.kernels.cpu.linear import linear, matmul
     from minigrad.kernels.cpu.norm import affine, normalize, normalize_backward, normalize_sums
     from minigrad.kernels.cpu.optimizer import adam, rmsprop, sgd
@@ -20,5 +20,5 @@ with cached_by_version():
 __all__ = [
     "adam", "affine", "conv2d", "conv2d_weight", "conv_transpose2d", "erf", "from_host", "leaky_relu", "leaky_relu_backward",
     "linear", "matmul", "max_pool_pick", "max_pool_place", "normalize", "normalize_backward", "normalize_sums", "philox",
-    "rmsprop", "sgd", "sum_axes", "tanh", "tanh_backward",
+    "rmsprop", "sgd", "sum_axes", "tanh_backward",
 ]  # fmt: skip

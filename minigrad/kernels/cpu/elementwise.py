@@ -32,12 +32,6 @@ def leaky_relu_backward(g: Array, y: Array, slope: float) -> Array:
     return _elementwise(_leaky_relu_backward, (y, g), (slope,))
 
 
-def tanh(x: Array) -> Array:
-    if x.dtype != np.float32:  # the fraction below is not accurate enough for float64
-        return reference.tanh(x)
-    return _elementwise(_tanh, (x,))
-
-
 def tanh_backward(g: Array, y: Array) -> Array:
     if y.dtype not in REAL:
         return reference.tanh_backward(g, y)
@@ -71,35 +65,6 @@ def _leaky_relu(first: int, last: int, x: Array, out: Array, slope: Any) -> None
 def _leaky_relu_backward(first: int, last: int, y: Array, g: Array, out: Array, slope: Any) -> None:
     for i in elements(first, last):
         out[i] = g[i] if y[i] > 0 else g[i] * slope if slope != 0 else slope
-
-
-def _lambert(levels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Lambert's continued fraction, tanh x = x / (1 + u / (3 + u / (5 + ...))) with u = x^2, cut after some levels.
-
-    Returned as x p(u) / q(u): the coefficients of p and of q, from the highest power to the lowest.
-    """
-    p, q = np.poly1d([1.0]), np.poly1d([2.0 * levels - 1])
-    for odd in range(2 * levels - 3, 0, -2):
-        p, q = q, odd * q + np.poly1d([1, 0]) * p
-    return tuple(p.c / q.c[-1]), tuple(q.c / q.c[-1])
-
-
-P, Q = _lambert(levels=15)  # within 3e-10
-LARGEST = 9.02  # tanh of it, and of larger numbers, rounds to 1
-
-
-@Loop
-def _tanh(first: int, last: int, x: Array, out: Array) -> None:
-    for i in elements(first, last):
-        z = x[i] * 1.0  # in float64
-        z = z if not z > LARGEST else LARGEST  # NaN stays NaN
-        z = z if not z < -LARGEST else -LARGEST
-        u, p, q = z * z, 0.0, 0.0
-        for a in P:
-            p = p * u + a
-        for b in Q:
-            q = q * u + b
-        out[i] = z * p / q
 
 
 @Loop

@@ -25,10 +25,6 @@ def leaky_relu_backward(g: Array, y: Array, slope: float) -> Array:
     return _elementwise("leaky_relu_backward", [g, y], slope)
 
 
-def tanh(x: Array) -> Array:
-    return cupy.tanh(x)
-
-
 def tanh_backward(g: Array, y: Array) -> Array:
     return _elementwise("tanh_backward", [g, y])
 

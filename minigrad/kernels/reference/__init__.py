@@ -5,7 +5,7 @@ signatures; `kernels/interface.py` lists them.
 """
 
 from minigrad.kernels.reference.conv import conv2d, conv2d_weight, conv_transpose2d
-from minigrad.kernels.reference.elementwise import erf, leaky_relu, leaky_relu_backward, tanh, tanh_backward
+from minigrad.kernels.reference.elementwise import erf, leaky_relu, leaky_relu_backward, tanh_backward
 from minigrad.kernels.reference.host import from_host
 from minigrad.kernels.reference.linear import linear, matmul
 from minigrad.kernels.reference.norm import affine, normalize, normalize_backward, normalize_sums
@@ -17,5 +17,5 @@ from minigrad.kernels.reference.reduce import sum_axes
 __all__ = [
     "adam", "affine", "conv2d", "conv2d_weight", "conv_transpose2d", "erf", "from_host", "leaky_relu", "leaky_relu_backward",
     "linear", "matmul", "max_pool_pick", "max_pool_place", "normalize", "normalize_backward", "normalize_sums", "philox",
-    "rmsprop", "sgd", "sum_axes", "tanh", "tanh_backward",
+    "rmsprop", "sgd", "sum_axes", "tanh_backward",
 ]  # fmt: skip

@@ -28,11 +28,6 @@ def leaky_relu_backward(g: Array, y: Array, slope: float) -> Array:
     return np.where(y > 0, g, g * slope if slope else 0)
 
 
-def tanh(x: Array) -> Array:
-    """The hyperbolic tangent, (e^x - e^-x) / (e^x + e^-x)."""
-    return np.tanh(x)
-
-
 def tanh_backward(g: Array, y: Array) -> Array:
     """The gradient of x for y = tanh(x): g (1 - y^2)."""
     return g * (1 - y * y)

@@ -151,31 +151,13 @@ def test_elementwise_kernels_equal_the_reference_on_special_values(dtype: Any) -
             expected = reference.leaky_relu_backward(x, y, dtype(slope))
             np.testing.assert_array_equal(cpu.leaky_relu_backward(x, y, slope), expected)
     np.testing.assert_allclose(cpu.erf(x), reference.erf(x), rtol=4 * np.finfo(dtype).eps)
-    np.testing.assert_allclose(cpu.tanh(x), reference.tanh(x), rtol=4 * np.finfo(dtype).eps)
     np.testing.assert_allclose(cpu.tanh_backward(x, y), reference.tanh_backward(x, y), rtol=4 * np.finfo(dtype).eps)
-
-
-def test_tanh_is_rounded_as_well_as_float32_allows() -> None:
-    positive = np.concatenate([np.linspace(0, 12, 100_001), np.geomspace(1e-45, 1, 10_001)])
-    x = np.sort(np.concatenate([-positive, positive])).astype(np.float32)
-    out, exact = cpu.tanh(x), np.tanh(x.astype(np.float64))
-    units = np.abs(out - exact) / np.spacing(np.abs(exact).astype(np.float32))  # in the last place
-    assert units.max() <= 0.51
-    assert (np.diff(out) >= 0).all()
-    np.testing.assert_array_equal(out, -cpu.tanh(-x))
-
-
-def test_tanh_of_infinity_is_one() -> None:
-    x = np.array([-np.inf, -3e38, 3e38, np.inf], np.float32)
-    np.testing.assert_array_equal(cpu.tanh(x), np.array([-1, -1, 1, 1], np.float32))
-    np.testing.assert_array_equal(np.signbit(cpu.tanh(np.array([-0.0, 0.0], np.float32))), [True, False])
 
 
 @DTYPES
 def test_elementwise_kernels_keep_memory_order_and_dtype(dtype: Any) -> None:
     """Images stay channels-last through activations."""
     x = np.ones((2, 4, 4, 3), dtype).transpose(0, 3, 1, 2)
-    activations = cpu.leaky_relu(x, 0.2), cpu.erf(x), cpu.tanh(x)
-    for out in (*activations, cpu.leaky_relu_backward(x, x, 0.2), cpu.tanh_backward(x, x)):
+    for out in (cpu.leaky_relu(x, 0.2), cpu.leaky_relu_backward(x, x, 0.2), cpu.tanh_backward(x, x), cpu.erf(x)):
         assert out.dtype == dtype
         assert out.strides == x.strides
