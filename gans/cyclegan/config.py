@@ -55,6 +55,12 @@ class Config(RunConfig):
         "before; 0: none. For domains that differ in their shades",
         at_most=8,
     )
+    palette: int = option(
+        0,
+        "colours of a palette, towards which retouch generators can pull each pixel; at first the most common colours of "
+        "the domain; 0: none. For drawings in few colours",
+        at_most=256,
+    )
     cycle: float = option(10.0, "weight of the cycle losses")
     identity: float = option(
         None, "weight of the identity losses, relative to the cycle losses; by preset 0.5 or 0, which skips them"
@@ -90,6 +96,8 @@ def _check(config: Config) -> None:
             "--gan-loss wgan-gp needs the gradient of each score at its own image, but with --norm batch a score depends on "
             "the whole batch"
         )
+    if config.palette and config.generator != "retouch":
+        raise ConfigError(f"--palette is for --generator retouch, and this one is {config.generator}")
     if config.generator in UNETS and unet_halvings(config.image_size) < 3:
         raise ConfigError(
             f"--generator {config.generator} needs an --image-size that is a multiple of 8, not {config.image_size}"

@@ -108,9 +108,10 @@ class CycleGAN(Trainer):
         """Images of one domain to images of the other, (n, 3, height, width) in (-1, 1)."""
         config = self.config
         settings = config.width, NORMS[config.norm], config.upsample, config.colour_waves
-        if config.generator in UNETS:
-            make_unet = unet_generator if config.generator == "unet" else retouching_generator
-            return make_unet(unet_halvings(config.image_size), *settings)
+        if config.generator == "retouch":
+            return retouching_generator(unet_halvings(config.image_size), *settings, config.palette)
+        if config.generator == "unet":
+            return unet_generator(unet_halvings(config.image_size), *settings)
         return resnet_generator({"resnet6": 6, "resnet9": 9}[config.generator], *settings)
 
     def make_discriminator(self) -> nn.Module:
@@ -189,6 +190,9 @@ class CycleGAN(Trainer):
     def load_batches(self) -> UnpairedBatches:
         config, data = self.config, load_unpaired(self.config.data, self.config.load_size)
         self.data = data
+        if config.palette:  # a resumed run loads its own afterwards
+            self.a_to_b.palette.start_from(data.train_b)
+            self.b_to_a.palette.start_from(data.train_a)
         self.test_a, self.test_b = (center_crop(images, config.image_size) for images in (data.test_a, data.test_b))
         held_out = (data.test_a, data.test_b)
         batches = UnpairedBatches(self.crops(data.train_a, 0), self.crops(data.train_b, 1), held_out, data.source)

@@ -1,4 +1,4 @@
-"""L1, PSNR and SSIM between images, and histogram matching as a baseline for translations.
+"""L1, PSNR and SSIM between images, and two baselines for translations: histogram matching, and few colours.
 
 Images are uint8 (n, channels, height, width). Each measure returns one value per image, float64 (n,).
 """
@@ -92,6 +92,15 @@ def _ranks(values: Images) -> Floats:
     """The rank of each value from 0 to 255: the fraction of pixels below it, plus half of those equal to it."""
     frequency = np.bincount(values.ravel(), minlength=256) / values.size
     return np.cumsum(frequency) - frequency / 2
+
+
+def nearest_colours(source: Images, colours: Images) -> Images:
+    """Images with 3 channels, each pixel replaced by the nearest of some colours, uint8 (k, 3)."""
+    nearest = np.empty_like(source)
+    for image, result in zip(source.astype(np.float32), nearest, strict=True):
+        distances = ((image - colours[:, :, None, None]) ** 2).sum(axis=1)  # (k, height, width)
+        result[:] = colours[distances.argmin(axis=0)].transpose(2, 0, 1)
+    return nearest
 
 
 def _check(a: Images, b: Images) -> None:

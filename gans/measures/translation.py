@@ -1,4 +1,4 @@
-"""How good translations are, compared with not translating and with histogram matching.
+"""How good translations are, compared with baselines that need no network.
 
 Of any data: how many translations look like the other domain, and how well the cycle closes. Where the held-out images
 are paired also: how close they are to the ground truth.
@@ -14,8 +14,15 @@ import numpy as np
 from gans.data.unpaired import UnpairedImages
 from gans.measures import similarity
 from gans.measures.domain_classifier import looks_like_b, train_classifier_of_domains
+from gans.networks.palette import most_common_colours
 
 Translate = Callable[[np.ndarray, str], np.ndarray]
+# Images, and training images of their own and of the other domain, to translations.
+BASELINES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
+    "nothing": lambda images, own, other: images,
+    "histogram match": similarity.histogram_match,
+    "16 colours": lambda images, own, other: similarity.nearest_colours(images, most_common_colours(other, 16)),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +32,8 @@ class Direction:
     name: str  # "AtoB" or "BtoA"
     source: np.ndarray
     truth: np.ndarray  # the held-out images of the other domain; if they are paired, truth[i] shows the scene of source[i]
-    fitted: tuple[np.ndarray, np.ndarray]  # training images of both domains, to which histogram matching is fitted
-    translated: dict[str, np.ndarray]  # by what: nothing, histogram match, the network
+    fitted: tuple[np.ndarray, np.ndarray]  # training images of this domain and of the other, for the baselines
+    translated: dict[str, np.ndarray]  # by the name of a baseline, or "the network"
 
 
 def directions(translate: Translate, data: UnpairedImages, test_a: np.ndarray, test_b: np.ndarray) -> list[Direction]:
@@ -36,9 +43,8 @@ def directions(translate: Translate, data: UnpairedImages, test_a: np.ndarray, t
         ("AtoB", test_a, test_b, (data.train_a, data.train_b)),
         ("BtoA", test_b, test_a, (data.train_b, data.train_a)),
     ):
-        matched, translated = similarity.histogram_match(source, *fitted), translate(source, name)
-        candidates = {"nothing": source, "histogram match": matched, "the network": translated}
-        found.append(Direction(name, source, truth, fitted, candidates))
+        translated = {by: baseline(source, *fitted) for by, baseline in BASELINES.items()}
+        found.append(Direction(name, source, truth, fitted, translated | {"the network": translate(source, name)}))
     return found
 
 
@@ -63,11 +69,8 @@ def domains(translate: Translate, both: Sequence[Direction]) -> str:
         "| --- | --- | --: | --: |",
     ]
     for there, back in ((a_to_b, b_to_a), (b_to_a, a_to_b)):
-        cycled = {
-            "nothing": there.source,
-            "histogram match": similarity.histogram_match(there.translated["histogram match"], *back.fitted),
-            "the network": translate(there.translated["the network"], back.name),
-        }
+        cycled = {by: baseline(there.translated[by], *back.fitted) for by, baseline in BASELINES.items()}
+        cycled["the network"] = translate(there.translated["the network"], back.name)
         for name, images in there.translated.items():
             share = (looks_like_b(classifier, images) == (there is a_to_b)).mean()
             distance = similarity.l1(there.source, cycled[name]).mean()

@@ -18,6 +18,7 @@ from collections.abc import Callable
 import minigrad as mg
 import minigrad.functional as F
 from gans.networks.dcgan import from_narrow_normal
+from gans.networks.palette import Palette
 from minigrad import nn
 
 Norm = Callable[[int], nn.Module]  # number of channels -> normalisation layer
@@ -121,21 +122,25 @@ class Retouching(nn.Module):
     `change` maps images to the offsets and the gains, (n, 6, height, width). With small initial weights the generator is
     close to the identity, so the cycles lead back from the first step on, and only the differences between the domains must
     be learned. This saves most of the training if the domains differ in colours and details, but not in shapes. A gain of -1
-    replaces a colour, and removes its shading.
+    replaces a colour, and removes its shading. With a palette, `change` has a seventh channel, the logits of its pull.
     """
 
-    def __init__(self, change: nn.Module) -> None:
-        self.change = change
+    def __init__(self, change: nn.Module, palette: Palette | None = None) -> None:
+        self.change, self.palette = change, palette
 
     def forward(self, x: mg.Tensor) -> mg.Tensor:
         z, change = 0.98 * x, self.change(x)  # 0.98, because artanh 1 is infinite
-        offset, gain = change[:, :3], change[:, 3:]
-        return F.tanh((1 + gain) * 0.5 * (F.log(1 + z) - F.log(1 - z)) + offset)
+        offset, gain = change[:, :3], change[:, 3:6]
+        y = F.tanh((1 + gain) * 0.5 * (F.log(1 + z) - F.log(1 - z)) + offset)
+        return self.palette(y, F.sigmoid(change[:, 6:])) if self.palette else y
 
 
-def retouching_generator(halvings: int, width: int, norm: Norm, upsample: str, colour_waves: int = 0) -> Retouching:
-    """A `Retouching` generator whose change is a U-Net."""
-    return Retouching(unet(6, halvings, width, norm, upsample, colour_waves))
+def retouching_generator(
+    halvings: int, width: int, norm: Norm, upsample: str, colour_waves: int = 0, palette: int = 0
+) -> Retouching:
+    """A `Retouching` generator whose change is a U-Net, with a palette of so many colours; 0: none."""
+    change = unet(7 if palette else 6, halvings, width, norm, upsample, colour_waves)
+    return Retouching(change, Palette(palette) if palette else None)
 
 
 def patch_discriminator(width: int, norm: Norm, colour_waves: int = 0) -> nn.Sequential:

@@ -39,6 +39,7 @@ def test_defaults_depend_on_the_given_settings(given: dict[str, Any], expected: 
         ({"load_size": 0}, "--load-size 0 is less"),
         ({"epochs": 3, "decay_epochs": 4}, "--decay-epochs 4 is more than the 3 of --epochs"),
         ({"gan_loss": "wgan-gp", "norm": "batch"}, "--gan-loss wgan-gp .* --norm batch"),
+        ({"palette": 16}, "--palette is for --generator retouch, and this one is resnet6"),
         ({"image_size": 33}, "--image-size 33 is not a multiple of 4"),
         ({"image_size": 34}, "--image-size 34 is not a multiple of 4"),
         ({"image_size": 36, "generator": "unet"}, "--generator unet .* not 36"),

@@ -113,6 +113,13 @@ def test_crops_and_mirror_images_are_as_asked_for(two_domains: Path, no_mirror: 
     assert ({x.tobytes() for x in cut} == resized) == whole
 
 
+def test_palettes_start_from_the_colours_of_the_domain_that_a_generator_paints(two_domains: Path) -> None:
+    trainer = make(data=str(two_domains), generator="retouch", palette=2)
+    trainer.load_batches()
+    red_of_a, blue_of_b = trainer.b_to_a.palette.before_tanh.numpy()[:, 0], trainer.a_to_b.palette.before_tanh.numpy()[:, 2]
+    assert (np.tanh(red_of_a) > 0.9).all() and (np.tanh(blue_of_b) > 0.9).all(), "A is reddish, B bluish"
+
+
 # --- runs
 
 
@@ -155,6 +162,7 @@ def test_a_runs_sheets_show_the_same_held_out_images_each_time(cyclegan: Command
         (("--gan-loss", "wgan-gp"), [7]),
         (("--norm", "batch", "--identity", 0), [7]),
         (("--pool", 0, "--gan-loss", "bce", "--colour-waves", 2), [7]),
+        (("--generator", "retouch", "--palette", 4), [7]),
     ],
     ids=str,
 )

@@ -225,6 +225,7 @@ BRIGHT, DARK = mg.Tensor(A.data * 0.3 + 0.6), mg.Tensor(B.data * 0.3 - 0.6)
         {"identity": 0.0},
         {"pool": 0},
         {"colour_waves": 2},
+        {"generator": "retouch", "palette": 5},
     ],
     ids=str,
 )

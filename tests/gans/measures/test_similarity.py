@@ -1,4 +1,4 @@
-"""L1, PSNR and SSIM against their definitions, and histogram matching."""
+"""L1, PSNR and SSIM against their definitions, histogram matching, and images in few colours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gans.measures.similarity import histogram_match, l1, psnr, ssim
+from gans.measures.similarity import histogram_match, l1, nearest_colours, psnr, ssim
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -177,3 +177,20 @@ def test_references_with_another_number_of_channels_are_an_error() -> None:
         histogram_match(noise(0), noise(0), noise(0)[:, :1])
     with pytest.raises(ValueError, match="reference_a must be a batch of images"):
         histogram_match(noise(0), noise(0) / 2, noise(0))
+
+
+# --- few colours
+
+
+def test_each_pixel_becomes_the_nearest_of_the_colours() -> None:
+    images, colours = noise(0, 2, 3, 5, 7), noise(1, 6, 3, 1, 1)[:, :, 0, 0]
+    found = nearest_colours(images, colours)
+    for i, y, x in np.ndindex(2, 5, 7):
+        distances = [sum((int(a) - int(b)) ** 2 for a, b in zip(images[i, :, y, x], colour, strict=True)) for colour in colours]
+        np.testing.assert_array_equal(found[i, :, y, x], colours[int(np.argmin(distances))])
+
+
+def test_images_in_the_colours_stay_as_they_are() -> None:
+    colours = noise(1, 4, 3, 1, 1)[:, :, 0, 0]
+    images = colours[np.random.default_rng(0).integers(0, 4, (2, 6, 6))].transpose(0, 3, 1, 2)
+    np.testing.assert_array_equal(nearest_colours(images, colours), images)

@@ -1,4 +1,4 @@
-"""The table that compares a network with no translation and with histogram matching."""
+"""The table that compares a network with baselines: no translation, histogram matching, few colours."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def scored(translate: Translate) -> str:
     return scores(directions(translate, DATA, DATA.test_a, DATA.test_b))
 
 
-def test_both_directions_are_measured_for_three_candidates_with_a_caption() -> None:
+def test_both_directions_are_measured_for_the_baselines_and_the_network_with_a_caption() -> None:
     table = scored(perfect)
     assert table.startswith(
         "Translations of 2 held-out images compared with the ground truth (PSNR in dB, SSIM: higher is better; L1: lower"
     )
     assert table.endswith("|\n")
-    names = ("nothing", "histogram match", "the network")
+    names = ("nothing", "histogram match", "16 colours", "the network")
     assert list(rows(table)) == [(direction, name) for direction in ("AtoB", "BtoA") for name in names]
 
 
@@ -46,8 +46,8 @@ def test_a_perfect_network_has_zero_l1_and_beats_the_baselines() -> None:
     found = rows(scored(perfect))
     for direction in ("AtoB", "BtoA"):
         assert found[direction, "the network"] == {"PSNR": np.inf, "SSIM": 1, "L1": 0}
-        for name in ("nothing", "histogram match"):
-            assert found[direction, name]["PSNR"] < 100, "histogram matching was fitted to other images"
+        for name in ("nothing", "histogram match", "16 colours"):
+            assert found[direction, name]["PSNR"] < 100, "the baselines were fitted to other images"
 
 
 def test_the_numbers_are_means_over_the_held_out_images() -> None:
@@ -66,6 +66,14 @@ def test_the_numbers_are_means_over_the_held_out_images() -> None:
 def test_histogram_matching_solves_what_a_lookup_table_can_solve() -> None:
     found = rows(scored(perfect))
     assert found["AtoB", "histogram match"]["L1"] < 0.1 * found["AtoB", "nothing"]["L1"]
+
+
+def test_16_colours_are_those_of_the_other_domain() -> None:
+    two = np.where(RNG.random((4, 1, 16, 16)) < 0.5, np.uint8(60), np.uint8(200)).repeat(3, axis=1)
+    data = UnpairedImages(two[:2], NIGHT, two[2:], NIGHT, "here")
+    _, b_to_a = directions(lambda images, direction: images, data, two[2:], NIGHT)
+    nearest = np.where(NIGHT.astype(int).sum(axis=1) < 390, 60, 200)
+    np.testing.assert_array_equal(b_to_a.translated["16 colours"], nearest[:, None].repeat(3, axis=1))
 
 
 def test_the_network_translates_each_domain_once_in_its_direction() -> None:

@@ -12,6 +12,7 @@ from gans.networks.translators import (
     NORMS,
     ColourWaves,
     MeanOfPatches,
+    Retouching,
     UNetLevel,
     patch_discriminator,
     resnet_generator,
@@ -258,3 +259,17 @@ def test_a_retouching_generator_applies_gains_and_offsets_before_the_tanh() -> N
         assert np.abs(gain).max() > 1e-3
         expected = np.tanh((1 + gain) * np.arctanh(0.98 * x.numpy()) + offset)
         np.testing.assert_allclose(network(x).numpy(), expected, atol=1e-6)
+
+
+def test_a_palette_pulls_what_was_retouched_by_the_sigmoid_of_the_seventh_channel() -> None:
+    mg.manual_seed(0)
+    network = retouching_generator(5, 2, NORMS["instance"], "resize", palette=4)
+    x = mg.Tensor(np.tanh(noise(1, 3, 32, 32).numpy()))
+    with mg.no_grad():
+        change = network.change(x)
+        assert change.shape == (1, 7, 32, 32)
+        retouched = Retouching(lambda _: change[:, :6])(x)
+        pull = 1 / (1 + np.exp(-change.numpy()[:, 6:]))
+        expected = network.palette(retouched, mg.Tensor(pull)).numpy()
+        np.testing.assert_allclose(network(x).numpy(), expected, atol=1e-6)
+        assert np.abs(expected - retouched.numpy()).mean() > 0.05
