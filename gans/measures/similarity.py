@@ -98,7 +98,7 @@ def nearest_colours(source: Images, colours: Images) -> Images:
     """Images with 3 channels, each pixel replaced by the nearest of some colours, uint8 (k, 3)."""
     nearest = np.empty_like(source)
     for image, result in zip(source.astype(np.float32), nearest, strict=True):
-        distances = ((image - colours[:, :, None, None]) ** 2).sum(axis=1)  # (k, height, width)
+        distances = np.stack([((image - colour[:, None, None]) ** 2).sum(axis=0) for colour in colours])
         result[:] = colours[distances.argmin(axis=0)].transpose(2, 0, 1)
     return nearest
 

@@ -122,7 +122,8 @@ class Retouching(nn.Module):
     `change` maps images to the offsets and the gains, (n, 6, height, width). With small initial weights the generator is
     close to the identity, so the cycles lead back from the first step on, and only the differences between the domains must
     be learned. This saves most of the training if the domains differ in colours and details, but not in shapes. A gain of -1
-    replaces a colour, and removes its shading. With a palette, `change` has a seventh channel, the logits of its pull.
+    replaces a colour, and removes its shading. With a palette, `change` has a seventh channel, the logits of its pull, which
+    starts at 1/2: half way to the palette's colours.
     """
 
     def __init__(self, change: nn.Module, palette: Palette | None = None) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fake_cupy
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from gans.networks.palette import CLOSEST, LOOKED_AT, SHARPNESS, Palette
+from gans.networks.palette import CLOSEST, LOOKED_AT, SHARPNESS, Palette, most_common_colours
 from minigrad.gradcheck import gradcheck
 
 
@@ -19,8 +20,8 @@ def palette(*colours: tuple[float, float, float]) -> Palette:
 
 
 def colours_of(result: Palette) -> np.ndarray:
-    """The colours of a palette that has started from images, uint8 (count, 3)."""
-    return np.rint((np.tanh(result.before_tanh.numpy()) / CLOSEST + 1) * 127.5).astype(np.uint8)
+    """The colours of a palette, in [0, 255]."""
+    return (np.tanh(result.before_tanh.numpy()) + 1) * 127.5
 
 
 def image(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -65,27 +66,51 @@ def test_colours_input_and_pull_get_the_gradients_of_finite_differences() -> Non
     gradcheck(output, [x, pull, colours])
 
 
+def drawing(*colours: tuple[int, int, int], size: int = 8) -> np.ndarray:
+    """One image, (1, 3, size, size): stripes of these colours, the first more often than the second, and so on."""
+    some = [colour for i, colour in enumerate(colours) for _ in range(len(colours) - i)]
+    return np.resize(np.array(some, np.uint8), (size * size, 3)).reshape(1, size, size, 3).transpose(0, 3, 1, 2)
+
+
 def test_a_palette_starts_from_the_most_common_colours_and_keeps_its_own_where_these_are_fewer() -> None:
     mg.manual_seed(0)
-    drawing = np.zeros((5, 3, 8, 8), np.uint8)
-    drawing[:, 0, :4], drawing[:, 2, 4:, :2] = 200, 100
     network = Palette(5)
+    assert repr(network).startswith("Palette(5)")
     own = network.before_tanh.numpy()[3:].copy()
-    network.start_from(drawing)
-    assert {tuple(row) for row in colours_of(network)[:3]} == {(200, 0, 0), (0, 0, 0), (0, 0, 100)}
+    network.start_from(drawing((200, 0, 0), (40, 90, 30), (0, 0, 100)))
+    found = colours_of(network)[:3]
+    expected = np.clip([(0, 0, 100), (40, 90, 30), (200, 0, 0)], (1 - CLOSEST) * 127.5, (1 + CLOSEST) * 127.5)
+    np.testing.assert_allclose(found[np.argsort(found[:, 0])], expected, atol=0.01)
     np.testing.assert_array_equal(network.before_tanh.numpy()[3:], own)
 
 
-def test_many_colours_are_reduced_to_as_many_as_the_palette_has() -> None:
-    network = Palette(16)
-    network.start_from(np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8))
-    assert len(np.unique(colours_of(network), axis=0)) == 16
+def test_similar_colours_are_one_group_of_which_the_most_common_is_taken() -> None:
+    images = drawing((100, 100, 100), (101, 102, 100), (100, 101, 103))
+    np.testing.assert_array_equal(most_common_colours(images, 16), [[100, 100, 100]])
+
+
+def test_many_colours_are_reduced_to_at_most_as_many_which_all_occur_and_are_near_everything() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
+    found, pixels = most_common_colours(images, 64), images.transpose(0, 2, 3, 1).reshape(-1, 3)
+    assert 48 <= len(found) <= 64 and len(np.unique(found, axis=0)) == len(found)
+    assert {tuple(row) for row in found} <= {tuple(row) for row in pixels}
+    distances = np.linalg.norm(pixels[:, None].astype(float) - found, axis=2).min(axis=1)
+    assert np.median(distances) < 64, "a quarter of the range: 4 x 4 x 4 colours"
 
 
 @pytest.mark.parametrize("count", [1, LOOKED_AT - 1, LOOKED_AT, LOOKED_AT + 1, 3 * LOOKED_AT])
-def test_images_of_any_number_are_looked_at_from_the_first_on(count: int) -> None:
+def test_images_are_looked_at_from_the_first_to_the_last_third(count: int) -> None:
     images = np.zeros((count, 3, 4, 4), np.uint8)
-    images[0] = 255
-    network = Palette(2)
-    network.start_from(images)
-    assert (255, 255, 255) in {tuple(row) for row in colours_of(network)}
+    images[0], images[-count // 3 :, 0] = 255, 200
+    found = {tuple(row) for row in most_common_colours(images, 4).tolist()}
+    assert found >= ({(200, 255, 255)} if count == 1 else {(255, 255, 255), (200, 0, 0)})
+
+
+def test_a_palette_on_a_gpu_starts_from_the_same_colours() -> None:
+    images = drawing((200, 0, 0), (0, 0, 100))
+    here = Palette(2)
+    here.start_from(images)
+    with fake_cupy.installed():
+        there = Palette(2).to("cupy")
+        there.start_from(images)
+        np.testing.assert_array_equal(there.before_tanh.numpy(), here.before_tanh.numpy())
