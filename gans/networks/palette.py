@@ -10,7 +10,7 @@ import minigrad.functional as F
 from minigrad import nn
 
 SHARPNESS = 50.0  # of two colours of the palette, the one whose squared distance is 0.1 greater gets exp(-5) of the weight
-CLOSEST = 0.99  # the first colours are between -CLOSEST and CLOSEST, as artanh 1 is infinite
+CLOSEST = 0.98  # the first colours are scaled to between -CLOSEST and CLOSEST, as artanh 1 is infinite
 LOOKED_AT = 200  # images whose most common colours are found
 
 
@@ -37,24 +37,19 @@ class Palette(nn.Module):
         return str(len(self.before_tanh))
 
     def start_from(self, images: np.ndarray) -> None:
-        """Take the most common colours of images, uint8 (n, 3, height, width). Where they have fewer, the rest stays random."""
-        common = np.clip(most_common_colours(images, len(self.before_tanh)) / 127.5 - 1, -CLOSEST, CLOSEST)
-        self.load_state_dict({"before_tanh": np.concatenate([np.arctanh(common), self.before_tanh.numpy()[len(common) :]])})
+        """Take common colours of images, uint8 (n, 3, height, width). Where they have fewer, the rest stays random."""
+        common = most_common_colours(images, len(self.before_tanh)) / 127.5 - 1
+        self.load_state_dict(
+            {"before_tanh": np.concatenate([np.arctanh(CLOSEST * common), self.before_tanh.numpy()[len(common) :]])}
+        )
 
 
 def most_common_colours(images: np.ndarray, count: int) -> np.ndarray:
-    """The most common colours of images, uint8 (n, 3, height, width), no two of them similar: uint8 (count, 3), or fewer rows.
+    """The means of the most common groups of similar colours, of images uint8 (n, 3, height, width): uint8 (at most count, 3).
 
-    Pillow's octree sorts the pixels of up to 200 images into groups of similar colours; each group's most common one is taken.
+    Pillow's octree finds the groups, in up to 200 of the images.
     """
     some = images[:: -(-len(images) // LOOKED_AT)].transpose(0, 2, 3, 1)
-    pixels = np.ascontiguousarray(some).reshape(-1, some.shape[2], 3)
-    groups = np.asarray(Image.fromarray(pixels).quantize(count, Image.Quantize.FASTOCTREE))
-    return np.stack([_most_common(pixels[groups == group]) for group in np.unique(groups)])
-
-
-def _most_common(colours: np.ndarray) -> np.ndarray:
-    """The row that occurs most often, of uint8 (n, 3)."""
-    rows, counts = np.unique(colours @ np.array([1 << 16, 1 << 8, 1]), return_counts=True)
-    first = int(rows[counts.argmax()])
-    return np.array([first >> 16, first >> 8 & 255, first & 255], np.uint8)
+    picture = Image.fromarray(np.ascontiguousarray(some).reshape(-1, some.shape[2], 3))
+    picture = picture.quantize(count, Image.Quantize.FASTOCTREE)
+    return np.array(picture.getpalette(), np.uint8).reshape(-1, 3)[: np.asarray(picture).max() + 1]

@@ -79,21 +79,20 @@ def test_a_palette_starts_from_the_most_common_colours_and_keeps_its_own_where_t
     own = network.before_tanh.numpy()[3:].copy()
     network.start_from(drawing((200, 0, 0), (40, 90, 30), (0, 0, 100)))
     found = colours_of(network)[:3]
-    expected = np.clip([(0, 0, 100), (40, 90, 30), (200, 0, 0)], (1 - CLOSEST) * 127.5, (1 + CLOSEST) * 127.5)
+    expected = 127.5 + CLOSEST * (np.array([(0, 0, 100), (40, 90, 30), (200, 0, 0)]) - 127.5)
     np.testing.assert_allclose(found[np.argsort(found[:, 0])], expected, atol=0.01)
     np.testing.assert_array_equal(network.before_tanh.numpy()[3:], own)
 
 
-def test_similar_colours_are_one_group_of_which_the_most_common_is_taken() -> None:
-    images = drawing((100, 100, 100), (101, 102, 100), (100, 101, 103))
-    np.testing.assert_array_equal(most_common_colours(images, 16), [[100, 100, 100]])
+def test_similar_colours_are_one_group_with_the_mean_of_its_pixels() -> None:
+    images = drawing((100, 100, 100), (104, 104, 104))
+    np.testing.assert_allclose(most_common_colours(images, 16), [images.mean(axis=(0, 2, 3))], atol=1)
 
 
-def test_many_colours_are_reduced_to_at_most_as_many_which_all_occur_and_are_near_everything() -> None:
+def test_many_colours_are_reduced_to_at_most_as_many_and_all_are_near_one() -> None:
     images = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
     found, pixels = most_common_colours(images, 64), images.transpose(0, 2, 3, 1).reshape(-1, 3)
     assert 48 <= len(found) <= 64 and len(np.unique(found, axis=0)) == len(found)
-    assert {tuple(row) for row in found} <= {tuple(row) for row in pixels}
     distances = np.linalg.norm(pixels[:, None].astype(float) - found, axis=2).min(axis=1)
     assert np.median(distances) < 64, "a quarter of the range: 4 x 4 x 4 colours"
 
