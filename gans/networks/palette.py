@@ -10,7 +10,7 @@ import minigrad.functional as F
 from minigrad import nn
 
 SHARPNESS = 50.0  # of two colours of the palette, the one whose squared distance is 0.1 greater gets exp(-5) of the weight
-CLOSEST = 0.98  # the first colours are scaled to between -CLOSEST and CLOSEST, as artanh 1 is infinite
+CLOSEST = 0.98  # colours are scaled by this before artanh, as artanh 1 is infinite
 LOOKED_AT = 200  # images whose most common colours are found
 
 

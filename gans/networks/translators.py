@@ -18,7 +18,7 @@ from collections.abc import Callable
 import minigrad as mg
 import minigrad.functional as F
 from gans.networks.dcgan import from_narrow_normal
-from gans.networks.palette import Palette
+from gans.networks.palette import CLOSEST, Palette
 from minigrad import nn
 
 Norm = Callable[[int], nn.Module]  # number of channels -> normalisation layer
@@ -130,7 +130,7 @@ class Retouching(nn.Module):
         self.change, self.palette = change, palette
 
     def forward(self, x: mg.Tensor) -> mg.Tensor:
-        z, change = 0.98 * x, self.change(x)  # 0.98, because artanh 1 is infinite
+        z, change = CLOSEST * x, self.change(x)
         offset, gain = change[:, :3], change[:, 3:6]
         y = F.tanh((1 + gain) * 0.5 * (F.log(1 + z) - F.log(1 - z)) + offset)
         return self.palette(y, F.sigmoid(change[:, 6:])) if self.palette else y
