@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -17,8 +17,6 @@ from minigrad.arrays import backend, hooks
 from minigrad.capture import WARM_UP, Captured
 
 STEPS = WARM_UP + 4
-
-each_trainer = pytest.mark.parametrize("which", MAKERS)
 
 
 def run(step: Any, given: list[Batch]) -> list[dict[str, float]]:
@@ -37,44 +35,62 @@ def captured(trainer: Trainer) -> Captured:
     return Captured(trainer.step)
 
 
-@each_trainer
-def test_captured_training_equals_eager_training_bit_for_bit(name: str, which: str) -> None:
-    eager = make(which, name)
-    given = batches(eager, STEPS)
-    losses, expected = run(eager.step, given), everything(eager)
+class Training(NamedTuple):
+    """A captured training of STEPS + 4 steps without interruption."""
 
+    given: list[Batch]
+    losses: list[dict[str, float]]
+    checkpoint: dict[str, Any]
+    after_checkpoint: dict[str, np.ndarray]
+    end: dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module", params=MAKERS)
+def which(request: pytest.FixtureRequest) -> str:
+    """The trainer's name."""
+    return str(request.param)
+
+
+def start(which: str, name: str) -> Trainer:
+    """A trainer, and the random stream at its beginning."""
     trainer = make(which, name)
+    mg.manual_seed(1)
+    return trainer
+
+
+@pytest.fixture(scope="module")
+def straight(name: str, which: str) -> Training:
+    trainer = start(which, name)
+    given = batches(trainer, STEPS + 4)
     step = captured(trainer)
-    assert run(step, given) == losses
+    losses = run(step, given[:STEPS])
+    checkpoint, after_checkpoint = {key: a.copy() for key, a in trainer.state_dict().items()}, everything(trainer)
+    losses += run(step, given[STEPS:])
     assert step.program is not None
-    assert_equal(everything(trainer), expected)
+    return Training(given, losses, checkpoint, after_checkpoint, everything(trainer))
 
 
-@each_trainer
-def test_captured_losses_equal_those_of_eager_steps_on_the_cpu(name: str, which: str) -> None:
-    to_capture, eager = make(which, name), make(which, "numpy")
-    curves = []
-    for trainer, step in ((to_capture, captured(to_capture)), (eager, eager.step)):
-        mg.manual_seed(1)
-        curves.append([list(row.values()) for row in run(step, batches(trainer, STEPS))])
-    np.testing.assert_allclose(*curves, rtol=2e-4, atol=2e-5)
+def test_captured_training_equals_eager_training_bit_for_bit(straight: Training, name: str, which: str) -> None:
+    eager = start(which, name)
+    assert run(eager.step, straight.given[:STEPS]) == straight.losses[:STEPS]
+    assert_equal(straight.after_checkpoint, everything(eager))
 
 
-@each_trainer
-def test_training_resumes_bit_for_bit_from_a_checkpoint_saved_between_replays(name: str, which: str) -> None:
-    straight = make(which, name)
-    given = batches(straight, STEPS + 4)
-    step = captured(straight)
-    run(step, given[:STEPS])
-    saved = {key: a.copy() for key, a in straight.state_dict().items()}
-    counter = random.default_generator.counter
-    losses, expected = run(step, given[STEPS:]), everything(straight)
+@pytest.mark.parametrize("name", ["cupy"], indirect=True, scope="module")
+def test_captured_losses_equal_those_of_eager_steps_on_the_cpu(straight: Training, which: str) -> None:
+    eager = start(which, "numpy")
+    curves = [list(row.values()) for row in run(eager.step, batches(eager, STEPS))]
+    np.testing.assert_allclose([list(row.values()) for row in straight.losses[:STEPS]], curves, rtol=2e-4, atol=2e-5)
 
+
+def test_training_resumes_bit_for_bit_from_a_checkpoint_saved_between_replays(
+    straight: Training, name: str, which: str
+) -> None:
     resumed = make(which, name)
-    resumed.load_state_dict(saved)
-    random.default_generator.counter = counter
-    assert run(captured(resumed), given[STEPS:]) == losses
-    assert_equal(everything(resumed), expected, ignore=("changes",))
+    resumed.load_state_dict(straight.checkpoint)
+    random.default_generator.counter = int(straight.after_checkpoint["random.counter"])
+    assert run(captured(resumed), straight.given[STEPS:]) == straight.losses[STEPS:]
+    assert_equal(everything(resumed), straight.end, ignore=("changes",))
 
 
 def test_a_checkpoint_can_be_loaded_between_replays(name: str) -> None:

@@ -368,8 +368,7 @@ class Module(types.ModuleType):
         found = None if name in MISSING or name.startswith("__") else getattr(np, name)
         if found is None or isinstance(found, types.ModuleType):
             raise AttributeError(f"the stand-in for CuPy has no {name}")
-        if real_cupy.cupy is not None:
-            real_cupy.find(name)
+        real_cupy.check_name(name)
         if isinstance(found, np.ufunc):
             return Ufunc(name, found)
         return _function(name, found) if callable(found) and not isinstance(found, type) else found

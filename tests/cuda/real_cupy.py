@@ -2,7 +2,8 @@
 
 The stand-in asks `check_call` before each call of a function or method: it exists in CuPy, takes arguments of these names, in
 this order, and has NumPy's defaults for the others, as far as both have them. The values of arguments are not checked, nor
-operators. Where CuPy is not installed, nothing is checked.
+operators. Where CuPy is not installed, nothing is checked; but with the environment variable CUPY_CALLS=FILE the calls are
+written there, and `python tests/cuda/real_cupy.py FILE` checks them once CuPy is installed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import json
+import os
 import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -49,6 +53,15 @@ def signature(path: str) -> inspect.Signature | None:
 
 
 @functools.cache
+def check_name(path: str) -> None:
+    """AttributeError if CuPy has nothing of this name."""
+    if cupy is None:
+        note(path)
+    else:
+        find(path)
+
+
+@functools.cache
 def check_call(path: str, positional: int, names: tuple[str, ...]) -> None:
     """TypeError if `path` does not take so many positional arguments (self included) and those of these names.
 
@@ -56,6 +69,7 @@ def check_call(path: str, positional: int, names: tuple[str, ...]) -> None:
     CuPy does not say what it takes; AttributeError if it has no such function.
     """
     if cupy is None:
+        note(path, positional, names)
         return
     theirs, numpys = signature(path), _numpys(path)
     if theirs is None:
@@ -71,6 +85,12 @@ def check_call(path: str, positional: int, names: tuple[str, ...]) -> None:
         other = _defaults(theirs).get(name, default)
         if name not in given and name != "subok" and other is not default and other != default:  # CuPy has no subclasses
             raise TypeError(f"by default {name} is {other!r} in cupy.{path}, but {default!r} in NumPy")
+
+
+def note(*call: Any) -> None:
+    if file := os.environ.get("CUPY_CALLS"):
+        with open(file, "a") as calls:
+            calls.write(json.dumps(call) + "\n")
 
 
 def _numpys(path: str) -> inspect.Signature | None:
@@ -104,3 +124,14 @@ def promises_more(path: str, stand_in: Any) -> list[str]:
         elif p.default is not p.empty and other.default is not p.empty and other.default != p.default:
             found.append(f"{path} has {p.name}={other.default!r}, not {p.default!r}")
     return found
+
+
+if __name__ == "__main__":
+    if cupy is None:
+        sys.exit("CuPy is not installed")
+    with open(sys.argv[1]) as calls:
+        for path, *arguments in map(json.loads, sorted(set(calls))):
+            if arguments:
+                check_call(path, arguments[0], tuple(arguments[1]))
+            else:
+                check_name(path)

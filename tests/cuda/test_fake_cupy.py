@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -148,6 +151,14 @@ def test_the_default_stream_cannot_be_captured_and_no_other_stream_may_work_mean
     stream.end_capture()
 
 
+def test_calls_are_written_down_where_cupy_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(real_cupy, "cupy", None)
+    monkeypatch.setenv("CUPY_CALLS", str(tmp_path / "calls"))
+    real_cupy.check_name.__wrapped__("sum")
+    real_cupy.check_call.__wrapped__("sum", 1, ("axis", "where"))
+    assert (tmp_path / "calls").read_text() == '["sum"]\n["sum", 1, ["axis", "where"]]\n'
+
+
 REAL = pytest.mark.skipif(real_cupy.cupy is None, reason="pip install cupy-cuda13x to compare the stand-in with the real CuPy")
 
 
@@ -189,6 +200,21 @@ class TestTheStandInPromisesNoMoreThanCuPy:
     def test_a_function_whose_arguments_are_unknown_is_refused(self, cupy: Any) -> None:
         with pytest.raises(TypeError, match=r"does not say what cupy\.divmod takes"):
             cupy.divmod(cupy.ones(3), 2)
+
+    @pytest.mark.parametrize(
+        ("call", "error"),
+        [
+            (["sum", 1, ["axis"]], None),
+            (["sum", 1, ["where"]], "does not take these arguments"),
+            (["busday_count"], "no attribute 'busday_count'"),
+        ],
+    )
+    def test_calls_that_were_written_down_are_checked_later(self, call: Any, error: str | None, tmp_path: Path) -> None:
+        (tmp_path / "calls").write_text(json.dumps(call) + "\n")
+        command = [sys.executable, real_cupy.__file__, str(tmp_path / "calls")]
+        checked = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (checked.returncode == 0) == (error is None)
+        assert (error or "") in checked.stderr
 
     @pytest.mark.parametrize("name", fake_cupy.METHODS)
     def test_the_arguments_of_every_method_are_known(self, name: str) -> None:
