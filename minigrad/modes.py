@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 if TYPE_CHECKING:
     from minigrad.engine import Node, Op
     from minigrad.tensor import Tensor
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Observer:
@@ -66,10 +68,18 @@ def is_grad_enabled() -> bool:
 
 
 @contextlib.contextmanager
-def no_grad() -> Iterator[None]:
-    """Context (or decorator) in which no graph is built: results do not require gradients."""
+def _no_grad() -> Iterator[None]:
     with set_grad_enabled(False):
         yield
+
+
+@overload
+def no_grad(function: None = None) -> contextlib._GeneratorContextManager[None]: ...
+@overload
+def no_grad(function: Function) -> Function: ...
+def no_grad(function: Any = None) -> Any:
+    """Context or decorator, with or without parentheses, in which no graph is built: results do not require gradients."""
+    return _no_grad() if function is None else _no_grad()(function)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any, NoReturn
 
 import numpy as np
@@ -62,6 +63,8 @@ class Optimizer:
             _check(name, p.op is None, f"parameter {i} {p.shape} was computed; an optimizer updates leaves")
             first = seen.setdefault(p, i)
             _check(name, first == i, f"parameter {i} {p.shape} is parameter {first} again; a step would update it twice")
+        if not callable(lr) and not isinstance(lr, Real):
+            raise TypeError(f"{name}: lr is {lr!r}; it must be a number, or a function from the steps taken to a number")
         _check(name, callable(lr) or lr >= 0, f"lr is {lr}; it must be 0 or more")
         _check(name, weight_decay >= 0, f"weight_decay is {weight_decay}; it must be 0 or more")
         self.lr, self.weight_decay = lr, weight_decay
@@ -246,6 +249,8 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(params, lr, weight_decay)
+        if not isinstance(betas, Sequence) or len(betas) != 2:
+            raise TypeError(f"Adam: betas is {betas!r}; it must be two numbers, as (0.9, 0.999)")
         _check("Adam", all(0 <= beta < 1 for beta in betas), f"betas are {betas}; both must be in [0, 1)")
         self.betas, self.eps = betas, eps
 
@@ -351,9 +356,11 @@ def _clipped(grads: list[Array], max_norm: float) -> tuple[list[Array], Array]:
 
 
 def _listed(caller: str, tensors: Iterable[Tensor]) -> list[Tensor]:
-    """TypeError for one tensor, whose rows would be taken for the tensors."""
+    """TypeError for one tensor, whose rows would be taken for the tensors, and for a module."""
     if isinstance(tensors, Tensor):
         raise TypeError(f"{caller} takes several tensors; write [p] for one")
+    if hasattr(tensors, "parameters"):
+        raise TypeError(f"{caller} takes tensors, not a {type(tensors).__name__}; write net.parameters()")
     return list(tensors)
 
 

@@ -55,6 +55,8 @@ class Tensor:
         if isinstance(data, Tensor):
             self.changes, data = data.changes, data.data  # one memory, one count
         elif type(data) is not np.ndarray or data.dtype not in backend.DTYPES:
+            if _contains_tensor(data):
+                raise TypeError("Tensor: the list holds tensors; F.stack(tensors) joins them, and keeps their graph")
             data = backend.as_data(data)
         elif hooks.captures:
             hooks.unseen(f"an array {data.shape} became a tensor that is neither computed from tensors nor `persistent`")
@@ -439,6 +441,16 @@ _OPERATORS = {  # NumPy's functions behind Python's operators, and their names i
     "equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
     "bitwise_and": "and_", "bitwise_or": "or_", "bitwise_xor": "xor",
 }  # fmt: skip
+
+
+def _contains_tensor(data: Any) -> bool:
+    """Whether a nested list holds a tensor."""
+    if not isinstance(data, list | tuple):
+        return False
+    types = set(map(type, data))  # of few, however long the list is
+    if any(issubclass(each, Tensor) for each in types):
+        return True
+    return any(issubclass(each, list | tuple) for each in types) and any(map(_contains_tensor, data))
 
 
 def _outside(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -217,8 +218,9 @@ class TestNoGrad:
                 pass
             assert not (x * 2).requires_grad
 
-    def test_as_a_decorator_any_number_of_times(self) -> None:
-        @mg.no_grad()
+    @pytest.mark.parametrize("decorate", [mg.no_grad(), mg.no_grad], ids=["with parentheses", "without"])
+    def test_as_a_decorator_any_number_of_times(self, decorate: Any) -> None:
+        @decorate
         def twice(x: Tensor) -> Tensor:
             return x * 2
 

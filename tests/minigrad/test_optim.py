@@ -252,6 +252,21 @@ def test_bad_arguments_are_named(make: Callable[[], Any], message: str) -> None:
         make()
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: optim.SGD(leaves(), None), "SGD: lr is None; it must be a number, or a function"),  # type: ignore[arg-type]
+        (lambda: optim.Adam(leaves(), "0.1"), "Adam: lr is '0.1'"),  # type: ignore[arg-type]
+        (lambda: optim.Adam(leaves(), betas=0.9), "Adam: betas is 0.9; it must be two numbers"),  # type: ignore[arg-type]
+        (lambda: optim.AdamW(leaves(), betas=(0.9, 0.99, 0.999)), "Adam: betas is"),  # type: ignore[arg-type]
+        (lambda: optim.Adam(nn.Linear(2, 3)), r"Adam takes tensors, not a Linear; write net\.parameters\(\)"),  # type: ignore[arg-type]
+    ],
+)
+def test_arguments_of_another_type_are_named(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
 def test_parameters_whose_layout_or_dtype_has_changed_are_refused() -> None:
     p = nn.Parameter(np.zeros((3, 3)))
     optimizer = optim.Adam([p])

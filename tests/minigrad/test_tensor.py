@@ -105,6 +105,12 @@ class TestTensor:
         with pytest.raises(TypeError, match="a tensor holds numbers, not"):
             Tensor(bad)
 
+    def test_a_list_of_tensors_is_refused_as_their_graph_would_be_lost(self) -> None:
+        x = Tensor([1.0, 2.0], requires_grad=True)
+        for given in ([x, x], (x, 1.0), [[0.0], [x[0]]]):
+            with pytest.raises(TypeError, match=r"the list holds tensors; F\.stack\(tensors\) joins them"):
+                Tensor(given)
+
     def test_repr_shows_values_shape_dtype_and_origin(self) -> None:
         x = Tensor([1.0, 2.5])
         assert repr(x) == "Tensor([1. , 2.5], shape=(2,), dtype=float32)"
