@@ -26,10 +26,14 @@ def save(path: str | Path, arrays: Mapping[str, Any], metadata: Mapping[str, str
 
     The file's metadata include a checksum, by which `load` detects a single flipped bit.
 
-    FileError if it cannot be written (no such folder, no permission, disk full).
+    FileError if it cannot be written (no such folder, no permission, disk full). TypeError for what is no array.
     """
     if isinstance(path, Mapping):
         raise TypeError("save takes the path first: save(path, arrays)")
+    if hasattr(arrays, "state_dict"):
+        raise TypeError("save takes arrays by name: save(path, net.state_dict())")
+    if not isinstance(arrays, Mapping):
+        raise TypeError(f"save takes a dictionary of arrays by name, not a {type(arrays).__name__}")
     files.write_atomically(path, as_bytes(arrays, metadata))
 
 
@@ -37,9 +41,20 @@ def as_bytes(arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = Non
     """The file that `save` writes. The same arrays and metadata always give the same bytes."""
     from safetensors.numpy import save as to_bytes
 
-    plain = {name: np.asarray(to_numpy(as_array(raw(a))), order="C") for name, a in arrays.items()}
+    plain = {name: _as_numpy(name, a) for name, a in arrays.items()}
     strings = dict(metadata or {})
     return _in_order(to_bytes(plain, {**strings, CHECKSUM: checksum(plain, strings)}))
+
+
+def _as_numpy(name: str, a: Any) -> np.ndarray:
+    if not isinstance(name, str):
+        raise TypeError(f"save: the name {name!r} is not a string")
+    if isinstance(a, Mapping):
+        raise TypeError(f"save: {name} is a dictionary; names are flat, so write {name}.weight for what is weight in it")
+    try:
+        return np.asarray(to_numpy(as_array(raw(a))), order="C")
+    except TypeError as error:
+        raise TypeError(f"save: {name}: {error}") from None
 
 
 def _in_order(content: bytes) -> bytes:

@@ -149,6 +149,8 @@ class Module:
 
         ValueError, with nothing changed, if a name is missing or unknown or a shape differs.
         """
+        if not isinstance(arrays, Mapping):
+            raise TypeError("load_state_dict takes arrays by name, as mg.load(path) and net.state_dict() return them")
         own = self._state()
         new = {name: backend.as_array(a.data if isinstance(a, Tensor) else a) for name, a in arrays.items()}
         problems = [f"{name} is missing" for name in own.keys() - new.keys()]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
 import minigrad as mg
-from minigrad import FileError, Tensor
+from minigrad import FileError, Tensor, nn
 from minigrad.io.files import write_atomically
 from minigrad.io.safetensors import load_with_metadata
 
@@ -183,6 +184,28 @@ def test_the_new_file_is_on_disk_before_it_replaces_the_old_one_and_then_its_nam
 def test_arguments_in_pytorch_order_are_refused_in_words(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"save takes the path first: save\(path, arrays\)"):
         mg.save({"a": np.ones(2)}, tmp_path / "a.safetensors")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (nn.Linear(2, 3), r"save takes arrays by name: save\(path, net\.state_dict\(\)\)"),
+        ([np.ones(2)], "save takes a dictionary of arrays by name, not a list"),
+        ({"net": {"weight": np.ones(2)}, "epoch": 3}, r"save: net is a dictionary; names are flat, so write net\.weight"),
+        ({0: np.ones(2)}, "save: the name 0 is not a string"),
+        ({"best": None}, "save: best: a tensor holds numbers, not object"),
+    ],
+    ids=["module", "list", "nested", "name", "value"],
+)
+def test_what_is_no_dictionary_of_arrays_is_refused_and_nothing_written(given: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=message):
+        mg.save(tmp_path / "a.safetensors", given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_is_no_state(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"load_state_dict takes arrays by name, as mg\.load\(path\)"):
+        nn.Linear(2, 3).load_state_dict(str(tmp_path / "a.safetensors"))  # type: ignore[arg-type]
 
 
 def a_file(header: bytes, values: bytes = b"") -> bytes:
