@@ -79,7 +79,11 @@ def no_grad(function: None = None) -> contextlib._GeneratorContextManager[None]:
 def no_grad(function: Function) -> Function: ...
 def no_grad(function: Any = None) -> Any:
     """Context or decorator, with or without parentheses, in which no graph is built: results do not require gradients."""
-    return _no_grad() if function is None else _no_grad()(function)
+    if function is None:
+        return _no_grad()
+    if not callable(function):
+        raise TypeError(f"no_grad takes nothing, or the function that it decorates, not {function!r}")
+    return _no_grad()(function)
 
 
 @contextlib.contextmanager

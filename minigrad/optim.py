@@ -14,7 +14,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from numbers import Real
 from typing import Any, NoReturn
 
 import numpy as np
@@ -63,8 +62,7 @@ class Optimizer:
             _check(name, p.op is None, f"parameter {i} {p.shape} was computed; an optimizer updates leaves")
             first = seen.setdefault(p, i)
             _check(name, first == i, f"parameter {i} {p.shape} is parameter {first} again; a step would update it twice")
-        if not callable(lr) and not isinstance(lr, Real):
-            raise TypeError(f"{name}: lr is {lr!r}; it must be a number, or a function from the steps taken to a number")
+        _check_numbers(name, {"weight_decay": weight_decay} | ({} if callable(lr) else {"lr": lr}))
         _check(name, callable(lr) or lr >= 0, f"lr is {lr}; it must be 0 or more")
         _check(name, weight_decay >= 0, f"weight_decay is {weight_decay}; it must be 0 or more")
         self.lr, self.weight_decay = lr, weight_decay
@@ -226,6 +224,7 @@ class SGD(Optimizer):
 
     def __init__(self, params: Iterable[Tensor], lr: Rate = 1e-3, momentum: float = 0.0, *, weight_decay: float = 0.0) -> None:
         super().__init__(params, lr, weight_decay)
+        _check_numbers("SGD", {"momentum": momentum})
         _check("SGD", 0 <= momentum < 1, f"momentum is {momentum}; it must be in [0, 1)")
         self.momentum = momentum
 
@@ -249,10 +248,12 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(params, lr, weight_decay)
-        if not isinstance(betas, Sequence) or len(betas) != 2:
-            raise TypeError(f"Adam: betas is {betas!r}; it must be two numbers, as (0.9, 0.999)")
-        _check("Adam", all(0 <= beta < 1 for beta in betas), f"betas are {betas}; both must be in [0, 1)")
-        self.betas, self.eps = betas, eps
+        both = tuple(betas) if isinstance(betas, Iterable) else ()
+        if len(both) != 2:
+            raise TypeError(f"{type(self).__name__}: betas are {betas!r}; they must be two numbers, as (0.9, 0.999)")
+        _check_numbers("Adam", {"beta 1": both[0], "beta 2": both[1], "eps": eps})
+        _check("Adam", all(0 <= beta < 1 for beta in both), f"betas are {both}; both must be in [0, 1)")
+        self.betas, self.eps = both, eps
 
     def _update(self, params: list[Array], grads: list[Any], state: list[list[Array]], bad: Array, step: Count) -> None:
         kernels(params[0]).adam(params, grads, state[0], state[1], lambda: self._numbers(step()), bad)
@@ -287,6 +288,7 @@ class RMSprop(Optimizer):
         self, params: Iterable[Tensor], lr: Rate = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0
     ) -> None:
         super().__init__(params, lr, weight_decay)
+        _check_numbers("RMSprop", {"alpha": alpha, "eps": eps})
         _check("RMSprop", 0 <= alpha < 1, f"alpha is {alpha}; it must be in [0, 1)")
         self.alpha, self.eps = alpha, eps
 
@@ -356,10 +358,10 @@ def _clipped(grads: list[Array], max_norm: float) -> tuple[list[Array], Array]:
 
 
 def _listed(caller: str, tensors: Iterable[Tensor]) -> list[Tensor]:
-    """TypeError for one tensor, whose rows would be taken for the tensors, and for a module."""
+    """TypeError for one tensor, whose rows would be taken for the tensors, and for a module or its method."""
     if isinstance(tensors, Tensor):
         raise TypeError(f"{caller} takes several tensors; write [p] for one")
-    if hasattr(tensors, "parameters"):
+    if callable(tensors):
         raise TypeError(f"{caller} takes tensors, not a {type(tensors).__name__}; write net.parameters()")
     return list(tensors)
 
@@ -386,6 +388,13 @@ def _in_order_of(pattern: Array, a: Array) -> Array:
     copy = zeros_like(pattern)
     copy[...] = a
     return copy
+
+
+def _check_numbers(name: str, settings: Mapping[str, Any]) -> None:
+    for setting, value in settings.items():
+        if isinstance(value, str) or not hasattr(value, "__float__"):
+            more = ", or a function from the steps taken to a number" if setting == "lr" else ""
+            raise TypeError(f"{name}: {setting} is {value!r}; it must be a number{more}")
 
 
 def _check(name: str, holds: bool, otherwise: str) -> None:

@@ -56,7 +56,7 @@ class Tensor:
             self.changes, data = data.changes, data.data  # one memory, one count
         elif type(data) is not np.ndarray or data.dtype not in backend.DTYPES:
             if _contains_tensor(data):
-                raise TypeError("Tensor: the list holds tensors; F.stack(tensors) joins them, and keeps their graph")
+                raise TypeError("a list that holds tensors would lose their graph: F.stack and F.concatenate join tensors")
             data = backend.as_data(data)
         elif hooks.captures:
             hooks.unseen(f"an array {data.shape} became a tensor that is neither computed from tensors nor `persistent`")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -28,10 +29,10 @@ def save(path: str | Path, arrays: Mapping[str, Any], metadata: Mapping[str, str
 
     FileError if it cannot be written (no such folder, no permission, disk full). TypeError for what is no array.
     """
-    if isinstance(path, Mapping):
+    if not isinstance(path, str | PathLike):
         raise TypeError("save takes the path first: save(path, arrays)")
-    if hasattr(arrays, "state_dict"):
-        raise TypeError("save takes arrays by name: save(path, net.state_dict())")
+    if callable(getattr(arrays, "state_dict", None)):
+        raise TypeError(f"save takes arrays by name: save(path, x.state_dict()), where x is the {type(arrays).__name__}")
     if not isinstance(arrays, Mapping):
         raise TypeError(f"save takes a dictionary of arrays by name, not a {type(arrays).__name__}")
     files.write_atomically(path, as_bytes(arrays, metadata))
@@ -50,10 +51,11 @@ def _as_numpy(name: str, a: Any) -> np.ndarray:
     if not isinstance(name, str):
         raise TypeError(f"save: the name {name!r} is not a string")
     if isinstance(a, Mapping):
-        raise TypeError(f"save: {name} is a dictionary; names are flat, so write {name}.weight for what is weight in it")
+        key = next(iter(a), "key")
+        raise TypeError(f"save: {name} is a dictionary; names are flat, so write {name}.{key} for the {key} in it")
     try:
         return np.asarray(to_numpy(as_array(raw(a))), order="C")
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise TypeError(f"save: {name}: {error}") from None
 
 

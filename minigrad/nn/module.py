@@ -152,9 +152,9 @@ class Module:
         if not isinstance(arrays, Mapping):
             raise TypeError("load_state_dict takes arrays by name, as mg.load(path) and net.state_dict() return them")
         own = self._state()
-        new = {name: backend.as_array(a.data if isinstance(a, Tensor) else a) for name, a in arrays.items()}
+        new = {name: backend.as_array(a.data if isinstance(a, Tensor) else a) for name, a in arrays.items() if name in own}
         problems = [f"{name} is missing" for name in own.keys() - new.keys()]
-        problems += [f"{name} is unknown" for name in new.keys() - own.keys()]
+        problems += [f"{name} is unknown" for name in arrays.keys() - own.keys()]
         problems += [
             f"{name} is {new[name].shape} and should be {own[name].shape}"
             for name in own.keys() & new.keys()

@@ -228,6 +228,10 @@ class TestNoGrad:
         assert [twice(x).requires_grad for _ in range(3)] == [False] * 3
         assert (x * 2).requires_grad
 
+    def test_what_is_no_function_cannot_be_decorated(self) -> None:
+        with pytest.raises(TypeError, match="no_grad takes nothing, or the function that it decorates, not False"):
+            mg.no_grad(False)  # type: ignore[call-overload]
+
     def test_other_threads_still_build_their_graphs(self) -> None:
         built = []
         with mg.no_grad():

@@ -257,14 +257,32 @@ def test_bad_arguments_are_named(make: Callable[[], Any], message: str) -> None:
     [
         (lambda: optim.SGD(leaves(), None), "SGD: lr is None; it must be a number, or a function"),  # type: ignore[arg-type]
         (lambda: optim.Adam(leaves(), "0.1"), "Adam: lr is '0.1'"),  # type: ignore[arg-type]
-        (lambda: optim.Adam(leaves(), betas=0.9), "Adam: betas is 0.9; it must be two numbers"),  # type: ignore[arg-type]
-        (lambda: optim.AdamW(leaves(), betas=(0.9, 0.99, 0.999)), "Adam: betas is"),  # type: ignore[arg-type]
+        (lambda: optim.Adam(leaves(), betas=0.9), "Adam: betas are 0.9; they must be two numbers"),  # type: ignore[arg-type]
+        (lambda: optim.AdamW(leaves(), betas=(0.9, 0.99, 0.999)), "AdamW: betas are"),  # type: ignore[arg-type]
+        (lambda: optim.Adam(leaves(), betas=("0.9", 0.999)), "Adam: beta 1 is '0.9'; it must be a number"),  # type: ignore[arg-type]
+        (lambda: optim.SGD(leaves(), momentum=None), "SGD: momentum is None"),  # type: ignore[arg-type]
+        (lambda: optim.RMSprop(leaves(), eps="1e-8"), "RMSprop: eps is '1e-8'"),  # type: ignore[arg-type]
+        (lambda: optim.SGD(leaves(), weight_decay=None), "SGD: weight_decay is None"),  # type: ignore[arg-type]
+        (lambda: optim.SGD(nn.Linear(2, 3).parameters), r"SGD takes tensors, not a method; write net\.parameters\(\)"),  # type: ignore[arg-type]
         (lambda: optim.Adam(nn.Linear(2, 3)), r"Adam takes tensors, not a Linear; write net\.parameters\(\)"),  # type: ignore[arg-type]
     ],
 )
 def test_arguments_of_another_type_are_named(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(TypeError, match=message):
         make()
+
+
+@pytest.mark.parametrize("number", [np.float64(0.5), np.array(0.5), Tensor(0.5), np.bool_(True), 0], ids=repr)
+def test_any_kind_of_number_is_a_learning_rate(number: Any) -> None:
+    p = Tensor([1.0], requires_grad=True)
+    optim.SGD([p], number).step([Tensor([1.0])])
+    assert p.item() == 1 - float(number)
+
+
+def test_the_betas_may_be_any_two_numbers() -> None:
+    for betas in ([0.5, 0.9], np.array([0.5, 0.9]), {"a": 0.5, "b": 0.9}.values()):
+        optimizer = optim.Adam(leaves(), betas=betas)  # type: ignore[arg-type]
+        assert optimizer.betas == (0.5, 0.9)
 
 
 def test_parameters_whose_layout_or_dtype_has_changed_are_refused() -> None:

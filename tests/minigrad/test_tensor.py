@@ -108,7 +108,7 @@ class TestTensor:
     def test_a_list_of_tensors_is_refused_as_their_graph_would_be_lost(self) -> None:
         x = Tensor([1.0, 2.0], requires_grad=True)
         for given in ([x, x], (x, 1.0), [[0.0], [x[0]]]):
-            with pytest.raises(TypeError, match=r"the list holds tensors; F\.stack\(tensors\) joins them"):
+            with pytest.raises(TypeError, match=r"would lose their graph: F\.stack and F\.concatenate"):
                 Tensor(given)
 
     def test_repr_shows_values_shape_dtype_and_origin(self) -> None:

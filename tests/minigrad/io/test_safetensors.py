@@ -182,20 +182,22 @@ def test_the_new_file_is_on_disk_before_it_replaces_the_old_one_and_then_its_nam
 
 
 def test_arguments_in_pytorch_order_are_refused_in_words(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match=r"save takes the path first: save\(path, arrays\)"):
-        mg.save({"a": np.ones(2)}, tmp_path / "a.safetensors")  # type: ignore[arg-type]
+    for first in ({"a": np.ones(2)}, nn.Linear(2, 3)):
+        with pytest.raises(TypeError, match=r"save takes the path first: save\(path, arrays\)"):
+            mg.save(first, tmp_path / "a.safetensors")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (nn.Linear(2, 3), r"save takes arrays by name: save\(path, net\.state_dict\(\)\)"),
+        (nn.Linear(2, 3), r"save takes arrays by name: save\(path, x\.state_dict\(\)\), where x is the Linear"),
         ([np.ones(2)], "save takes a dictionary of arrays by name, not a list"),
         ({"net": {"weight": np.ones(2)}, "epoch": 3}, r"save: net is a dictionary; names are flat, so write net\.weight"),
         ({0: np.ones(2)}, "save: the name 0 is not a string"),
+        ({"rows": [[1], [1, 2]]}, "save: rows: "),
         ({"best": None}, "save: best: a tensor holds numbers, not object"),
     ],
-    ids=["module", "list", "nested", "name", "value"],
+    ids=["module", "list", "nested", "name", "ragged", "value"],
 )
 def test_what_is_no_dictionary_of_arrays_is_refused_and_nothing_written(given: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=message):
