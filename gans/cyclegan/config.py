@@ -57,8 +57,8 @@ class Config(RunConfig):
     )
     palette: int = option(
         0,
-        "number of colours in a palette, towards which a retouch generator can pull each pixel; at first the most common "
-        "ones of the domain that it paints; 0: no palette. For drawings in few colours",
+        "number of colours in a palette, towards which a retouch generator can pull each pixel: the most common ones of the "
+        "domain that it paints; 0: no palette. For drawings in few colours",
         at_most=256,
     )
     cycle: float = option(10.0, "weight of the cycle losses")

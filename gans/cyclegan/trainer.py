@@ -191,8 +191,8 @@ class CycleGAN(Trainer):
         config, data = self.config, load_unpaired(self.config.data, self.config.load_size)
         self.data = data
         if config.palette:  # a resumed run loads its own afterwards
-            self.a_to_b.palette.start_from(data.train_b)
-            self.b_to_a.palette.start_from(data.train_a)
+            self.a_to_b.palette.take_from(data.train_b)
+            self.b_to_a.palette.take_from(data.train_a)
         self.test_a, self.test_b = (center_crop(images, config.image_size) for images in (data.test_a, data.test_b))
         held_out = (data.test_a, data.test_b)
         batches = UnpairedBatches(self.crops(data.train_a, 0), self.crops(data.train_b, 1), held_out, data.source)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import minigrad as mg
 import minigrad.functional as F
 from gans.networks.dcgan import from_narrow_normal
-from gans.networks.palette import CLOSEST, Palette
+from gans.networks.palette import Palette
 from minigrad import nn
 
 Norm = Callable[[int], nn.Module]  # number of channels -> normalisation layer
@@ -26,6 +26,7 @@ NORMS: dict[str, Norm] = {"instance": nn.InstanceNorm2d, "batch": nn.BatchNorm2d
 
 DEPTH = 8  # a U-Net halves its images at most this often
 MOST_WIDER = 8  # a U-Net's layers have at most this many times the channels of its first convolution
+CLOSEST = 0.98  # colours are scaled by this before artanh, as artanh 1 is infinite
 
 
 class ColourWaves(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import fake_cupy
 import numpy as np
 import pytest
@@ -9,19 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from gans.networks.palette import CLOSEST, LOOKED_AT, SHARPNESS, Palette, most_common_colours
+from gans.networks.palette import APART, LOOKED_AT, SHARPNESS, Palette, most_common_colours
 from minigrad.gradcheck import gradcheck
 
 
 def palette(*colours: tuple[float, float, float]) -> Palette:
     result = Palette(len(colours))
-    result.before_tanh.assign(np.arctanh(np.array(colours)))
+    result.load_state_dict({"colours": np.array(colours, np.float32)})
     return result
 
 
 def colours_of(result: Palette) -> np.ndarray:
     """The colours of a palette, in [0, 255]."""
-    return (np.tanh(result.before_tanh.numpy()) + 1) * 127.5
+    return (result.colours.numpy() + 1) * 127.5
 
 
 def image(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -53,17 +55,15 @@ def test_without_pull_nothing_changes() -> None:
     np.testing.assert_array_equal(y.numpy(), x)
 
 
-def test_colours_input_and_pull_get_the_gradients_of_finite_differences() -> None:
-    mg.manual_seed(0)
-    network, rng = Palette(3), np.random.default_rng(0)
-    colours = mg.Tensor(rng.normal(size=(3, 3)), requires_grad=True)
+def test_input_and_pull_get_the_gradients_of_finite_differences() -> None:
+    rng = np.random.default_rng(0)
+    network = palette(*image(rng, 3, 3))
+    gradcheck(network, [mg.Tensor(rng.uniform(0, 1, (1, channels, 2, 2)), requires_grad=True) for channels in (3, 1)])
 
-    def output(x: mg.Tensor, pull: mg.Tensor, colours: mg.Tensor) -> mg.Tensor:
-        vars(network)["before_tanh"] = colours
-        return network(x, pull)
 
-    x, pull = (mg.Tensor(rng.uniform(0, 1, (1, channels, 2, 2)), requires_grad=True) for channels in (3, 1))
-    gradcheck(output, [x, pull, colours])
+def test_training_keeps_the_colours() -> None:
+    assert list(Palette(3).parameters()) == []
+    assert list(Palette(3).state_dict()) == ["colours"]
 
 
 def drawing(*colours: tuple[int, int, int], size: int = 8) -> np.ndarray:
@@ -72,29 +72,48 @@ def drawing(*colours: tuple[int, int, int], size: int = 8) -> np.ndarray:
     return np.resize(np.array(some, np.uint8), (size * size, 3)).reshape(1, size, size, 3).transpose(0, 3, 1, 2)
 
 
-def test_a_palette_starts_from_the_most_common_colours_and_keeps_its_own_where_these_are_fewer() -> None:
-    mg.manual_seed(0)
-    network = Palette(5)
-    assert repr(network).startswith("Palette(5)")
-    own = network.before_tanh.numpy()[3:].copy()
-    network.start_from(drawing((200, 0, 0), (40, 90, 30), (0, 0, 100)))
-    found = colours_of(network)[:3]
-    expected = 127.5 + CLOSEST * (np.array([(0, 0, 100), (40, 90, 30), (200, 0, 0)]) - 127.5)
-    np.testing.assert_allclose(found[np.argsort(found[:, 0])], expected, atol=0.01)
-    np.testing.assert_array_equal(network.before_tanh.numpy()[3:], own)
+RED, GREEN, BLUE = (200, 0, 0), (40, 90, 30), (0, 0, 100)
 
 
-def test_similar_colours_are_one_group_with_the_mean_of_its_pixels() -> None:
-    images = drawing((100, 100, 100), (104, 104, 104))
-    np.testing.assert_allclose(most_common_colours(images, 16), [images.mean(axis=(0, 2, 3))], atol=1)
+def test_a_palette_takes_the_most_common_colours_exactly() -> None:
+    network = Palette(2)
+    assert repr(network).startswith("Palette(2)")
+    network.take_from(drawing(RED, GREEN, BLUE))
+    np.testing.assert_allclose(colours_of(network), [RED, GREEN], atol=1e-4)
 
 
-def test_many_colours_are_reduced_to_at_most_as_many_and_all_are_near_one() -> None:
-    images = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
-    found, pixels = most_common_colours(images, 64), images.transpose(0, 2, 3, 1).reshape(-1, 3)
-    assert 48 <= len(found) <= 64 and len(np.unique(found, axis=0)) == len(found)
-    distances = np.linalg.norm(pixels[:, None].astype(float) - found, axis=2).min(axis=1)
-    assert np.median(distances) < 64, "a quarter of the range: 4 x 4 x 4 colours"
+def test_where_images_have_fewer_colours_the_others_are_not_used() -> None:
+    network, exact = Palette(5), Palette(3)
+    for each in (network, exact):
+        each.take_from(drawing(RED, GREEN, BLUE))
+    x, pull = mg.Tensor(image(np.random.default_rng(0), 1, 3, 20, 20)), mg.Tensor(np.ones((1, 1, 20, 20), np.float32))
+    np.testing.assert_allclose(network(x, pull).numpy(), exact(x, pull).numpy(), atol=1e-6)
+
+
+def test_a_colour_is_painted_as_itself_also_beside_the_most_similar_one() -> None:
+    grey, next_to_it = (100, 100, 100), (100, 100, 100 + APART)
+    network = Palette(2)
+    network.take_from(drawing(grey, next_to_it))
+    x = mg.Tensor(drawing(grey) / np.float32(127.5) - 1)
+    painted = (network(x, mg.Tensor(np.ones((1, 1, 8, 8), np.float32))).numpy() + 1) * 127.5
+    np.testing.assert_allclose(painted, drawing(grey), atol=1)
+
+
+def test_of_similar_colours_only_the_most_common_counts() -> None:
+    grey, similar, other = (100, 100, 100), (100 + APART - 1, 100 - APART + 1, 100), (100, 100, 100 + APART)
+    np.testing.assert_array_equal(most_common_colours(drawing(grey, similar, other), 16), [grey, other])
+
+
+@given(st.integers(1, 40), st.integers(0, 2**32 - 1))
+def test_found_colours_are_colours_of_the_images_in_the_order_of_their_frequency_and_apart(count: int, seed: int) -> None:
+    images = np.random.default_rng(seed).integers(0, 8, (2, 3, 6, 6), dtype=np.uint8) * 9  # 0, 9, ..., 63
+    found = most_common_colours(images, count).astype(int)
+    times = Counter(map(tuple, images.transpose(0, 2, 3, 1).reshape(-1, 3).tolist()))
+    frequencies = [times[tuple(colour)] for colour in found.tolist()]
+    assert 0 not in frequencies and frequencies == sorted(frequencies, reverse=True)
+    assert all(abs(found[:i] - found[i]).max(axis=1).min() >= APART for i in range(1, len(found)))
+    near_one = [abs(found - colour).max(axis=1).min() < APART for colour in times]
+    assert len(found) == count or (len(found) < count and all(near_one))
 
 
 @pytest.mark.parametrize("count", [1, LOOKED_AT - 1, LOOKED_AT, LOOKED_AT + 1, 3 * LOOKED_AT])
@@ -105,11 +124,11 @@ def test_images_are_looked_at_from_the_first_to_the_last_third(count: int) -> No
     assert found >= ({(200, 255, 255)} if count == 1 else {(255, 255, 255), (200, 0, 0)})
 
 
-def test_a_palette_on_a_gpu_starts_from_the_same_colours() -> None:
-    images = drawing((200, 0, 0), (0, 0, 100))
+def test_a_palette_on_a_gpu_takes_the_same_colours() -> None:
+    images = drawing(RED, BLUE)
     here = Palette(2)
-    here.start_from(images)
+    here.take_from(images)
     with fake_cupy.installed():
         there = Palette(2).to("cupy")
-        there.start_from(images)
-        np.testing.assert_array_equal(there.before_tanh.numpy(), here.before_tanh.numpy())
+        there.take_from(images)
+        np.testing.assert_array_equal(there.colours.numpy(), here.colours.numpy())
