@@ -248,11 +248,11 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(params, lr, weight_decay)
-        both = tuple(betas) if isinstance(betas, Iterable) else ()
+        name, both = type(self).__name__, tuple(betas) if isinstance(betas, Iterable) else ()
         if len(both) != 2:
-            raise TypeError(f"{type(self).__name__}: betas are {betas!r}; they must be two numbers, as (0.9, 0.999)")
-        _check_numbers("Adam", {"beta 1": both[0], "beta 2": both[1], "eps": eps})
-        _check("Adam", all(0 <= beta < 1 for beta in both), f"betas are {both}; both must be in [0, 1)")
+            raise TypeError(f"{name}: betas are {betas!r}; they must be two numbers, as (0.9, 0.999)")
+        _check_numbers(name, {"beta 1": both[0], "beta 2": both[1], "eps": eps})
+        _check(name, all(0 <= beta < 1 for beta in both), f"betas are {both}; both must be in [0, 1)")
         self.betas, self.eps = both, eps
 
     def _update(self, params: list[Array], grads: list[Any], state: list[list[Array]], bad: Array, step: Count) -> None:
