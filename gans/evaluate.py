@@ -4,7 +4,7 @@ Images of each run are compared with real ones: how far their distribution is fr
 images look real, whether the variety is there, and whether training images are copied. Beside each number is the
 floor, the same measure of real images. Several runs are ranked in one table.
 
-The first evaluation of a data set with classes trains a classifier on it, which takes a minute or two.
+The first evaluation of a data set with classes trains a classifier on it, which takes some minutes.
 """
 
 from __future__ import annotations

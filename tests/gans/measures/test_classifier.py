@@ -42,6 +42,20 @@ def test_training_repeats_to_the_bit_and_leaves_the_random_stream_alone(few: tup
     assert np.array_equal(noise, mg.randn((4,)).numpy())
 
 
+def test_a_second_cycle_teaches_the_network_what_the_first_has_not(
+    few: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+    monkeypatch.setattr(module, "shifted", lambda images, rng: batches.append(len(images)) or shifted(images, rng))
+    monkeypatch.setattr(module, "LEARNED", np.inf)
+    one = trained(*few)
+    assert batches == [128] * 2
+    monkeypatch.setattr(module, "LEARNED", 0)
+    two = trained(*few)
+    assert batches == [128] * (2 + 4)
+    assert not np.allclose(one["logits.weight"], two["logits.weight"], rtol=0, atol=1e-3)  # the rate has risen again
+
+
 def test_the_cache_is_used_for_equal_data_only_and_a_damaged_file_is_replaced(
     few: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,12 +103,13 @@ def test_each_image_is_shifted_by_its_own_number_of_pixels_and_zeros_come_in() -
     assert not shifted(images, np.random.default_rng(0)).all()
 
 
-def test_the_learning_rate_rises_in_a_straight_line_and_falls_to_zero() -> None:
+def test_the_learning_rate_rises_in_a_straight_line_and_falls_to_zero_in_each_cycle() -> None:
     lr = one_cycle(1.0, 100)
     assert [lr(t) for t in (0, 9, 19)] == pytest.approx([0.05, 0.5, 1.0])
     falling = [lr(t) for t in range(20, 100)]
     assert falling == sorted(falling, reverse=True)
     assert falling[0] == 1 and falling[40] == pytest.approx(0.5) and 0 < falling[-1] < 1e-3
+    assert [lr(t) for t in range(100, 200)] == [lr(t) for t in range(100)]
 
 
 @pytest.mark.long
