@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from inspect import isasyncgenfunction, isclass, iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 if TYPE_CHECKING:
@@ -67,23 +69,43 @@ def is_grad_enabled() -> bool:
     return mode.grad_enabled
 
 
-@contextlib.contextmanager
-def _no_grad() -> Iterator[None]:
-    with set_grad_enabled(False):
-        yield
+class _NoGrad:
+    def __init__(self) -> None:
+        self._blocks: list[set_grad_enabled] = []
+
+    def __enter__(self) -> None:
+        self._blocks.append(set_grad_enabled(False))
+
+    def __exit__(self, *error: object) -> None:
+        self._blocks.pop().__exit__(*error)
+
+    def __call__(self, function: Function) -> Function:
+        if not callable(function):
+            raise TypeError(f"no_grad takes nothing, or the function that it decorates, not {function!r}")
+        if isclass(function) or isgeneratorfunction(function) or iscoroutinefunction(function) or isasyncgenfunction(function):
+            raise TypeError(
+                f"no_grad decorates functions that end with their call; {function.__qualname__} is "
+                f"{'a class' if isclass(function) else 'a generator or a coroutine'}: write `with mg.no_grad():` inside it"
+            )
+
+        @functools.wraps(function)
+        def without_graph(*args: Any, **options: Any) -> Any:
+            with set_grad_enabled(False):
+                return function(*args, **options)
+
+        return without_graph  # type: ignore[return-value]
 
 
 @overload
-def no_grad(function: None = None) -> contextlib._GeneratorContextManager[None]: ...
+def no_grad(function: None = None) -> _NoGrad: ...
 @overload
 def no_grad(function: Function) -> Function: ...
 def no_grad(function: Any = None) -> Any:
-    """Context or decorator, with or without parentheses, in which no graph is built: results do not require gradients."""
-    if function is None:
-        return _no_grad()
-    if not callable(function):
-        raise TypeError(f"no_grad takes nothing, or the function that it decorates, not {function!r}")
-    return _no_grad()(function)
+    """Context or decorator, with or without parentheses, in which no graph is built: results do not require gradients.
+
+    Raises TypeError for a generator function: most of it would run after the call, where graphs are built.
+    """
+    return _NoGrad() if function is None else _NoGrad()(function)
 
 
 @contextlib.contextmanager

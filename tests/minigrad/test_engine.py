@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -231,6 +231,28 @@ class TestNoGrad:
     def test_what_is_no_function_cannot_be_decorated(self) -> None:
         with pytest.raises(TypeError, match="no_grad takes nothing, or the function that it decorates, not False"):
             mg.no_grad(False)  # type: ignore[call-overload]
+
+    @pytest.mark.parametrize("decorate", [mg.no_grad(), mg.no_grad], ids=["with parentheses", "without"])
+    def test_what_runs_after_its_call_cannot_be_decorated(self, decorate: Any) -> None:
+        def walk() -> Iterator[Tensor]:
+            yield leaf(1.0) * 2
+
+        async def fetch() -> Tensor:
+            return leaf(1.0) * 2
+
+        for function in (walk, fetch):
+            with pytest.raises(TypeError, match=f"{function.__name__} is a generator or a coroutine: write `with mg.no_grad"):
+                decorate(function)
+        with pytest.raises(TypeError, match="Linear is a class: write"):
+            decorate(mg.nn.Linear)
+
+    def test_one_context_can_be_entered_again_inside_itself(self) -> None:
+        without, x = mg.no_grad(), leaf(1.0)
+        with without:
+            with without:
+                pass
+            assert not (x * 2).requires_grad
+        assert (x * 2).requires_grad
 
     def test_other_threads_still_build_their_graphs(self) -> None:
         built = []
