@@ -17,10 +17,11 @@ from minigrad import tuning  # isort: skip  (first: it must run before NumPy loa
 from minigrad.tensor import Tensor  # isort: skip  (before the ops, which are made of tensors)
 from typing import TYPE_CHECKING, Any
 
-from minigrad import from_pytorch, functional, gradcheck, nn, optim
+from minigrad import from_pytorch, functional, nn, optim
 from minigrad.arrays.gpu import BackendError
 from minigrad.drawing import draw
 from minigrad.engine import Op, grad
+from minigrad.gradcheck import gradcheck, gradgradcheck
 from minigrad.io.files import FileError
 from minigrad.io.safetensors import load, save
 from minigrad.modes import detect_anomaly, is_grad_enabled, no_grad, set_grad_enabled
@@ -33,7 +34,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BackendError", "FileError", "Generator", "Op", "Tensor", "detect_anomaly", "draw", "functional", "grad", "gradcheck",
-    "is_grad_enabled", "load", "manual_seed", "nn", "no_grad", "optim", "rand", "randn", "save", "set_grad_enabled", "tuning",
+    "gradgradcheck", "is_grad_enabled", "load", "manual_seed", "nn", "no_grad", "optim", "rand", "randn", "save",
+    "set_grad_enabled", "tuning",
 ]  # fmt: skip
 
 # PyTorch's `tensor` is a function; here the name would be the module, which stays importable without it.

@@ -12,6 +12,7 @@ must agree. One random direction tests all elements at once; it is very unlikely
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -27,13 +28,17 @@ class GradcheckError(AssertionError):
     """Backward and finite differences disagree; the message says for which input and by how much."""
 
 
-def gradcheck(f: Function, inputs: Sequence[Tensor], h: float = 1e-6, tolerance: float = 1e-6, seed: int = 0) -> None:
+def gradcheck(
+    f: Function, inputs: Tensor | Sequence[Tensor], h: float = 1e-6, tolerance: float = 1e-6, seed: int = 0
+) -> Literal[True]:
     """Compare the gradients of `f(*inputs)` with finite differences.
+
+    Returns True, so that it can be asserted.
 
     Parameters
     ----------
     f : function of tensors that returns one tensor
-    inputs : float64 tensors; those that require gradients are checked, one at a time
+    inputs : float64 tensors, or one; those that require gradients are checked, one at a time
     h : step of the finite differences, whose error is of order h^2 + 1e-16 / h
     tolerance : allowed difference, relative to the norms of the vectors whose inner products are compared
 
@@ -42,6 +47,7 @@ def gradcheck(f: Function, inputs: Sequence[Tensor], h: float = 1e-6, tolerance:
     GradcheckError if they disagree
     """
     rng = np.random.default_rng(seed)
+    inputs = [inputs] if isinstance(inputs, Tensor) else inputs
     checked = _checked("gradcheck", inputs)
     out = f(*inputs)
     g = _normal(rng, out)
@@ -56,15 +62,19 @@ def gradcheck(f: Function, inputs: Sequence[Tensor], h: float = 1e-6, tolerance:
         scale = 1 + _norm(g) * _norm(change) + _norm(gradient.data) * _norm(v)
         if not abs(numeric - analytic) <= tolerance * scale:
             raise GradcheckError(f"input {i} {x.shape}: finite differences give {numeric:.9g}, backward gives {analytic:.9g}")
+    return True
 
 
-def gradgradcheck(f: Function, inputs: Sequence[Tensor], h: float = 1e-6, tolerance: float = 1e-6, seed: int = 0) -> None:
+def gradgradcheck(
+    f: Function, inputs: Tensor | Sequence[Tensor], h: float = 1e-6, tolerance: float = 1e-6, seed: int = 0
+) -> Literal[True]:
     """Compare second derivatives with finite differences: `gradcheck` of the function (g, inputs) -> gradients.
 
-    Takes the same arguments and raises the same errors. The gradients of all inputs are joined into one
+    Takes the same arguments, returns and raises the same. The gradients of all inputs are joined into one
     vector.
     """
     rng = np.random.default_rng(seed + 1)
+    inputs = [inputs] if isinstance(inputs, Tensor) else inputs
     checked = _checked("gradgradcheck", inputs)
     out = f(*inputs)
     cotangent = Tensor(_normal(rng, out), requires_grad=True)
@@ -73,7 +83,7 @@ def gradgradcheck(f: Function, inputs: Sequence[Tensor], h: float = 1e-6, tolera
         parts = _gradients(f(*xs), [xs[i] for i in checked], cotangent, create_graph=True)
         return concatenate([reshape(part, (part.size,)) for part in parts])
 
-    gradcheck(gradients, [cotangent, *inputs], h, tolerance, seed)
+    return gradcheck(gradients, [cotangent, *inputs], h, tolerance, seed)
 
 
 def _checked(caller: str, inputs: Sequence[Tensor]) -> list[int]:

@@ -90,6 +90,15 @@ def test_the_input_at_fault_is_named_with_both_numbers() -> None:
         gradcheck(f, [leaf(3), leaf(3, seed=1)])
 
 
+@pytest.mark.parametrize("check", [mg.gradcheck, mg.gradgradcheck])
+def test_a_check_can_be_asserted_and_takes_one_tensor_as_it_is(check: Callable[..., bool]) -> None:
+    x = leaf(3, 2)
+    assert check(F.tanh, x) is True
+    assert check(F.tanh, [x]) is True
+    with pytest.raises(GradcheckError):
+        check(lambda x: KeepsARawArray()(x) if check is mg.gradgradcheck else WrongFactor()(x), x)
+
+
 def test_inputs_that_require_no_gradient_are_left_alone() -> None:
     constant = Tensor(np.array([1, 2]))
     for check in (gradcheck, gradgradcheck):
