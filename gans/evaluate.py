@@ -23,7 +23,7 @@ from gans.measures.nearest import nearest
 from gans.measures.precision_recall import NEIGHBOURS
 from gans.measures.predictions import STACKED_SAMPLES
 from gans.measures.real import check_enough, labelled, load_real, with_classifier
-from gans.measures.report import Results, write_report
+from gans.measures.report import FLOOR, Results, ranked, table, write_report
 from gans.output import save_image
 from gans.trainers import load_run
 from gans.training.arguments import add_backend, add_weights, integer_up_to
@@ -84,8 +84,12 @@ def _run(arguments: argparse.Namespace) -> str:
                 asked = trainer.in_turn(count) if isinstance(trainer, LabelledTrainer) else None
                 results[str(path)].append(comparison.generated(trainer.generate(*trainer.fixed_inputs(count, seed)), asked))
                 bar.update()
-    pictures = _show_neighbours(trainers[paths[0]], real, out, count) if len(paths) == 1 else ""
-    return write_report(out / "evaluation", {**_about(real, count), **_weights(arguments)}, floor, results, pictures)
+    try:
+        pictures = _show_neighbours(trainers[paths[0]], real, out, count) if len(paths) == 1 else ""
+        return write_report(out / "evaluation", {**_about(real, count), **_weights(arguments)}, floor, results, pictures)
+    except files.FileError:  # measuring took minutes
+        print(table({FLOOR: floor, **ranked(results)}))
+        raise
 
 
 def _load(path: Path, arguments: argparse.Namespace, backend_name: str) -> LatentTrainer:
@@ -162,14 +166,15 @@ def _show_neighbours(trainer: LatentTrainer, real: RealImages, out: Path, count:
     images = trainer.generate(*trainer.fixed_inputs(min(count, 1000), SEEDS[0]))
     positions, distances = nearest(images, real.train, BESIDE)
     suspects = [i for i in np.argsort(distances[:, 0], kind="stable") if i >= SHOWN][:SUSPECTS]
-    columns = [*range(min(SHOWN, len(images))), *suspects]
+    first = range(min(SHOWN, len(images)))
+    columns = [*first, *suspects]
     rows = [images[columns], *(real.train[positions[columns, k]] for k in range(BESIDE))]
     path = out / "evaluation" / "neighbours.png"
     files.make_folder(path.parent, follow=True)
     save_image(path, grid(np.concatenate(rows), across=len(columns)))
     return (
-        f"![nearest training images](evaluation/{path.name}) Top row: generated images, first {SHOWN} random ones, then the "
-        f"{SUSPECTS} nearest to a training image. Below each: its {BESIDE} nearest training images."
+        f"![nearest training images](evaluation/{path.name}) Top row: generated images, first {len(first)} random ones, then "
+        f"the {len(suspects)} nearest to a training image. Below each: its {BESIDE} nearest training images."
     )
 
 

@@ -90,7 +90,7 @@ def load_classifier(images: Images, labels: npt.NDArray[np.uint8]) -> Classifier
 def train_classifier(images: Images, labels: npt.NDArray[np.uint8], epochs: int = EPOCHS) -> Classifier:
     """Train on images uint8 (n, 1, 28, 28), always with the same random numbers. The default stream is left as it was.
 
-    Harder images than digits get a second cycle of so many epochs, with the same learning rates.
+    Where the loss of the last epoch is not below LEARNED, a second cycle of so many epochs follows, with the same rates.
     """
     from tqdm import tqdm
 
@@ -108,8 +108,9 @@ def train_classifier(images: Images, labels: npt.NDArray[np.uint8], epochs: int 
         return {"loss": loss}
 
     captured, rng = Captured(step), np.random.default_rng(0)
-    for _ in range(CYCLES):
-        with tqdm(total=steps, desc="training the classifier", unit=" steps", delay=1, disable=None) as bar:
+    for cycle in range(CYCLES):
+        what = f"training the classifier{', second cycle' if cycle else ''}"
+        with tqdm(total=steps, desc=what, unit=" steps", delay=1, disable=None) as bar:
             for _ in range(epochs):
                 losses, order = [], rng.permutation(len(images))
                 for i in range(per_epoch):

@@ -300,3 +300,11 @@ def test_an_output_folder_that_cannot_be_made_is_an_error(evaluate: Command, run
 def test_a_file_with_the_name_of_the_pictures_folder_is_an_error(evaluate: Command, run: Path) -> None:
     (run / "evaluation").touch()
     assert "evaluation" in evaluate(run, "--count", 4).complaint
+
+
+@pytest.mark.usefixtures("chart_stubbed")
+def test_measures_that_cannot_be_written_are_printed(evaluate: Command, run: Path) -> None:
+    (run / "evaluation.json").mkdir()
+    ended = evaluate(run, "--count", 4)
+    assert "evaluation.json" in ended.complaint
+    assert f"| {run} |" in ended.out and FLOOR in ended.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from gans.measures import classifier as module
 from gans.measures.classifier import SHIFT, Classifier, load_classifier, one_cycle, shifted, train_classifier
 
 REAL_MNIST = Path(gans.__file__).parents[2] / "shared" / "data" / "mnist"
+FASHION_MNIST = Path(os.environ.get("FASHION_MNIST", "FASHION_MNIST"))  # a folder with its four files
 
 
 def trained(images: np.ndarray, labels: np.ndarray, epochs: int = 1) -> dict[str, np.ndarray]:
@@ -54,6 +56,16 @@ def test_a_second_cycle_teaches_the_network_what_the_first_has_not(
     two = trained(*few)
     assert batches == [128] * (2 + 4)
     assert not np.allclose(one["logits.weight"], two["logits.weight"], rtol=0, atol=1e-3)  # the rate has risen again
+
+
+@pytest.mark.parametrize(("last_epoch", "steps"), [([0.15, 0.03], 4), ([0.3, 0.0], 8)])
+def test_the_mean_loss_of_the_last_epoch_decides(
+    last_epoch: list[float], steps: int, few: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([9.0, 9.0, *last_epoch] * 2)
+    monkeypatch.setattr(module, "Captured", lambda step: lambda x, y: {"loss": mg.Tensor(next(losses))})
+    train_classifier(*few, epochs=2)
+    assert 8 - len(list(losses)) == steps
 
 
 def test_the_cache_is_used_for_equal_data_only_and_a_damaged_file_is_replaced(
@@ -113,10 +125,18 @@ def test_the_learning_rate_rises_in_a_straight_line_and_falls_to_zero_in_each_cy
 
 
 @pytest.mark.long
-def test_it_gets_992_of_1000_test_digits_right() -> None:
-    if not REAL_MNIST.exists():
-        pytest.skip(f"needs MNIST in {REAL_MNIST}")
-    train, test = (load_mnist(REAL_MNIST, split, labels=True) for split in ("train", "test"))
+@pytest.mark.parametrize(
+    ("data", "cycles", "right"), [(REAL_MNIST, 1, 0.992), (FASHION_MNIST, 2, 0.92)], ids=["digits", "clothes"]
+)
+def test_it_gets_992_of_1000_digits_and_92_of_100_clothes_right(
+    data: Path, cycles: int, right: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not data.exists():
+        pytest.skip(f"needs {data}; for the clothes, FASHION_MNIST=DIR")
+    batches: list[int] = []
+    monkeypatch.setattr(module, "shifted", lambda images, rng: batches.append(len(images)) or shifted(images, rng))
+    train, test = (load_mnist(data, split, labels=True) for split in ("train", "test"))
     assert train.labels is not None
     _, probabilities = train_classifier(train.images[:, None], train.labels).measure(test.images[:, None])
-    assert (probabilities.argmax(1) == test.labels).mean() >= 0.992
+    assert len(batches) == cycles * 5 * 468
+    assert (probabilities.argmax(1) == test.labels).mean() >= right
