@@ -1,6 +1,6 @@
 """A classifier of 28 x 28 images in ten classes, whose features and predictions measure how good generated ones are.
 
-It is trained once for each data set, which takes two or four processor minutes, and then kept in the cache.
+It is trained once for each data set, which takes three to five processor minutes, and then kept in the cache.
 """
 
 from __future__ import annotations
