@@ -47,8 +47,7 @@ def gradcheck(
     GradcheckError if they disagree
     """
     rng = np.random.default_rng(seed)
-    inputs = [inputs] if isinstance(inputs, Tensor) else inputs
-    checked = _checked("gradcheck", inputs)
+    inputs, checked = _checked("gradcheck", inputs)
     out = f(*inputs)
     g = _normal(rng, out)
     gradients = _gradients(out, [inputs[i] for i in checked], g, create_graph=False)
@@ -70,12 +69,10 @@ def gradgradcheck(
 ) -> Literal[True]:
     """Compare second derivatives with finite differences: `gradcheck` of the function (g, inputs) -> gradients.
 
-    Takes the same arguments, returns and raises the same. The gradients of all inputs are joined into one
-    vector.
+    Takes the same arguments, returns and raises the same. The gradients of all inputs are joined into one vector.
     """
     rng = np.random.default_rng(seed + 1)
-    inputs = [inputs] if isinstance(inputs, Tensor) else inputs
-    checked = _checked("gradgradcheck", inputs)
+    inputs, checked = _checked("gradgradcheck", inputs)
     out = f(*inputs)
     cotangent = Tensor(_normal(rng, out), requires_grad=True)
 
@@ -86,12 +83,13 @@ def gradgradcheck(
     return gradcheck(gradients, [cotangent, *inputs], h, tolerance, seed)
 
 
-def _checked(caller: str, inputs: Sequence[Tensor]) -> list[int]:
-    """Which inputs require gradients."""
+def _checked(caller: str, inputs: Tensor | Sequence[Tensor]) -> tuple[Sequence[Tensor], list[int]]:
+    """The inputs as a sequence, and which of them require gradients."""
+    inputs = [inputs] if isinstance(inputs, Tensor) else inputs
     checked = [i for i, x in enumerate(inputs) if x.requires_grad]
     if not checked or any(inputs[i].dtype != np.float64 for i in checked):
         raise ValueError(f"{caller}: at least one input must require gradients, and those that do must be float64")
-    return checked
+    return inputs, checked
 
 
 def _gradients(out: Tensor, xs: Sequence[Tensor], g: Array | Tensor, create_graph: bool) -> list[Tensor]:

@@ -34,6 +34,14 @@ def few() -> tuple[np.ndarray, np.ndarray]:
     return images[:, None], labels
 
 
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many images each step of a training has taken so far."""
+    sizes: list[int] = []
+    monkeypatch.setattr(module, "shifted", lambda images, rng: sizes.append(len(images)) or shifted(images, rng))
+    return sizes
+
+
 def test_training_repeats_to_the_bit_and_leaves_the_random_stream_alone(few: tuple[np.ndarray, np.ndarray]) -> None:
     mg.manual_seed(5)
     first = trained(*few)
@@ -45,10 +53,8 @@ def test_training_repeats_to_the_bit_and_leaves_the_random_stream_alone(few: tup
 
 
 def test_a_second_cycle_teaches_the_network_what_the_first_has_not(
-    few: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+    few: tuple[np.ndarray, np.ndarray], batches: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batches: list[int] = []
-    monkeypatch.setattr(module, "shifted", lambda images, rng: batches.append(len(images)) or shifted(images, rng))
     monkeypatch.setattr(module, "LEARNED", np.inf)
     one = trained(*few)
     assert batches == [128] * 2
@@ -129,12 +135,10 @@ def test_the_learning_rate_rises_in_a_straight_line_and_falls_to_zero_in_each_cy
     ("data", "cycles", "right"), [(REAL_MNIST, 1, 0.992), (FASHION_MNIST, 2, 0.92)], ids=["digits", "clothes"]
 )
 def test_it_gets_992_of_1000_digits_and_92_of_100_clothes_right(
-    data: Path, cycles: int, right: float, monkeypatch: pytest.MonkeyPatch
+    data: Path, cycles: int, right: float, batches: list[int]
 ) -> None:
     if not data.exists():
         pytest.skip(f"needs {data}; for the clothes, FASHION_MNIST=DIR")
-    batches: list[int] = []
-    monkeypatch.setattr(module, "shifted", lambda images, rng: batches.append(len(images)) or shifted(images, rng))
     train, test = (load_mnist(data, split, labels=True) for split in ("train", "test"))
     assert train.labels is not None
     _, probabilities = train_classifier(train.images[:, None], train.labels).measure(test.images[:, None])
