@@ -11,12 +11,12 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minigrad.kernels.cpu.units import call_unit, inner, unit
-from minigrad.kernels.cpu.vectors import I64, OFFSET, ROWS, VECTORS, Vectors, addresses
+from minigrad.kernels.cpu.vectors import AVX512, I64, OFFSET, ROWS, VECTORS, Vectors, addresses
 
 Array = Any
 Terms = Literal["single", "strip", "in place", "masked"]  # how a tile is summed: runs of one term, or see `multiply_tile`
 
-UNROLL = 4  # terms of a sum between two jumps
+UNROLL = 1 if AVX512 else 4  # terms of a sum between two jumps; with more than one, LLVM has too few registers for 26 sums
 BLOCK = 256  # terms that are summed before the next tile's turn: so much of a panel stays in the first-level cache
 SHORT = 16  # terms in a run that is better cut into single ones
 

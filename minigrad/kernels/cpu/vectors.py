@@ -26,11 +26,11 @@ def _compiles_for_avx512() -> bool:
     return llvmlite.binding.get_host_cpu_features().get("avx512f", False)
 
 
-_AVX512 = _compiles_for_avx512()
-VECTOR_BYTES = 64 if _AVX512 else 32
+AVX512 = _compiles_for_avx512()
+VECTOR_BYTES = 64 if AVX512 else 32
 VECTORS = 2  # in a row of a tile
 TILE_BYTES = VECTORS * VECTOR_BYTES  # in a row of a tile
-ROWS = 13 if _AVX512 else 6  # of a tile: leaves registers for the operands, and fills the last tile of 64, 128 or 256 rows well
+ROWS = 13 if AVX512 else 6  # of a tile: leaves registers for the operands, and fills the last tile of 64, 128 or 256 rows well
 
 
 def _second_level_cache() -> int:
