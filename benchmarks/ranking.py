@@ -79,9 +79,9 @@ class Entry(NamedTuple):
 @running("python -m benchmarks.ranking", (ConfigError, DataError, FileError))
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = argument_parser().parse_args(argv)
-    import numba  # --help does without it
+    from minigrad.kernels.cpu.threads import set_num_threads  # --help does without it
 
-    numba.set_num_threads(1)  # for the steps that are timed here, and the measures
+    set_num_threads(1)  # for the steps that are timed here, and the measures
     make_folder(arguments.out, follow=True)
     entries = entries_of(arguments)
     results = results_of(entries, arguments)

@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 
-# Several test processes share the machine. By default, OpenMP threads busy-wait between parallel loops, which takes cores
-# from the other processes. Set this before minigrad is imported.
+# Several test processes share the machine. By default, PyTorch's threads busy-wait between parallel loops, which takes cores
+# from the other processes.
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 os.environ["GOMP_SPINCOUNT"] = "0"
 
@@ -32,8 +32,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     from minigrad.arrays.backend import kernels_are_compiled  # imports minigrad before numba
 
     if "PYTEST_XDIST_WORKER" in os.environ:
-        import numba
+        from minigrad.kernels.cpu.threads import set_num_threads
 
-        numba.set_num_threads(1)
+        set_num_threads(1)
     elif getattr(session.config.option, "numprocesses", None) and not kernels_are_compiled():
         subprocess.run([sys.executable, "-m", "minigrad.compile"], check=True, cwd=session.config.rootpath)

@@ -26,7 +26,7 @@ import numpy as np
 Array = Any
 Read = Callable[[], Sequence[float]]
 
-# Some of numba's thread pools end the process if two Python threads enter them at once.
+# The kernels' threads share the work of one loop at a time.
 THREAD_POOL = threading.RLock()
 
 

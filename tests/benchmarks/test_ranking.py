@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numba
 import pytest
 from PIL import Image
 
@@ -23,6 +22,7 @@ from gans.data.drawn.digits import synthetic_digits
 from gans.data.idx import write_idx
 from gans.trainers import TRAINERS as ALL
 from gans.training.run_folder import RunFolder
+from minigrad.kernels.cpu.threads import get_num_threads, set_num_threads
 
 SECONDS = 20.0  # of a step, as steps.json says: three steps a minute
 
@@ -42,9 +42,9 @@ def run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     """The arguments of a ranking whose steps are timed already. The number of threads is restored after the test."""
     monkeypatch.setenv("MINIGRAD_CACHE", str(tmp_path / "cache"))
     (tmp_path / "steps.json").write_text(json.dumps({"mnist_gan": SECONDS, "wgan": SECONDS}))
-    threads = numba.get_num_threads()
+    threads = get_num_threads()
     yield ["--minutes", "1", "--seeds", "1", "--data", str(data), "--out", str(tmp_path)]
-    numba.set_num_threads(threads)
+    set_num_threads(threads)
 
 
 def test_it_ranks_every_trainer_of_mnist() -> None:

@@ -95,15 +95,17 @@ def test_an_image_depends_on_the_seed_and_its_number_alone(generate: Command, ru
 
 
 def test_one_thread_makes_the_same_images_as_two(run: Path) -> None:
-    numba = pytest.importorskip("numba")
-    trainer, before = load_run(run, "numpy"), numba.get_num_threads()
+    pytest.importorskip("numba")
+    from minigrad.kernels.cpu.threads import get_num_threads, set_num_threads
+
+    trainer, before = load_run(run, "numpy"), get_num_threads()
     assert isinstance(trainer, LatentTrainer)
     several = np.stack(list(images(trainer, 5, 40)))
-    numba.set_num_threads(1)
+    set_num_threads(1)
     try:
         np.testing.assert_array_equal(np.stack(list(images(trainer, 5, 7))), several[:7])
     finally:
-        numba.set_num_threads(before)
+        set_num_threads(before)
 
 
 @pytest.mark.parametrize("out", ["made/", "folder", "deep/er/{}.webp", "{}.PNG"])

@@ -23,7 +23,7 @@ from minigrad.kernels.cpu import im2col, implicit_gemm
 from minigrad.kernels.cpu.loops import REAL, in_c_order, pixels
 from minigrad.kernels.cpu.sizes import ImplicitGemmSizes, conv_sizes
 from minigrad.kernels.cpu.taps import plan
-from minigrad.kernels.cpu.units import thread_count
+from minigrad.kernels.cpu.threads import get_num_threads
 from minigrad.kernels.cpu.vectors import TILE_BYTES
 from minigrad.kernels.geometry import Geometry
 
@@ -53,7 +53,7 @@ def conv_transpose2d(g: Array, weight: Array, bias: Array | None, geometry: Geom
     n, (out, channels) = len(g), weight.shape[:2]
     x = np.empty((n, *geometry.image, channels), g.dtype, like=g)
     arrays = _flat(g), _flat(weight), _row(bias, channels, g), x.reshape(-1)
-    launch(im2col.conv_transpose, *arrays, n, out, conv_sizes(channels, geometry), thread_count())
+    launch(im2col.conv_transpose, *arrays, n, out, conv_sizes(channels, geometry), get_num_threads())
     return x.transpose(0, 3, 1, 2)
 
 
@@ -68,7 +68,7 @@ def conv2d_weight(x: Array, g: Array, geometry: Geometry) -> Array:
     by_taps = channels % _width(x) != 0 and out % _width(g) == 0
     kernel = im2col.conv_weight_by_taps if by_taps else im2col.conv_weight
     arrays = _flat(x), _flat(g), w.reshape(-1)
-    launch(kernel, *arrays, len(x), out, conv_sizes(channels, geometry), thread_count())
+    launch(kernel, *arrays, len(x), out, conv_sizes(channels, geometry), get_num_threads())
     return w.transpose(0, 3, 1, 2)
 
 
@@ -85,7 +85,7 @@ def _implicit_gemm(x: Array, weight: Array, bias: Array | None, geometry: Geomet
     sizes = ImplicitGemmSizes(
         n, depth, out, taps, *source, margin_h, margin_w, source=padded, target=target.height * target.width
     )
-    launch(implicit_gemm.conv, *arrays, sizes, persistent(classes), persistent(runs), transposed, thread_count())
+    launch(implicit_gemm.conv, *arrays, sizes, persistent(classes), persistent(runs), transposed, get_num_threads())
     return y.transpose(0, 3, 1, 2)
 
 

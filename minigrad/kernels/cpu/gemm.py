@@ -24,8 +24,9 @@ import numpy as np
 
 from minigrad.arrays.hooks import launch
 from minigrad.kernels.cpu.loops import as_input, in_c_order
+from minigrad.kernels.cpu.threads import get_num_threads, share
 from minigrad.kernels.cpu.tile import BLOCK, multiples, multiply_tile
-from minigrad.kernels.cpu.units import call, compiled, share, thread_count, unit
+from minigrad.kernels.cpu.units import call, compiled, unit
 from minigrad.kernels.cpu.vectors import L2_BYTES, ROWS, TILE_BYTES, VECTOR_BYTES, copy_vectors, prefetch, transpose_square
 
 Array = Any
@@ -43,7 +44,7 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array:
     (m, k), n = a.shape, b.shape[1]
     c = np.empty((m, n), a.dtype, like=a)
     row = np.zeros(n, a.dtype, like=a) if bias is None else in_c_order(bias)
-    threads = 1 if m * n * k < PARALLEL_FROM else thread_count()
+    threads = 1 if m * n * k < PARALLEL_FROM else get_num_threads()
     down, across = (m + ROWS - 1) // ROWS, -(-n * a.itemsize // TILE_BYTES)  # tiles
     shares = 1 if threads == 1 else max(threads, min(SHARES_PER_THREAD * threads, m * n * k // LEAST))
     left, right = _flat(a), _flat(b)

@@ -24,8 +24,9 @@ import numpy as np
 
 from minigrad.kernels.cpu.gemm import CACHE, SHARES_PER_THREAD, pack_rows
 from minigrad.kernels.cpu.sizes import ConvSizes
+from minigrad.kernels.cpu.threads import share
 from minigrad.kernels.cpu.tile import BLOCK, cut, multiples, multiply_tile
-from minigrad.kernels.cpu.units import call, compiled, inner, share, unit
+from minigrad.kernels.cpu.units import call, compiled, inner, unit
 from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, VECTORS, add_vectors, copy_vectors
 
 Array = Any

@@ -21,8 +21,9 @@ import numpy as np
 from minigrad.kernels.cpu.gemm import SHARES_PER_THREAD, pack_columns, pack_rows
 from minigrad.kernels.cpu.im2col import pad
 from minigrad.kernels.cpu.sizes import ImplicitGemmSizes
+from minigrad.kernels.cpu.threads import share
 from minigrad.kernels.cpu.tile import BLOCK, cut, multiply_tile
-from minigrad.kernels.cpu.units import call, compiled, inner, share, unit
+from minigrad.kernels.cpu.units import call, compiled, inner, unit
 from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES
 
 Array = Any

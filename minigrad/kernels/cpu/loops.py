@@ -12,7 +12,8 @@ import numpy as np
 from minigrad.arrays import hooks
 from minigrad.arrays.hooks import launch
 from minigrad.arrays.layout import by_pixel, in_one_order
-from minigrad.kernels.cpu.units import compiled, share, thread_count, unit
+from minigrad.kernels.cpu.threads import get_num_threads, share
+from minigrad.kernels.cpu.units import compiled, unit
 
 Array = Any
 
@@ -39,7 +40,7 @@ class Loop:
         real = arrays[0].dtype.type
         exact = [real(number) for number in numbers]
         size, count = arrays[0].size, len(arrays[0]) if count is None else count
-        threads = 1 if size < PARALLEL_FROM else thread_count()
+        threads = 1 if size < PARALLEL_FROM else get_num_threads()
         launch(self.run, threads, max(1, min(count, max(SHARES_PER_THREAD * threads, size // SHARE))), count, *arrays, *exact)
 
     def share(self, count: int, threads: int, *args: Any) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.arrays.hooks import from_host, persistent
 from minigrad.kernels.cpu.loops import Loop, elements, flat
-from minigrad.kernels.cpu.units import add_up
+from minigrad.kernels.cpu.threads import add_up
 from minigrad.kernels.interface import AdamNumbers, RMSpropNumbers, SGDNumbers
 
 Array = Any

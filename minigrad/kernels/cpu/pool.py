@@ -13,7 +13,8 @@ from numba.extending import intrinsic
 
 from minigrad.kernels import reference
 from minigrad.kernels.cpu.loops import REAL, Loop, pixels
-from minigrad.kernels.cpu.units import inner, thread_count
+from minigrad.kernels.cpu.threads import get_num_threads
+from minigrad.kernels.cpu.units import inner
 from minigrad.kernels.cpu.vectors import I64, OFFSET, Vectors, addresses
 from minigrad.kernels.geometry import Geometry, Pair
 
@@ -24,7 +25,7 @@ def max_pool_pick(h: Array, x: Array, geometry: Geometry) -> Array:
     if h.dtype not in REAL or x.dtype != h.dtype:
         return reference.max_pool_pick(h, x, geometry)
     y = np.empty((len(x), *geometry.positions, x.shape[1]), h.dtype, like=h)
-    _pick.share(len(x), thread_count(), pixels(h), pixels(x), y, geometry.kernel, geometry.stride, geometry.padding)
+    _pick.share(len(x), get_num_threads(), pixels(h), pixels(x), y, geometry.kernel, geometry.stride, geometry.padding)
     return y.transpose(0, 3, 1, 2)
 
 
@@ -32,7 +33,7 @@ def max_pool_place(g: Array, x: Array, geometry: Geometry) -> Array:
     if g.dtype not in REAL or x.dtype != g.dtype:
         return reference.max_pool_place(g, x, geometry)
     y = np.empty((len(x), *geometry.image, x.shape[1]), g.dtype, like=g)
-    _place.share(len(x), thread_count(), pixels(g), pixels(x), y, geometry.kernel, geometry.stride, geometry.padding)
+    _place.share(len(x), get_num_threads(), pixels(g), pixels(x), y, geometry.kernel, geometry.stride, geometry.padding)
     return y.transpose(0, 3, 1, 2)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numba
 import pytest
+
+from minigrad.kernels.cpu.threads import THREADS, get_num_threads, set_num_threads
 
 
 @pytest.fixture(autouse=True)
 def all_threads() -> Iterator[None]:
-    before = numba.get_num_threads()
-    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    before = get_num_threads()
+    set_num_threads(THREADS)
     yield
-    numba.set_num_threads(before)
+    set_num_threads(before)

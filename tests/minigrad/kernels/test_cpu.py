@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest import mock
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -22,6 +21,7 @@ from minigrad import Tensor
 from minigrad.kernels import cpu, reference
 from minigrad.kernels.cpu import gemm
 from minigrad.kernels.cpu.linear import PRODUCT_FROM
+from minigrad.kernels.cpu.threads import get_num_threads, set_num_threads
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
 ROWS = st.integers(0, 2 * gemm.ROWS + 1)
@@ -121,12 +121,12 @@ def test_operands_of_two_dtypes_of_integers_and_of_swapped_bytes() -> None:
 def test_products_are_bit_identical_on_one_thread_and_on_all() -> None:
     a, b = matrix(90, 1500, np.float32), matrix(1500, 110, np.float32)
     on_all = gemm.product(a, b)
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)
+    threads = get_num_threads()
+    set_num_threads(1)
     try:
         on_one = gemm.product(a, b)
     finally:
-        numba.set_num_threads(threads)
+        set_num_threads(threads)
     np.testing.assert_array_equal(on_all, on_one)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 from drawn_convolutions import geometries, normal
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from minigrad.arrays.layout import channels_last
 from minigrad.kernels import cpu, reference
 from minigrad.kernels.cpu.gemm import BLOCK
+from minigrad.kernels.cpu.threads import THREADS, get_num_threads, set_num_threads
 from minigrad.kernels.geometry import Geometry, Size
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
@@ -207,9 +207,9 @@ def test_nan_and_infinity_reach_what_depends_on_them_and_nothing_else(
 
 @pytest.fixture
 def threads() -> Iterator[Callable[[int], None]]:
-    before = numba.get_num_threads()
-    yield numba.set_num_threads
-    numba.set_num_threads(before)
+    before = get_num_threads()
+    yield set_num_threads
+    set_num_threads(before)
 
 
 @DTYPES
@@ -217,7 +217,7 @@ def threads() -> Iterator[Callable[[int], None]]:
 def test_any_number_of_threads_is_bit_identical(
     dtype: Any, sizes: tuple[int, int, int], threads: Callable[[int], None]
 ) -> None:
-    if numba.config.NUMBA_NUM_THREADS < 2:
+    if THREADS < 2:
         pytest.skip("numba has only one thread")
     for geometry in (DCGAN, DILATED):
         for name, function in functions(geometry, *sizes, dtype).items():

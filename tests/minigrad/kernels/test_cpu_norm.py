@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from minigrad.kernels import cpu, reference
 from minigrad.kernels.cpu.loops import PARALLEL_FROM
 from minigrad.kernels.cpu.norm import BLOCK
+from minigrad.kernels.cpu.threads import get_num_threads, set_num_threads
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
 ROWS = st.integers(2, 9) | st.sampled_from([BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 5 * BLOCK + 3])
@@ -58,12 +58,12 @@ def test_results_are_bit_identical_on_one_thread_and_on_all(shape: tuple[int, ..
     arrays = normal(*shape, dtype=dtype), normal(*shape, seed=1, dtype=dtype), *normal(2, shape[2], seed=2, dtype=dtype)
     assert arrays[0].size > PARALLEL_FROM
     on_all = run(cpu, *arrays)
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)
+    threads = get_num_threads()
+    set_num_threads(1)
     try:
         on_one = run(cpu, *arrays)
     finally:
-        numba.set_num_threads(threads)
+        set_num_threads(threads)
     for one, every in zip(on_one, on_all, strict=True):
         np.testing.assert_array_equal(one, every)
 

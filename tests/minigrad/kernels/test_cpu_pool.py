@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 from drawn_windows import images, windows
@@ -13,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigrad.kernels import cpu, reference
+from minigrad.kernels.cpu.threads import get_num_threads, set_num_threads
 from minigrad.kernels.geometry import Geometry, Size
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
@@ -53,12 +53,12 @@ def test_place_is_the_transpose_of_pick(geometry: Geometry, ties: bool, seed: in
 def test_results_are_bit_identical_on_one_thread_and_on_all(geometry: Geometry) -> None:
     x, g = images(9, 5, geometry.image, np.float32), images(9, 5, geometry.positions, np.float32, 1)
     on_all = cpu.max_pool_pick(x, x, geometry), cpu.max_pool_place(g, x, geometry)
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)
+    threads = get_num_threads()
+    set_num_threads(1)
     try:
         on_one = cpu.max_pool_pick(x, x, geometry), cpu.max_pool_place(g, x, geometry)
     finally:
-        numba.set_num_threads(threads)
+        set_num_threads(threads)
     for ours, expected in zip(on_all, on_one, strict=True):
         assert_same(ours, expected)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 
@@ -13,6 +12,7 @@ from minigrad import Tensor
 from minigrad.kernels import cpu, reference
 from minigrad.kernels.cpu.loops import PARALLEL_FROM
 from minigrad.kernels.cpu.reduce import ROWS
+from minigrad.kernels.cpu.threads import get_num_threads, set_num_threads
 
 SHAPES = [(0, 3), (3, 0), (1, 1), (ROWS + 1, 3), (PARALLEL_FROM, 1), (2 * ROWS, PARALLEL_FROM // ROWS), (5, PARALLEL_FROM)]
 
@@ -40,9 +40,9 @@ def test_images_of_any_layout_are_summed_over_any_three_axes(axes: tuple[int, ..
 def test_sums_are_bit_identical_for_any_number_of_threads() -> None:
     x = normal(5 * ROWS + 3, 70).astype(np.float32)
     on_all = cpu.sum_axes(x, (0,))
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)
+    threads = get_num_threads()
+    set_num_threads(1)
     try:
         np.testing.assert_array_equal(cpu.sum_axes(x, (0,)), on_all)
     finally:
-        numba.set_num_threads(threads)
+        set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""Units are compiled once; threads share all of a unit's work, and nothing is done twice."""
+"""Units are compiled once, and found again by processes that load what calls them."""
 
 from __future__ import annotations
 
@@ -6,57 +6,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import numba
 import numpy as np
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from minigrad.kernels.cpu import gemm
-from minigrad.kernels.cpu.units import add_up, compiled, share, unit
-
-
-@unit
-def _mark(first: int, last: int, counts: Any, shares: Any) -> None:
-    add_up(shares, 1)
-    for i in range(first, last):
-        counts[i] += 1
-
-
-@compiled
-def _mark_all(threads: int, shares: int, counts: Any, shares_done: Any) -> None:
-    share(threads, shares, len(counts), _mark, (counts, shares_done))
-
-
-@given(threads=st.integers(1, 4), shares=st.integers(1, 40), count=st.integers(0, 100))
-@settings(max_examples=50, deadline=None)
-def test_every_index_is_in_one_share(threads: int, shares: int, count: int) -> None:
-    counts, shares_done = np.zeros(count, np.int64), np.zeros(1, np.int64)
-    _mark_all(min(threads, numba.config.NUMBA_NUM_THREADS), shares, counts, shares_done)
-    np.testing.assert_array_equal(counts, 1)
-    assert shares_done[0] == shares
-
-
-@unit
-def _allocate(first: int, last: int, size: int, out: Any) -> None:
-    for i in range(first, last):
-        out[i] = len(np.empty(size if i == 3 else 1, np.float64))
-
-
-@compiled
-def _allocate_all(threads: int, size: int, out: Any) -> None:
-    share(threads, len(out), len(out), _allocate, (size, out))
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_an_error_in_a_share_reaches_the_caller(threads: int) -> None:
-    out = np.zeros(8, np.int64)
-    _allocate_all(threads, 5, out)
-    assert out[3] == 5
-    with pytest.raises(MemoryError):
-        _allocate_all(threads, 1 << 60, out)
 
 
 def test_callers_do_not_contain_the_code_of_a_unit() -> None:
@@ -84,29 +37,14 @@ def test_a_process_that_finds_everything_compiled_computes_the_same(tmp_path: Pa
     assert (loading.returncode, loading.stdout) == (0, compiling.stdout), loading.stderr
 
 
-TRACED = """
-import tracemalloc
-import numpy as np
-from minigrad.kernels import cpu
-x = np.ones((512, 512), np.float32)
-tracemalloc.start()
-print(float(sum(cpu.linear(x, x, None)[0, 0] for _ in range(50))))
-"""
-
-
-def test_kernels_do_not_wait_for_pythons_lock_while_tracemalloc_traces() -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    traced = subprocess.run([sys.executable, "-c", TRACED], capture_output=True, text=True, env=environment, timeout=120)
-    assert traced.stdout == f"{50 * 512.0}\n", traced.stderr
-
-
 KERNELS = """
 import sys
 from minigrad.kernels.cpu.cache import cached_by_version
 
 with cached_by_version():
     import numpy as np
-    from minigrad.kernels.cpu.units import compiled, inner, share, unit
+    from minigrad.kernels.cpu.threads import share
+    from minigrad.kernels.cpu.units import compiled, inner, unit
 
     @unit
     def _fill(first, last, x):
