@@ -19,13 +19,14 @@ from hypothesis import strategies as st
 import minigrad.functional as F
 from minigrad import Tensor
 from minigrad.kernels import cpu, reference
-from minigrad.kernels.cpu import gemm
+from minigrad.kernels.cpu import gemm, vector
 from minigrad.kernels.cpu.linear import PRODUCT_FROM
 from minigrad.kernels.cpu.threads import get_num_threads, set_num_threads
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
 ROWS = st.integers(0, 2 * gemm.ROWS + 1)
 COLUMNS = st.integers(0, 2 * gemm.TILE_BYTES // 4 + 1)
+SIZES = st.integers(1, 40) | st.integers(vector.COLUMNS - 1, vector.COLUMNS + 1) | st.just(2 * vector.COLUMNS + 3)
 DEPTHS = st.integers(0, 40) | st.integers(gemm.BLOCK - 1, gemm.BLOCK + 1) | st.just(2 * gemm.BLOCK + 3)
 
 
@@ -70,6 +71,34 @@ def product_shared_from(multiplications: float, *arrays: Any) -> np.ndarray:
     """A product that threads share if it has at least this many multiplications."""
     with mock.patch.object(gemm, "PARALLEL_FROM", multiplications):
         return gemm.product(*arrays)
+
+
+@DTYPES
+@given(
+    sizes=st.tuples(SIZES, SIZES), one=st.integers(0, 2), layouts=st.tuples(*[st.sampled_from(sorted(LAYOUTS))] * 2),
+    with_bias=st.booleans(),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_products_with_a_vector(
+    dtype: Any, sizes: tuple[int, int], one: int, layouts: tuple[str, str], with_bias: bool
+) -> None:  # fmt: skip
+    m, k, n = (*sizes[:one], 1, *sizes[one:])
+    a, b = LAYOUTS[layouts[0]](matrix(m, k, dtype)), LAYOUTS[layouts[1]](matrix(k, n, dtype, 1))
+    bias = matrix(1, n, dtype, 2)[0] if with_bias else None
+    with mock.patch.object(vector, "PARALLEL_FROM", 0):
+        by_all = vector.vector_product(a, b, bias)
+    assert by_all.flags.c_contiguous
+    assert_close(by_all, a, b, 0 if bias is None else bias)
+    with mock.patch.object(vector, "PARALLEL_FROM", math.inf):
+        np.testing.assert_array_equal(vector.vector_product(a, b, bias), by_all)
+
+
+def test_large_products_with_a_vector_have_a_kernel_of_their_own() -> None:
+    x, weight, bias = matrix(128, 256, np.float32), matrix(1, 256, np.float32, 1), np.ones(1, np.float32)
+    with mock.patch.object(gemm, "launch", side_effect=AssertionError("in tiles")):
+        assert_close(cpu.linear(x, weight, bias), x, weight.T, bias)
+        assert_close(cpu.matmul(x[:, :1], weight), x[:, :1], weight)
+        assert_close(cpu.matmul(weight, x.T), weight, x.T)
 
 
 @DTYPES
