@@ -1,6 +1,6 @@
 """minigrad: reverse-mode automatic differentiation on NumPy and CuPy, with gradients of gradients.
 
-Importing it sets two environment variables for thread pools and, on Linux, how the C library's malloc
+Importing it sets an environment variable for the threads of NumPy's BLAS and, on Linux, how the C library's malloc
 reuses memory, for the whole process: see `minigrad.tuning`. Set MINIGRAD_TUNING=0 to leave the process
 alone.
 

@@ -32,6 +32,10 @@ def products(kernels: Kernels, dtype: str) -> None:
         a = np.ones((n, n), dtype)
         kernels.matmul(a, a)
         kernels.linear(a, a, a[0])
+    row, columns = np.ones((1, 128), dtype), np.ones((128, 64), dtype)
+    kernels.matmul(row, columns)
+    kernels.linear(columns.T.copy(), row, None)
+    kernels.matmul(row.T, columns[:1])
 
 
 def loops(kernels: Kernels, dtype: str) -> None:
@@ -82,7 +86,7 @@ def compile_part(name: str, dtype: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     argparse.ArgumentParser("python -m minigrad.compile", description=(__doc__ or "").partition(":")[0] + ".").parse_args(argv)
-    spawn = multiprocessing.get_context("spawn")  # OpenMP's threads do not survive a fork
+    spawn = multiprocessing.get_context("spawn")  # Python warns of forks beside threads
     ignored = signal.SIGINT, signal.SIG_IGN  # Ctrl-C reaches all processes; this one decides
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), spawn, initializer=signal.signal, initargs=ignored) as pool:
         try:

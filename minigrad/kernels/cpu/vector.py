@@ -30,7 +30,7 @@ def vector_product(a: Array, b: Array, bias: Array | None = None) -> Array:
     else:
         c[...] = 0
         matrix, vector = (a, in_c_order(b[:, 0])) if n == 1 else (b.T, in_c_order(a[0]))  # c is matrix @ vector
-        if matrix.flags.f_contiguous:
+        if matrix.flags.f_contiguous and len(matrix) > 1:
             _launch(_sums_of_rows, matrix, as_input(matrix.T.reshape(-1)), vector, c.reshape(-1), -(-len(matrix) // COLUMNS))
         else:
             _launch(_sums, matrix, in_c_order(matrix).reshape(-1), vector, c.reshape(-1), len(matrix))

@@ -228,7 +228,7 @@ def test_any_number_of_threads_is_bit_identical(
 
 
 def test_several_python_threads_can_convolve_at_the_same_time() -> None:
-    """They take turns in numba's thread pool."""
+    """The kernels' threads share the work of one of them at a time."""
     work = list(functions(DCGAN, 3, 20, 9).values())
     expected = [function(cpu) for function in work]
     with ThreadPoolExecutor(4) as pool:
