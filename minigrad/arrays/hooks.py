@@ -17,6 +17,7 @@ importable. A capture in progress is a subclass of `Eager` that `executing` inst
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -26,8 +27,10 @@ import numpy as np
 Array = Any
 Read = Callable[[], Sequence[float]]
 
-# The kernels' threads share the work of one loop at a time.
+# The kernels' threads can share the work of one loop only, so the Python threads take turns.
 THREAD_POOL = threading.RLock()
+if hasattr(os, "register_at_fork"):  # in a forked process, nobody would release it
+    os.register_at_fork(after_in_child=THREAD_POOL._at_fork_reinit)  # type: ignore[attr-defined]
 
 
 class Eager:

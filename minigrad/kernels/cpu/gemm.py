@@ -7,7 +7,7 @@ each p, the micro-kernel multiplies ROWS elements of column p of the left matrix
 of row p of the right one. The right matrix is packed into panels of that width first, as many as
 the cache holds, so that the micro-kernel reads them from front to back.
 
-Why not NumPy's BLAS: its thread pool and numba's delay each other at every step, and for matrices
+Why not NumPy's BLAS: its threads and ours delay each other at every step, and for matrices
 as small as a layer's it is seldom faster. Besides, here each element is summed in the same order
 for any number of threads, so results are bit-identical.
 

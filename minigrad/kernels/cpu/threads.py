@@ -6,7 +6,7 @@ thread that runs the step takes shares as well, and one that comes late finds no
 thread that has lost its processor delays no more than the share it holds. (numba's own pools do one or the other: those
 of OpenMP wait for all of their threads in each loop, and TBB's threads are woken for each.)
 
-The threads see one pool of numbers in memory. A loop is open while TURN is odd:
+The threads agree by a few numbers in memory. A loop is open while TURN is odd:
 
     the thread that runs the step               the others
         write down the job                          wait until TURN is odd
@@ -22,6 +22,7 @@ The job is on the first thread's stack. It stays there for as long as another th
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import os
 import platform
@@ -62,6 +63,7 @@ AWAKE, ASLEEP, LOCK = 0, 1, 1
 _memory = np.zeros(STATES + LINE * (THREADS + 1), np.int64)
 _pool = _memory[-_memory.ctypes.data // 8 % LINE :]
 _threads: list[threading.Thread] = []
+_started = False
 _count = THREADS
 
 _python = ctypes.pythonapi  # its locks work without the interpreter's own
@@ -220,18 +222,22 @@ def _wake(state: int) -> None:
 
 def start_threads() -> None:
     """Start the threads, once: before the first kernel runs that shares work."""
-    if _threads:
+    global _started
+    if _started:
         return
+    _started = True
     states = range(STATES, STATES + LINE * THREADS, LINE)
     for state in states:
         lock = _python.PyThread_allocate_lock()
         _python.PyThread_acquire_lock(ctypes.c_void_p(lock), 1)
         _pool[state + LOCK] = lock
-    _work.compile((INT,))
-    for state in states[1:]:
-        thread = threading.Thread(target=_work, args=(state,), name="minigrad", daemon=True)
-        thread.start()
-        _threads.append(thread)
+    if not _work.overloads:  # a forked process would wait for numba's compiler, which another thread may have used
+        _work.compile((INT,))
+    with contextlib.suppress(RuntimeError):  # the system allows no more threads: those that there are do the work
+        for state in states[1:]:
+            thread = threading.Thread(target=_work, args=(state,), name="minigrad", daemon=True)
+            thread.start()
+            _threads.append(thread)
 
 
 @atexit.register
@@ -246,9 +252,11 @@ def _stop_threads() -> None:
 
 def _start_again() -> None:
     """In a forked process, which has none of the threads."""
+    global _started
     _pool[:] = 0
-    if _threads:
-        _threads.clear()
+    _threads.clear()
+    if _started:
+        _started = False
         start_threads()
 
 

@@ -93,6 +93,17 @@ def test_products_with_a_vector(
         np.testing.assert_array_equal(vector.vector_product(a, b, bias), by_all)
 
 
+@pytest.mark.parametrize("shapes", [((40, 50), (50, 1)), ((1, 50), (50, 40)), ((40, 1), (1, 50))])
+def test_nan_and_infinity_in_products_with_a_vector(shapes: tuple[tuple[int, int], tuple[int, int]]) -> None:
+    for order in "CF":
+        for bad in (np.nan, np.inf, -np.inf):
+            a, b = (matrix(*shape, np.float32, i).copy(order) for i, shape in enumerate(shapes))
+            a[0, -1], b[0, 0] = bad, 0
+            with np.errstate(invalid="ignore"):
+                expected = np.einsum("mk,kn->mn", a, b)
+            np.testing.assert_allclose(vector.vector_product(a, b), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_large_products_with_a_vector_have_a_kernel_of_their_own() -> None:
     x, weight, bias = matrix(128, 256, np.float32), matrix(1, 256, np.float32, 1), np.ones(1, np.float32)
     with mock.patch.object(gemm, "launch", side_effect=AssertionError("in tiles")):

@@ -218,7 +218,7 @@ def test_any_number_of_threads_is_bit_identical(
     dtype: Any, sizes: tuple[int, int, int], threads: Callable[[int], None]
 ) -> None:
     if THREADS < 2:
-        pytest.skip("numba has only one thread")
+        pytest.skip("one processor")
     for geometry in (DCGAN, DILATED):
         for name, function in functions(geometry, *sizes, dtype).items():
             threads(1)

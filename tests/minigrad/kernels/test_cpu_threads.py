@@ -100,6 +100,46 @@ def test_the_threads_do_a_part_of_the_work() -> None:
         assert time.monotonic() < deadline
 
 
+@unit
+def _add_roots(first: int, last: int, counts: Any, sums: Any) -> None:
+    for i in range(first, last):
+        for number in range(counts[i]):
+            sums[i] += np.sqrt(number)
+
+
+@compiled
+def _add_all_roots(threads: int, counts: Any, sums: Any) -> None:
+    share(threads, len(counts), len(counts), _add_roots, (counts, sums))
+
+
+@SEVERAL
+@pytest.mark.parametrize("counts", [[30_000, 200_000], [200_000, 30_000]])
+def test_a_loop_ends_when_all_shares_are_done_however_unequal_they_are(counts: list[int]) -> None:
+    expected = np.zeros(2)
+    _add_all_roots(1, np.array(counts), expected)
+    for _ in range(300):
+        sums = np.zeros(2)
+        _add_all_roots(2, np.array(counts), sums)
+        np.testing.assert_array_equal(sums, expected)
+
+
+def test_a_system_that_allows_no_more_threads_leaves_the_work_to_one() -> None:
+    refused = run(REFUSED)
+    assert (refused.stdout, refused.returncode) == (f"{512.0}\n", 0), refused.stderr
+
+
+REFUSED = """
+import threading
+import numpy as np
+def start(thread):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = start
+from minigrad.kernels import cpu
+x = np.ones((512, 512), np.float32)
+print(float(cpu.linear(x, x, None)[0, 0]))
+"""
+
+
 def test_the_number_of_threads_is_one_that_there_are() -> None:
     before = get_num_threads()
     for count in (1, THREADS):
@@ -135,6 +175,7 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
 
 FORKED = """
 import os
+import threading
 import warnings
 import numpy as np
 from minigrad.kernels import cpu
@@ -142,6 +183,7 @@ warnings.simplefilter("ignore")  # Python warns of forks beside threads
 x = np.ones((512, 512), np.float32)
 cpu.linear(x, x, None)
 child = os.fork()
+assert [thread.name for thread in threading.enumerate()].count("minigrad") == 1
 print(float(sum(cpu.linear(x, x, None)[0, 0] for _ in range(50))), flush=True)
 if child:
     assert os.waitpid(child, 0)[1] == 0
