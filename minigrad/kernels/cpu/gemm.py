@@ -47,13 +47,13 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array:
     threads = 1 if m * n * k < PARALLEL_FROM else get_num_threads()
     down, across = (m + ROWS - 1) // ROWS, -(-n * a.itemsize // TILE_BYTES)  # tiles
     shares = 1 if threads == 1 else max(threads, min(SHARES_PER_THREAD * threads, m * n * k // LEAST))
-    left, right = _flat(a), _flat(b)
+    left, right = memory_of(a), memory_of(b)
     columns = _columns_of_grid(shares, across, down, right[1], left[1])
     launch(_product, *left, *right, row, c.reshape(-1), m, n, k, down, across, columns, shares // columns, threads)
     return c
 
 
-def _flat(x: Array) -> tuple[Array, bool]:
+def memory_of(x: Array) -> tuple[Array, bool]:
     """The matrix as flat memory, and whether it is stored by columns.
 
     A non-contiguous matrix is copied.

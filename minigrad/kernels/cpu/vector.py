@@ -11,10 +11,10 @@ from typing import Any
 import numba
 import numpy as np
 
-from minigrad.arrays.hooks import launch
-from minigrad.kernels.cpu.loops import PARALLEL_FROM, SHARES_PER_THREAD, as_input, elements, in_c_order
-from minigrad.kernels.cpu.threads import get_num_threads, share
-from minigrad.kernels.cpu.units import compiled, inner, options, unit
+from minigrad.kernels.cpu.gemm import memory_of
+from minigrad.kernels.cpu.loops import PARALLEL_FROM, Loop, elements, in_c_order
+from minigrad.kernels.cpu.threads import get_num_threads
+from minigrad.kernels.cpu.units import inner, options
 
 Array = Any
 
@@ -26,32 +26,27 @@ def vector_product(a: Array, b: Array, bias: Array | None = None) -> Array:
     (m, k), n = a.shape, b.shape[1]
     c = np.empty((m, n), a.dtype, like=a)
     if k == 1:
-        _launch(_outer_product, c, in_c_order(a[:, 0]), in_c_order(b[0]), c.reshape(-1), m)
+        _share(_outer_product, c, m, in_c_order(a[:, 0]), in_c_order(b[0]), c)
     else:
         c[...] = 0
         matrix, vector = (a, in_c_order(b[:, 0])) if n == 1 else (b.T, in_c_order(a[0]))  # c is matrix @ vector
-        if matrix.flags.f_contiguous and len(matrix) > 1:
-            _launch(_sums_of_rows, matrix, as_input(matrix.T.reshape(-1)), vector, c.reshape(-1), -(-len(matrix) // COLUMNS))
+        memory, by_columns = memory_of(matrix)
+        if by_columns:
+            _share(_sums_of_rows, matrix, -(-len(matrix) // COLUMNS), memory, vector, c)
         else:
-            _launch(_sums, matrix, in_c_order(matrix).reshape(-1), vector, c.reshape(-1), len(matrix))
+            _share(_sums, matrix, len(matrix), memory, vector, c)
     if bias is not None:
         c += bias
     return c
 
 
-def _launch(kernel: Any, largest: Array, x: Array, v: Array, c: Array, count: int) -> None:
-    threads = 1 if largest.size < PARALLEL_FROM else get_num_threads()
-    launch(kernel, x, v, c, count, min(count, SHARES_PER_THREAD * threads), threads)
+def _share(loop: Loop, largest: Array, count: int, x: Array, v: Array, c: Array) -> None:
+    loop.share(count, 1 if largest.size < PARALLEL_FROM else get_num_threads(), x, v, c.reshape(-1))
 
 
-@compiled
-def _outer_product(x: Array, v: Array, c: Array, count: int, shares: int, threads: int) -> None:
+@Loop
+def _outer_product(first: int, last: int, x: Array, v: Array, c: Array) -> None:
     """c[i, j] = x[i] v[j]"""
-    share(threads, shares, count, _outer_rows, (x, v, c))
-
-
-@unit
-def _outer_rows(first: int, last: int, x: Array, v: Array, c: Array) -> None:
     n = len(v)
     for i in range(first, last):
         row, factor = c[i * n : (i + 1) * n], x[i]
@@ -59,27 +54,17 @@ def _outer_rows(first: int, last: int, x: Array, v: Array, c: Array) -> None:
             row[j] = factor * v[j]
 
 
-@compiled
-def _sums(x: Array, v: Array, c: Array, count: int, shares: int, threads: int) -> None:
+@Loop
+def _sums(first: int, last: int, x: Array, v: Array, c: Array) -> None:
     """c[i] += sum over p of x[i, p] v[p]"""
-    share(threads, shares, count, _sum_rows, (x, v, c))
-
-
-@unit
-def _sum_rows(first: int, last: int, x: Array, v: Array, c: Array) -> None:
     k = len(v)
     for i in range(first, last):
         c[i] += _dot(x[i * k : (i + 1) * k], v)
 
 
-@compiled
-def _sums_of_rows(x: Array, v: Array, c: Array, count: int, shares: int, threads: int) -> None:
-    """c[i] += sum over p of x[p, i] v[p]"""
-    share(threads, shares, count, _sum_columns, (x, v, c))
-
-
-@unit
-def _sum_columns(first: int, last: int, x: Array, v: Array, c: Array) -> None:
+@Loop
+def _sums_of_rows(first: int, last: int, x: Array, v: Array, c: Array) -> None:
+    """c[i] += sum over p of x[p, i] v[p], for COLUMNS of them at a time"""
     n = len(c)
     for left in range(first * COLUMNS, min(last * COLUMNS, n), COLUMNS):
         right = min(left + COLUMNS, n)
