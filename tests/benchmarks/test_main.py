@@ -281,7 +281,7 @@ def test_a_cold_start_compiles_kernels_and_a_warm_one_finds_them(tmp_path: Path)
     write_setup(CASES["mnist_gan"], tmp_path / "setup", batches=1)
     caches = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     cold = start.first_step("mnist_gan", "ours", tmp_path / "setup", Settings(), caches)
-    assert list((tmp_path / "cache").rglob("*.nbi"))
+    assert list((tmp_path / "cache").rglob("*.nbc"))
     assert start.first_step("mnist_gan", "ours", tmp_path / "setup", Settings(), caches) < cold
 
 

@@ -65,7 +65,7 @@ def test_ctrl_c_ends_it_in_a_sentence(tmp_path: Path) -> None:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
     ) as process:
-        while not list(tmp_path.rglob("*.nbi")):  # until a kernel is compiled
+        while not list(tmp_path.rglob("*.nbc")):  # until a kernel is compiled
             assert process.poll() is None
             time.sleep(0.05)
         signal.signal(signal.SIGINT, before)

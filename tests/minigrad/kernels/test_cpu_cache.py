@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import llvmlite
 import numba
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ def test_every_kernel_is_cached_in_the_folder_of_this_version() -> None:
     assert len(functions) > 20
     assert {function.stats.cache_path for function in functions} == {gemm._product.stats.cache_path}
     assert FOLDER is not None and FOLDER in Path(gemm._product.stats.cache_path).parents
-    assert FOLDER.name == f"minigrad-{version_of(Path(cpu.__file__).parent)}-{L2_BYTES >> 10}k"
+    compiler = f"numba-{numba.__version__}-{llvmlite.__version__}"
+    assert FOLDER.name == f"minigrad-{version_of(Path(cpu.__file__).parent)}-{compiler}-{L2_BYTES >> 10}k"
 
 
 def test_functions_of_other_packages_are_not_cached_there() -> None:
@@ -90,21 +92,55 @@ def test_without_a_place_for_a_cache_kernels_are_compiled(compiled: Callable[...
 
 def test_a_damaged_cache_is_written_again(compiled: Callable[..., Dispatcher], tmp_path: Path) -> None:
     assert compiled(tmp_path)(1.0) == 2
-    for suffix in ("nbi", "nbc"):
-        (path,) = tmp_path.rglob(f"*.{suffix}")
-        good = path.read_bytes()
-        path.write_bytes(good[: len(good) // 2])
-        for _ in range(2):  # the first rewrites a damaged index, the second what it lists
-            assert compiled(tmp_path)(1.0) == 2
-        again = compiled(tmp_path)
-        assert again(1.0) == 2 and sum(again.stats.cache_hits.values()) == 1, suffix
+    (path,) = tmp_path.rglob("*.nbc")
+    good = path.read_bytes()
+    path.write_bytes(good[: len(good) // 2])
+    assert compiled(tmp_path)(1.0) == 2
+    again = compiled(tmp_path)
+    assert again(1.0) == 2 and sum(again.stats.cache_hits.values()) == 1
+
+
+def test_processes_that_compile_at_the_same_time_keep_both_results(
+    compiled: Callable[..., Dispatcher], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One has found out what is in the folder, and before it writes anything the other has written its own."""
+    one, other = compiled(tmp_path), compiled(tmp_path)
+    open_for_write = IndexDataCacheFile._open_for_write
+
+    def open_late(self: IndexDataCacheFile, path: str) -> object:
+        monkeypatch.setattr(IndexDataCacheFile, "_open_for_write", open_for_write)
+        assert other(np.float32(1)) == 2
+        return open_for_write(self, path)
+
+    monkeypatch.setattr(IndexDataCacheFile, "_open_for_write", open_late)
+    assert one(1) == 2
+    again = compiled(tmp_path)
+    assert (again(1), again(np.float32(1))) == (2, 2)
+    assert {str(key): hits for key, hits in again.stats.cache_hits.items()} == {"(int64,)": 1, "(float32,)": 1}
+
+
+def test_another_version_of_numba_has_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = find_folder(tmp_path, str(tmp_path))
+    monkeypatch.setattr(numba, "__version__", "0.0")
+    assert find_folder(tmp_path, str(tmp_path)) != before
+
+
+def test_types_processors_and_bytecodes_have_files_of_their_own() -> None:
+    files = gemm._product._cache._cache_file
+    keys = [
+        ("float32", "avx2", "code"),
+        ("float64", "avx2", "code"),
+        ("float32", "avx512", "code"),
+        ("float32", "avx2", "other"),
+    ]
+    assert len({files._file(key) for key in keys}) == len(keys)
 
 
 def test_a_full_disk_is_a_warning(compiled: Callable[..., Dispatcher], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(IndexDataCacheFile, "save", refuse)
+    monkeypatch.setattr(IndexDataCacheFile, "_save_data", refuse)
     with pytest.warns(RuntimeWarning, match=r"cannot be cached in .* \(No space left on device\)"):
         assert compiled(tmp_path)(1.0) == 2
 
