@@ -25,17 +25,27 @@ import numpy as np
 from minigrad.arrays.hooks import launch
 from minigrad.kernels.cpu.loops import as_input, in_c_order
 from minigrad.kernels.cpu.threads import get_num_threads, share
-from minigrad.kernels.cpu.tile import BLOCK, multiples, multiply_tile
+from minigrad.kernels.cpu.tile import BLOCK, aligned, multiples, multiply_tile
 from minigrad.kernels.cpu.units import call, compiled, unit
-from minigrad.kernels.cpu.vectors import L2_BYTES, ROWS, TILE_BYTES, VECTOR_BYTES, copy_vectors, prefetch, transpose_square
+from minigrad.kernels.cpu.vectors import (
+    AVX512,
+    L2_BYTES,
+    LINE_BYTES,
+    ROWS,
+    TILE_BYTES,
+    VECTOR_BYTES,
+    copy_vectors,
+    prefetch,
+    transpose_square,
+)
 
 Array = Any
 
 CACHE = L2_BYTES // 8  # float32 in a group of panels: half of the second-level cache
-STRIPS = 8  # of the left matrix that share a panel while it is in the cache
+STRIPS = 2 if AVX512 else 8  # of the left matrix that share a panel: 26 or 48 rows of the result, often as many pages
 SHARES_PER_THREAD = 2  # of a large product: a thread that has lost its processor leaves the rest to the others
 LEAST = 1 << 21  # multiplications in a share
-LINE, AHEAD = 16, 8  # float32 in a cache line; rows that are asked for before they are packed, as each may be on another page
+AHEAD = 8  # rows that are asked for before they are packed, as each may be on another page
 PARALLEL_FROM = 1 << 20  # multiplications from which threads share a product; waking a thread costs about as much
 
 
@@ -113,8 +123,8 @@ def _rectangle(
     pieces = max(1, (k + BLOCK // 2) // BLOCK)
     block = max(1, (k + pieces - 1) // pieces)  # terms, some BLOCK; a short last block would cost as many loads and stores
     group = max(1, min(right - left, CACHE // (block * width)))  # panels that are packed together
-    panels = np.empty(group * block * width, a.dtype)
-    strips = np.empty(STRIPS * block * ROWS if a_by_columns else 0, a.dtype)
+    panels = aligned(group * block * width, a.dtype)
+    strips = aligned(STRIPS * block * ROWS if a_by_columns else 0, a.dtype)
     for p in range(0, max(k, 1), block):
         depth = min(block, k - p)
         for first in range(left, right, group):
@@ -124,11 +134,11 @@ def _rectangle(
                     start = (first + j) * width
                     call(pack_columns, (b, start * k + p, k, min(width, n - start), panels, j * depth * width, depth, width))
             else:
-                call(pack_rows, (b, p * n, n, depth, first * width, n, width, count, panels, 0))
+                call(pack_rows, (b, p * n, n, depth, first * width, n, width, count, panels, 0, depth * width))
             for upper in range(top, bottom, STRIPS):
                 lower = min(upper + STRIPS, bottom)
                 if a_by_columns:
-                    call(pack_rows, (a, p * m, m, depth, upper * ROWS, m, ROWS, lower - upper, strips, 0))
+                    call(pack_rows, (a, p * m, m, depth, upper * ROWS, m, ROWS, lower - upper, strips, 0, depth * ROWS))
                 for j in range(count):
                     column = (first + j) * width
                     for i in range(upper, lower):
@@ -142,28 +152,29 @@ def _rectangle(
 
 @unit
 def pack_rows(
-    x: Array, start: int, row: int, k: int, column: int, columns: int, width: int, count: int, panels: Array, place: int
-) -> None:
+    x: Array, start: int, row: int, k: int, column: int, columns: int, width: int, count: int,
+    panels: Array, place: int, apart: int,
+) -> None:  # fmt: skip
     """Pack k rows of x, stored `row` apart, into `count` panels (k, width), from a column on.
 
-    Zeros stand beyond the last of `columns`. `start` is the offset of the rows in x, `place` that of the panels in `panels`.
+    What stands beyond the last of `columns` means nothing: it is what follows in memory, or zero. `start` is the offset of the
+    rows in x, `place` that of the first panel in `panels`; each panel begins `apart` after the one before.
     """
-    lanes = VECTOR_BYTES // x.itemsize
+    lanes, line = VECTOR_BYTES // x.itemsize, LINE_BYTES // x.itemsize
     reach = (width + lanes - 1) // lanes * lanes  # numbers that `copy_vectors` reads and writes
-    whole = max(0, min(count, (columns - column) // width))
-    last = start + column + max(0, whole - 1) * width + reach  # what row 0 reads
+    last = start + column + (count - 1) * width + reach  # what row 0 reads
     rows = max(0, min(k if width == reach else k - 1, (len(x) - last) // row + 1))  # that may be copied in whole vectors
-    for few in range(0, whole, 8):  # panels at a time: many places to write to would not stay in the cache
+    for few in range(0, count, 8):  # panels at a time: many places to write to would not stay in the cache
         for p in range(rows):
-            for i in range(0, min(8, whole - few) * width + LINE - 1, LINE):
+            for i in range(0, min(8, count - few) * width + line - 1, line):
                 prefetch(x, start + (p + AHEAD) * row + column + few * width + i)
-            for panel in range(few, min(few + 8, whole)):
-                copy_vectors(x, start + p * row + column + panel * width, panels, place + (panel * k + p) * width, width)
+            for panel in range(few, min(few + 8, count)):
+                copy_vectors(x, start + p * row + column + panel * width, panels, place + panel * apart + p * width, width)
     for panel in range(count):
         first = column + panel * width
-        for p in range(rows if panel < whole else 0, k):
+        for p in range(rows, k):
             for i in range(width):
-                panels[place + (panel * k + p) * width + i] = x[start + p * row + first + i] if first + i < columns else 0
+                panels[place + panel * apart + p * width + i] = x[start + p * row + first + i] if first + i < columns else 0
 
 
 @unit

@@ -25,9 +25,9 @@ import numpy as np
 from minigrad.kernels.cpu.gemm import CACHE, SHARES_PER_THREAD, pack_rows
 from minigrad.kernels.cpu.sizes import ConvSizes
 from minigrad.kernels.cpu.threads import share
-from minigrad.kernels.cpu.tile import BLOCK, cut, multiples, multiply_tile
+from minigrad.kernels.cpu.tile import BLOCK, aligned, cut, multiples, multiply_tile
 from minigrad.kernels.cpu.units import call, compiled, inner, unit
-from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, VECTORS, add_vectors, copy_vectors
+from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, VECTORS, add_vectors, clear, copy, copy_vectors
 
 Array = Any
 
@@ -44,8 +44,8 @@ def conv_transpose(g: Array, w: Array, bias: Array, x: Array, n: int, out: int, 
     groups = min(n, max(1, n * positions // (8 * ROWS)))  # of images, so that a block has several strips of positions
     k = sizes.kernel_h * sizes.kernel_w * sizes.channels
     panels = (k + width - 1) // width
-    packed = np.empty(panels * out * width, g.dtype)
-    call(pack_rows, (w, 0, k, out, 0, k, width, panels, packed, 0))
+    packed = aligned(panels * out * width, g.dtype)
+    call(pack_rows, (w, 0, k, out, 0, k, width, panels, packed, 0, out * width))
     block_panels = min(panels, BLOCK // width)
     block_positions = ROWS * max(1, min(16, CACHE // (block_panels * width * ROWS)))
     given = g, packed, bias, x, n, out, sizes, groups, panels, block_panels, block_positions
@@ -61,7 +61,7 @@ def _group(
     width, k = TILE_BYTES // x.itemsize, sizes.kernel_h * sizes.kernel_w * sizes.channels
     positions, padded_size = sizes.rows * sizes.columns, _padded_size(sizes)
     first, last = n * group // groups, n * (group + 1) // groups
-    block = np.empty(block_positions * block_panels * width, g.dtype)
+    block = aligned(block_positions * block_panels * width, g.dtype)
     # one tile's width more: `add_vectors` writes beyond its last number
     padded = np.zeros((last - first) * padded_size + width, g.dtype)
     for p in range(0, (last - first) * positions, block_positions):
@@ -136,13 +136,14 @@ def _weight_part(
     k, width, strips = sizes.kernel_h * sizes.kernel_w * sizes.channels, TILE_BYTES // g.itemsize, bottom - top
     block_panels = min(right_panel - left_panel, max(1, BLOCK // width))
     block_positions = min(last - first, CACHE // (block_panels * width))
-    block = np.zeros(block_panels * width * block_positions, g.dtype)  # zeros: no NaN or denormal slows the unused columns
-    packed = np.empty(strips * block_positions * ROWS, g.dtype)
+    block = aligned(block_panels * width * block_positions, g.dtype)
+    block[:] = 0  # no NaN or denormal slows the unused columns
+    packed = aligned(strips * block_positions * ROWS, g.dtype)
     zeros, one_run = np.zeros(width, g.dtype), multiples(0, 2)
     g_rows, w_rows = multiples(1, ROWS), multiples(k, ROWS)
     for p in range(first, last, block_positions):
         count = min(block_positions, last - p)
-        call(pack_rows, (g, p * out, out, count, top * ROWS, out, ROWS, strips, packed, 0))
+        call(pack_rows, (g, p * out, out, count, top * ROWS, out, ROWS, strips, packed, 0, count * ROWS))
         for left in range(left_panel, right_panel, block_panels):
             right = min(left + block_panels, right_panel)
             runs = _runs(sizes, left * width, min(right * width, k), width, block_positions, width)
@@ -279,12 +280,9 @@ def _pad_rows(
         image, y = row // (height + 2 * padding_h), row % (height + 2 * padding_h) - padding_h
         inside = line if 0 <= y < height else 0
         left, source = row * padded_line + padding_w * channels, (image * height + y) * line
-        for i in range(row * padded_line, left):
-            padded[i] = 0
-        for i in range(inside):
-            padded[left + i] = x[source + i]
-        for i in range(left + inside, (row + 1) * padded_line):
-            padded[i] = 0
+        clear(padded, row * padded_line, padding_w * channels)
+        copy(x, source, padded, left, inside)
+        clear(padded, left + inside, padded_line - padding_w * channels - inside)
 
 
 @inner
@@ -335,31 +333,46 @@ def _im2col(x: Array, sizes: ConvSizes, first: int, count: int, runs: Array, wid
     Whole vectors are copied where what they write beyond a run is written again later: by the next
     run, or by the next row.
     """
-    reach = VECTORS * VECTOR_BYTES // x.itemsize
+    last = runs[:, 0].max() + VECTORS * VECTOR_BYTES // x.itemsize  # what whole vectors read
+    corner = _corner(sizes, first)
     for row in range(count):
-        start = _corner(sizes, first + row)
-        for r in range(len(runs)):
-            source, place, length = start + runs[r, 0], row * width + runs[r, 1], runs[r, 2]
-            if row < count - 1 and source + reach <= len(x):
-                copy_vectors(x, source, block, place, length)
-            else:
-                for i in range(length):
-                    block[place + i] = x[source + i]
+        start = corner[0]
+        if row < count - 1 and start + last <= len(x):
+            for r in range(len(runs)):
+                copy_vectors(x, start + runs[r, 0], block, row * width + runs[r, 1], runs[r, 2])
+        else:
+            for r in range(len(runs)):
+                copy(x, start + runs[r, 0], block, row * width + runs[r, 1], runs[r, 2])
+        corner = _next(sizes, corner)
 
 
 @inner
 def _col2im(block: Array, sizes: ConvSizes, first: int, count: int, runs: Array, width: int, x: Array) -> None:
     """Add the rows of a block back to the padded images: the transpose of `_im2col`."""
+    corner = _corner(sizes, first)
     for row in range(count):
-        start = _corner(sizes, first + row)
         for r in range(len(runs)):
-            add_vectors(block, row * width + runs[r, 1], x, start + runs[r, 0], runs[r, 2])
+            add_vectors(block, row * width + runs[r, 1], x, corner[0] + runs[r, 0], runs[r, 2])
+        corner = _next(sizes, corner)
 
 
 @inner
-def _corner(sizes: ConvSizes, position: int) -> int:
-    """The offset in the padded images of the window's first number at a position."""
+def _corner(sizes: ConvSizes, position: int) -> tuple[int, int, int]:
+    """The offset in the padded images of the window's first number at a position, and the position's row and column."""
     image, place = position // (sizes.rows * sizes.columns), position % (sizes.rows * sizes.columns)
     i, j = place // sizes.columns, place % sizes.columns
     line = image * (sizes.image_h + 2 * sizes.padding_h) + i * sizes.stride_h
-    return (line * (sizes.image_w + 2 * sizes.padding_w) + j * sizes.stride_w) * sizes.channels
+    return (line * (sizes.image_w + 2 * sizes.padding_w) + j * sizes.stride_w) * sizes.channels, i, j
+
+
+@inner
+def _next(sizes: ConvSizes, corner: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The corner of the next position, without a division."""
+    start, i, j = corner
+    line = (sizes.image_w + 2 * sizes.padding_w) * sizes.channels
+    if j + 1 < sizes.columns:
+        return start + sizes.stride_w * sizes.channels, i, j + 1
+    start -= j * sizes.stride_w * sizes.channels  # to the first column
+    if i + 1 < sizes.rows:
+        return start + sizes.stride_h * line, i + 1, 0
+    return start + (sizes.image_h + 2 * sizes.padding_h - i * sizes.stride_h) * line, 0, 0

@@ -22,13 +22,14 @@ from minigrad.kernels.cpu.gemm import SHARES_PER_THREAD, pack_columns, pack_rows
 from minigrad.kernels.cpu.im2col import pad
 from minigrad.kernels.cpu.sizes import ImplicitGemmSizes
 from minigrad.kernels.cpu.threads import share
-from minigrad.kernels.cpu.tile import BLOCK, cut, multiply_tile
+from minigrad.kernels.cpu.tile import BLOCK, aligned, cut, multiply_tile
 from minigrad.kernels.cpu.units import call, compiled, inner, unit
 from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES
 
 Array = Any
 
 SHARE = 1 << 12  # products of a tile with a column of its rows, at least, in a share
+GROUP = 8  # panels that are packed together
 TILES = 16  # that use a part of a panel while it is in the first-level cache
 
 
@@ -88,24 +89,29 @@ def _pack_weights(w: Array, depth: int, out: int, taps: int, transposed: bool, t
     They are stored as (out, taps, depth), those of a transposed convolution as (depth, taps, out).
     """
     width = TILE_BYTES // w.itemsize
-    pieces = (out + width - 1) // width * taps
-    packed = np.empty(pieces * depth * width, w.dtype)
-    share(threads, SHARES_PER_THREAD * threads, pieces, _pack_pieces, (w, depth, out, taps, transposed, packed))
+    panels = (out + width - 1) // width
+    packed = aligned(panels * taps * depth * width, w.dtype)
+    pieces = taps * ((panels + GROUP - 1) // GROUP)
+    share(threads, SHARES_PER_THREAD * threads, pieces, _pack_pieces, (w, depth, out, taps, panels, transposed, packed))
     return packed
 
 
 @unit
-def _pack_pieces(first: int, last: int, w: Array, depth: int, out: int, taps: int, transposed: bool, packed: Array) -> None:
-    """Taps of panels, from number `first` on."""
+def _pack_pieces(
+    first: int, last: int, w: Array, depth: int, out: int, taps: int, panels: int, transposed: bool, packed: Array
+) -> None:
+    """Groups of panels, tap by tap, from number `first` on."""
     width = TILE_BYTES // w.itemsize
     for piece in range(first, last):
-        panel, tap = piece // taps, piece % taps
-        place, columns = piece * depth * width, min(width, out - panel * width)
+        tap, left = piece % taps, piece // taps * GROUP
+        count, apart = min(GROUP, panels - left), taps * depth * width
+        place = left * apart + tap * depth * width
         if transposed:
-            call(pack_rows, (w, tap * out, taps * out, depth, panel * width, out, width, 1, packed, place))
-        else:
-            start = (panel * width * taps + tap) * depth
-            call(pack_columns, (w, start, taps * depth, columns, packed, place, depth, width))
+            call(pack_rows, (w, tap * out, taps * out, depth, left * width, out, width, count, packed, place, apart))
+            continue
+        for panel in range(left, left + count):
+            start, columns = (panel * width * taps + tap) * depth, min(width, out - panel * width)
+            call(pack_columns, (w, start, taps * depth, columns, packed, panel * apart + tap * depth * width, depth, width))
 
 
 @inner

@@ -11,7 +11,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minigrad.kernels.cpu.units import call_unit, inner, unit
-from minigrad.kernels.cpu.vectors import AVX512, I64, OFFSET, ROWS, VECTORS, Vectors, addresses
+from minigrad.kernels.cpu.vectors import AVX512, I64, LINE_BYTES, OFFSET, ROWS, VECTORS, Vectors, addresses
 
 Array = Any
 Terms = Literal["single", "strip", "in place", "masked"]  # how a tile is summed: runs of one term, or see `multiply_tile`
@@ -46,6 +46,13 @@ def multiples(step: int, count: int) -> Array:
     for i in range(count):
         result[i] = i * step
     return result
+
+
+@numba.njit(cache=True, inline="always")
+def aligned(count: int, dtype: Any) -> Array:
+    """Memory from the beginning of a cache line on: no vector of a panel crosses two lines, which would take twice as long."""
+    result = np.empty(count + LINE_BYTES, dtype)
+    return result[-result.ctypes.data % LINE_BYTES // result.itemsize :][:count]
 
 
 @intrinsic
@@ -147,11 +154,10 @@ def _add_runs(
     """
     v, builder = tile.v, tile.v.builder
 
-    def run_of(number: Any) -> tuple[list[Any], Any]:
-        """Where run number `number` begins in each row of a, and in b."""
+    def run_of(number: Any) -> tuple[Any, Any]:
+        """How far from the beginning run number `number` is in a and b."""
         pair = builder.mul(number, I64(2))
-        a_run, b_run = v.number(runs, pair), v.number(runs, builder.add(pair, I64(1)))
-        return [v.element(start, a_run) for start in starts], v.element(b, b_run)
+        return v.number(runs, pair), v.number(runs, builder.add(pair, I64(1)))
 
     def columns(p: Any) -> list[Any]:
         """How far a[i, p] is from the beginning, for each row i."""
@@ -160,15 +166,25 @@ def _add_runs(
         return [p if terms == "in place" else builder.mul(p, a_col)] * ROWS
 
     def add_run(number: Any) -> None:
-        rows, row = run_of(number)
+        a_run, b_run = run_of(number)
+        rows, row = [v.element(start, a_run) for start in starts], v.element(b, b_run)
         unroll = UNROLL if tile.whole else 1
         repeat(v, k, lambda p: tile.add(rows, columns(p), v.element(row, builder.mul(p, b_row))), unroll)
 
+    def look_up(number: Any) -> None:
+        """Keep where the next run begins. (If b had to wait for that, LLVM would load all of a first, and spill sums.)"""
+        with builder.if_then(builder.icmp_signed("<", number, count)):
+            for place, offset in zip(places, run_of(number), strict=True):
+                builder.store(offset, place)
+
     def add_single(number: Any) -> None:
-        rows, row = run_of(number)
-        tile.add(rows, [I64(0)] * ROWS, row)
+        a_run, b_run = (builder.load(place) for place in places)
+        look_up(builder.add(number, I64(1)))
+        tile.add(starts, [a_run] * ROWS, v.element(b, b_run))
 
     if terms == "single":
+        places = [cgutils.alloca_once(builder, I64) for _ in range(2)]
+        look_up(I64(0))
         repeat(v, count, add_single, UNROLL)
     else:
         repeat(v, count, add_run)

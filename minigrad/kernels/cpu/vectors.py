@@ -28,6 +28,7 @@ def _compiles_for_avx512() -> bool:
 
 AVX512 = _compiles_for_avx512()
 VECTOR_BYTES = 64 if AVX512 else 32
+LINE_BYTES = 64  # in a cache line
 VECTORS = 2  # in a row of a tile
 TILE_BYTES = VECTORS * VECTOR_BYTES  # in a row of a tile
 ROWS = 13 if AVX512 else 6  # of a tile: leaves registers for the operands, and fills the last tile of 64, 128 or 256 rows well
@@ -115,9 +116,41 @@ class Vectors:
         return cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(result, parameters), full_name)
 
 
-def addresses(context: Any, builder: Any, kinds: Sequence[Any], arrays: Sequence[Any]) -> list[Any]:
-    """Where the first element of each array is; `kinds` are their types."""
-    return [context.make_array(kind)(context, builder, array).data for kind, array in zip(kinds, arrays, strict=True)]
+def addresses(
+    context: Any, builder: Any, kinds: Sequence[Any], arrays: Sequence[Any], offsets: Sequence[Any] | None = None
+) -> list[Any]:
+    """Where each array begins, or its element at an offset is; `kinds` are their types."""
+    starts = [context.make_array(kind)(context, builder, array).data for kind, array in zip(kinds, arrays, strict=True)]
+    return starts if offsets is None else [builder.gep(x, [offset]) for x, offset in zip(starts, offsets, strict=True)]
+
+
+@intrinsic
+def copy(typingctx: Any, source: Any, start: Any, target: Any, place: Any, count: Any) -> Any:
+    """target[place : place + count] = source[start : start + count], at memory's speed.
+
+    LLVM makes gathers and scatters of a loop that copies element by element: to numba an index may be negative.
+    """
+    kinds = source, target
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, start, target, place, count = args
+        there, here = addresses(context, builder, kinds, (source, target), (start, place))
+        cgutils.raw_memcpy(builder, here, there, count, kinds[0].dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(source, OFFSET, target, OFFSET, OFFSET), generate
+
+
+@intrinsic
+def clear(typingctx: Any, target: Any, place: Any, count: Any) -> Any:
+    """target[place : place + count] = 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        (here,) = addresses(context, builder, (target,), args[:1], args[1:2])
+        cgutils.memset(builder, here, builder.mul(args[2], I64(target.dtype.bitwidth // 8)), 0)
+        return context.get_dummy_value()
+
+    return types.void(target, OFFSET, OFFSET), generate
 
 
 @intrinsic
