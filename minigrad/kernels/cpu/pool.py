@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -93,9 +93,8 @@ def _pick_window(
         x, h, corner, rows, columns, width, channels, y, position = args
         x, h, y = addresses(context, builder, kinds, (x, h, y))
         v = Vectors(builder, kinds[0].dtype)
-        window = _Window(v, x, corner, rows, columns, width, channels)
 
-        def pick(c: Any, mask: Any) -> None:
+        def pick(window: _Window, c: Any, mask: Any) -> None:
             value = cgutils.alloca_once_value(builder, v.load(v.at(h, builder.add(corner, c)), mask))
 
             def note(pixel: Any, wins: Any) -> None:
@@ -104,7 +103,7 @@ def _pick_window(
             window.find(c, mask, note)
             v.store(builder.load(value), v.at(y, builder.add(position, c)), mask)
 
-        window.for_channels(pick)
+        _for_channels(v, x, corner, rows, columns, width, channels, pick)
         return context.get_dummy_value()
 
     return signature, generate
@@ -126,14 +125,13 @@ def _place_window(
         x, g, corner, rows, columns, width, channels, y, position, add = args
         x, g, y = addresses(context, builder, kinds, (x, g, y))
         v = Vectors(builder, kinds[0].dtype)
-        window = _Window(v, x, corner, rows, columns, width, channels)
         number = ir.IntType(8 * v.bytes)  # as wide as the elements, so that one mask serves both
 
         def spread(offset: Any) -> Any:
             offset = offset if number == offset.type else builder.trunc(offset, number)
             return v.spread(offset, ir.VectorType(number, v.lanes))
 
-        def place(c: Any, mask: Any) -> None:
+        def place(window: _Window, c: Any, mask: Any) -> None:
             largest = cgutils.alloca_once_value(builder, spread(corner))  # the offset of each lane's largest pixel
 
             def note(pixel: Any, wins: Any) -> None:
@@ -153,37 +151,59 @@ def _place_window(
 
             window.for_pixels(c, write)
 
-        window.for_channels(place)
+        _for_channels(v, x, corner, rows, columns, width, channels, place)
         return context.get_dummy_value()
 
     return signature, generate
 
 
+Body = Callable[["_Window", Any, Any], None]
+
+
+def _for_channels(v: Vectors, x: Any, corner: Any, rows: Any, columns: Any, width: Any, channels: Any, body: Body) -> None:
+    """body(window, c, mask) for each vector of channels: c is its first, the mask says which lanes are channels (None: all).
+
+    The usual windows, of 2 x 2 pixels, have code of their own, without loops over the pixels.
+    """
+    builder, lanes = v.builder, I64(v.lanes)
+    line = builder.mul(width, channels)
+    whole = builder.sdiv(channels, lanes)
+    done = builder.mul(whole, lanes)
+    left = builder.sub(channels, done)
+    is_small = builder.and_(*(builder.icmp_signed("==", size, I64(2)) for size in (rows, columns)))
+    with builder.if_else(is_small) as cases:
+        for case, sizes in zip(cases, ((2, 2), (rows, columns)), strict=True):
+            with case:
+                window = _Window(v, x, corner, *sizes, line, channels)
+                with cgutils.for_range(builder, whole) as loop:
+                    body(window, builder.mul(loop.index, lanes), None)
+                with builder.if_then(builder.icmp_signed(">", left, I64(0))):
+                    body(window, done, v.below(left, 0))
+
+
+def _counted(builder: Any, count: Any) -> Iterator[Any]:
+    """0, 1, ..., count - 1: as a loop, or one after the other if it is a Python number."""
+    if isinstance(count, int):
+        yield from map(I64, range(count))
+    else:
+        with cgutils.for_range(builder, count) as loop:
+            yield loop.index
+
+
 class _Window:
     """Loops over a window of images (rows, width, channels)."""
 
-    def __init__(self, v: Vectors, x: Any, corner: Any, rows: Any, columns: Any, width: Any, channels: Any) -> None:
+    def __init__(self, v: Vectors, x: Any, corner: Any, rows: Any, columns: Any, line: Any, channels: Any) -> None:
         self.v, self.builder, self.x, self.corner = v, v.builder, x, corner
-        self.rows, self.columns, self.line, self.channels = rows, columns, v.builder.mul(width, channels), channels
-
-    def for_channels(self, body: Callable[[Any, Any], None]) -> None:
-        """body(c, mask) for each vector of channels: c is its first, the mask says which lanes are channels; None means all."""
-        builder, lanes = self.builder, I64(self.v.lanes)
-        whole = builder.sdiv(self.channels, lanes)
-        with cgutils.for_range(builder, whole) as loop:
-            body(builder.mul(loop.index, lanes), None)
-        done = builder.mul(whole, lanes)
-        left = builder.sub(self.channels, done)
-        with builder.if_then(builder.icmp_signed(">", left, I64(0))):
-            body(done, self.v.below(left, 0))
+        self.rows, self.columns, self.line, self.channels = rows, columns, line, channels
 
     def for_pixels(self, c: Any, body: Callable[[Any], None]) -> None:
         """body(offset of channel c) for each pixel of the window, row by row."""
-        builder = self.builder
-        with cgutils.for_range(builder, self.rows) as row:
-            start = builder.add(builder.add(self.corner, c), builder.mul(row.index, self.line))
-            with cgutils.for_range(builder, self.columns) as column:
-                body(builder.add(start, builder.mul(column.index, self.channels)))
+        first = self.builder.add(self.corner, c)
+        for row in _counted(self.builder, self.rows):
+            start = self.builder.add(first, self.builder.mul(row, self.line))
+            for column in _counted(self.builder, self.columns):
+                body(self.builder.add(start, self.builder.mul(column, self.channels)))
 
     def find(self, c: Any, mask: Any, note: Callable[[Any, Any], None]) -> None:
         """Find the largest x of each channel, the first of equal ones; NaN counts as larger.
