@@ -21,6 +21,7 @@ import numpy as np
 
 from minigrad.arrays.backend import kernels_named
 from minigrad.arrays.layout import channels_last
+from minigrad.kernels.cpu import parallel
 from minigrad.kernels.geometry import Geometry, Size
 from minigrad.kernels.interface import AdamNumbers, Kernels, RMSpropNumbers, SGDNumbers
 
@@ -58,6 +59,10 @@ def loops(kernels: Kernels, dtype: str) -> None:
         kernels.normalize_backward(rows, rows, weight, mean, var, 1e-5, *sums)
         kernels.affine(rows, weight, weight)
     kernels.philox(lambda: (0, 0), 8)
+    squares = np.ones((4, 128, 128), dtype)
+    for run in (parallel.add(squares, squares, squares), parallel.copy(squares.transpose(0, 2, 1), squares.copy())):
+        assert run is not None
+        run()
 
 
 def convolutions(kernels: Kernels, dtype: str) -> None:

@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minigrad.arrays import hooks
+from minigrad.arrays.backend import kernels_named
 from minigrad.arrays.hooks import THREAD_POOL
 from minigrad.arrays.layout import is_dense
 from minigrad.capture.traced_array import KNOWN, MAY_RETURN_ITSELF, QUESTIONS, TracedArray, Tracer, each
@@ -141,7 +142,9 @@ class Program(Tracer):
             self.refuse(f"{function} gives several arrays")
             return result
         traced = self.store(np.asarray(result))
-        self._add(partial(function, *args, out=self.untraced(traced), **options))
+        to = self.untraced(traced)
+        faster = _parallel().add(*args, to) if function == np.add.__call__ and not options else None
+        self._add(faster or partial(function, *args, out=to, **options))
         return traced
 
     def function(self, function: Callable[..., Any], args: Any, options: Any) -> Any:
@@ -234,10 +237,16 @@ def _repeated(function: Callable[..., Any], args: Any, options: Any, out: np.nda
     if function is np.concatenate:
         return partial(function, *args, out=out, **options)
     if function in (np.ndarray.copy, np.ndarray.astype):
-        return partial(np.copyto, out, args[0], casting="unsafe")
+        return _parallel().copy(args[0], out) or partial(np.copyto, out, args[0], casting="unsafe")
     if function is np.ndarray.reshape and out.flags.c_contiguous and "order" not in options:
-        return partial(np.copyto, out.reshape(args[0].shape), args[0])
+        out = out.reshape(args[0].shape)
+        return _parallel().copy(args[0], out) or partial(np.copyto, out, args[0])
     return partial(_put, out, function, args, options)
+
+
+def _parallel() -> Any:
+    """What kernels/cpu/parallel.py has; only kernels that are compiled are captured."""
+    return kernels_named("numpy").parallel
 
 
 def _put(out: np.ndarray, function: Callable[..., Any], args: Any, options: Any) -> None:

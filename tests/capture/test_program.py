@@ -26,6 +26,7 @@ from minigrad.arrays.hooks import persistent
 from minigrad.capture import WARM_UP, Captured
 from minigrad.capture.program import Program
 from minigrad.capture.traced_array import TracedArray
+from minigrad.kernels.cpu import parallel
 
 CALLS = WARM_UP + 4  # two warm-up calls, one that is captured, three replays
 
@@ -268,6 +269,23 @@ UNNOTICED: dict[str, Function] = {
 @pytest.mark.parametrize("function", UNNOTICED.values(), ids=UNNOTICED)
 def test_uses_that_numpy_does_not_report_are_refused_or_replayed_correctly(function: Function) -> None:
     refusal(of_two(function))
+
+
+def large(x: mg.Tensor, y: mg.Tensor) -> mg.Tensor:
+    """Images, channels-last and large, and their sum, as rows."""
+    images = F.leaky_relu((x + y).reshape(4, 64, 16, 16)).permute(0, 3, 1, 2)
+    return (images + images * 2).reshape(4, -1)
+
+
+@pytest.mark.parametrize("name", ["_add", "_transpose"])
+def test_large_sums_and_transposing_copies_are_replayed_by_loops_of_several_threads(name: str) -> None:
+    inputs = [mg.Tensor(x) for x in np.random.default_rng(1).normal(size=(2, 4, 64, 16, 16)).astype(np.float32)]
+    step = Captured(of_two(large)())
+    expected = large(*inputs).numpy()
+    for _ in range(CALLS):
+        assert step(*inputs)["out"].numpy().tobytes() == expected.tobytes()
+    assert step.program is not None
+    assert getattr(parallel, name) in [getattr(call, "func", None) for call in step.program.calls]
 
 
 def test_powers_of_scalars_are_replayed_to_within_rounding() -> None:

@@ -8,6 +8,7 @@ from minigrad.arrays.hooks import from_host
 from minigrad.kernels.cpu.cache import cached_by_version
 
 with cached_by_version():
+    from minigrad.kernels.cpu import parallel as parallel  # for captured steps
     from minigrad.kernels.cpu.conv import conv2d, conv2d_weight, conv_transpose2d
     from minigrad.kernels.cpu.elementwise import erf, leaky_relu, leaky_relu_backward, tanh_backward
     from minigrad.kernels.cpu.linear import linear, matmul
