@@ -29,6 +29,7 @@ from benchmarks.settings import JAX, OURS, PYTORCH, Settings, side_name
 CAPTURED = 3  # untimed steps of ours at first: the third one is captured
 TURN = 0.1  # minimal seconds for the steps of a turn
 LONG = 0.4  # seconds; a step that takes longer refills the caches in a small part of it
+HUGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}  # PyTorch's switch for what minigrad does by itself (minigrad/tuning.py)
 TF32_TOLERANCE = 5e-2  # relative, of losses: TF32 products have three correct decimals
 
 Result = dict[str, Any]
@@ -184,6 +185,7 @@ def write_setup(case: Case, path: Path, batches: int) -> None:
 def make_side(side: str, settings: Settings, environment: Mapping[str, str] | None = None, **arguments: Any) -> Worker:
     """The worker of a side, given its name."""
     if side in (*PYTORCH, JAX):
+        environment = {**HUGE_PAGES, **(environment or {})}
         return Worker("benchmarks.measure.steps:Theirs", settings, environment, variant=side, **arguments)
     return Worker("benchmarks.measure.steps:Ours", settings, environment, captured=side == OURS, **arguments)
 
