@@ -74,7 +74,7 @@ def chart(runs: Sequence[Data]) -> Any:
     axes.set_title("Speed of a training step relative to tuned PyTorch (= 1)", fontsize=11)
     axes.set_xlabel("\n".join(dict.fromkeys(run["machine"] for run in runs)), fontsize=8, color="dimgray")
     if len(groups) > 1:
-        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=2)  # not over the bars
+        figure.legend(fontsize=8, loc="outside lower center", ncols=2)  # not over the bars or the names of the machines
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 

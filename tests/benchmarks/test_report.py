@@ -167,7 +167,7 @@ def test_the_chart_has_a_bar_for_each_case_as_long_as_the_speed_over_tuned_pytor
     assert chart.speeds(data) == {"mnist_gan": pytest.approx(2.0), "lsgan": pytest.approx(0.5)}
     (axes,) = chart.chart([data]).axes
     assert [bar.get_width() for bar in axes.patches] == pytest.approx([2.0, 0.5])
-    assert axes.get_legend() is None
+    assert not axes.figure.legends
     assert [label.get_text() for label in axes.get_yticklabels()] == ["mnist_gan", "lsgan"]
     assert {text.get_text() for text in axes.texts} == {"2.00×", "0.50×"}
     (tmp_path / "results.json").write_text(json.dumps(data))
@@ -178,9 +178,10 @@ def test_the_chart_has_a_bar_for_each_case_as_long_as_the_speed_over_tuned_pytor
 def test_the_chart_of_two_machines_has_a_group_of_bars_for_each_and_for_jax() -> None:
     narrow, wide = ({"machine": "a machine", "isa": isa, "results": [tuned("lsgan", 2.0)]} for isa in ("avx2", "avx512"))
     narrow["results"][0]["seconds"]["jax"] = [0.004, 0.004]
-    (axes,) = chart.chart([narrow, wide]).axes
+    figure = chart.chart([narrow, wide])
+    (axes,) = figure.axes
     assert [bar.get_width() for bar in axes.patches] == pytest.approx([2.0, 0.5, 2.0])
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["minigrad, AVX2", "JAX, AVX2", "minigrad, AVX-512"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["minigrad, AVX2", "JAX, AVX2", "minigrad, AVX-512"]
 
 
 OTHER_FILES = [
