@@ -45,6 +45,7 @@ CACHE = L2_BYTES // 8  # float32 in a group of panels: half of the second-level 
 STRIPS = 2 if AVX512 else 8  # of the left matrix that share a panel: 26 or 48 rows of the result, often as many pages
 SHARES_PER_THREAD = 2  # of a large product: a thread that has lost its processor leaves the rest to the others
 LEAST = 1 << 21  # multiplications in a share
+FEW = 8  # panels that are packed at a time: many places to write to would not stay in the cache
 AHEAD = 8  # rows that are asked for before they are packed, as each may be on another page
 PARALLEL_FROM = 1 << 20  # multiplications from which threads share a product; waking a thread costs about as much
 
@@ -164,11 +165,11 @@ def pack_rows(
     reach = (width + lanes - 1) // lanes * lanes  # numbers that `copy_vectors` reads and writes
     last = start + column + (count - 1) * width + reach  # what row 0 reads
     rows = max(0, min(k if width == reach else k - 1, (len(x) - last) // row + 1))  # that may be copied in whole vectors
-    for few in range(0, count, 8):  # panels at a time: many places to write to would not stay in the cache
+    for left in range(0, count, FEW):
         for p in range(rows):
-            for i in range(0, min(8, count - few) * width + line - 1, line):
-                prefetch(x, start + (p + AHEAD) * row + column + few * width + i)
-            for panel in range(few, min(few + 8, count)):
+            for i in range(0, min(FEW, count - left) * width + line - 1, line):
+                prefetch(x, start + (p + AHEAD) * row + column + left * width + i)
+            for panel in range(left, min(left + FEW, count)):
                 copy_vectors(x, start + p * row + column + panel * width, panels, place + panel * apart + p * width, width)
     for panel in range(count):
         first = column + panel * width

@@ -27,7 +27,7 @@ from minigrad.kernels.cpu.sizes import ConvSizes
 from minigrad.kernels.cpu.threads import share
 from minigrad.kernels.cpu.tile import BLOCK, aligned, cut, multiples, multiply_tile
 from minigrad.kernels.cpu.units import call, compiled, inner, unit
-from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, VECTOR_BYTES, VECTORS, add_vectors, clear, copy, copy_vectors
+from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES, add_vectors, clear, copy, copy_vectors
 
 Array = Any
 
@@ -333,7 +333,7 @@ def _im2col(x: Array, sizes: ConvSizes, first: int, count: int, runs: Array, wid
     Whole vectors are copied where what they write beyond a run is written again later: by the next
     run, or by the next row.
     """
-    last = runs[:, 0].max() + VECTORS * VECTOR_BYTES // x.itemsize  # what whole vectors read
+    last = runs[:, 0].max() + width  # what whole vectors read, at most
     corner = _corner(sizes, first)
     for row in range(count):
         start = corner[0]

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.cpu.gemm import SHARES_PER_THREAD, pack_columns, pack_rows
+from minigrad.kernels.cpu.gemm import FEW, SHARES_PER_THREAD, pack_columns, pack_rows
 from minigrad.kernels.cpu.im2col import pad
 from minigrad.kernels.cpu.sizes import ImplicitGemmSizes
 from minigrad.kernels.cpu.threads import share
@@ -29,7 +29,6 @@ from minigrad.kernels.cpu.vectors import ROWS, TILE_BYTES
 Array = Any
 
 SHARE = 1 << 12  # products of a tile with a column of its rows, at least, in a share
-GROUP = 8  # panels that are packed together
 TILES = 16  # that use a part of a panel while it is in the first-level cache
 
 
@@ -91,7 +90,7 @@ def _pack_weights(w: Array, depth: int, out: int, taps: int, transposed: bool, t
     width = TILE_BYTES // w.itemsize
     panels = (out + width - 1) // width
     packed = aligned(panels * taps * depth * width, w.dtype)
-    pieces = taps * ((panels + GROUP - 1) // GROUP)
+    pieces = taps * ((panels + FEW - 1) // FEW)
     share(threads, SHARES_PER_THREAD * threads, pieces, _pack_pieces, (w, depth, out, taps, panels, transposed, packed))
     return packed
 
@@ -100,18 +99,18 @@ def _pack_weights(w: Array, depth: int, out: int, taps: int, transposed: bool, t
 def _pack_pieces(
     first: int, last: int, w: Array, depth: int, out: int, taps: int, panels: int, transposed: bool, packed: Array
 ) -> None:
-    """Groups of panels, tap by tap, from number `first` on."""
+    """Taps of a few panels each, from number `first` on."""
     width = TILE_BYTES // w.itemsize
     for piece in range(first, last):
-        tap, left = piece % taps, piece // taps * GROUP
-        count, apart = min(GROUP, panels - left), taps * depth * width
-        place = left * apart + tap * depth * width
+        tap, left = piece % taps, piece // taps * FEW
+        count, apart, within = min(FEW, panels - left), taps * depth * width, tap * depth * width
         if transposed:
+            place = left * apart + within
             call(pack_rows, (w, tap * out, taps * out, depth, left * width, out, width, count, packed, place, apart))
-            continue
-        for panel in range(left, left + count):
-            start, columns = (panel * width * taps + tap) * depth, min(width, out - panel * width)
-            call(pack_columns, (w, start, taps * depth, columns, packed, panel * apart + tap * depth * width, depth, width))
+        else:
+            for panel in range(left, left + count):
+                start, columns = (panel * width * taps + tap) * depth, min(width, out - panel * width)
+                call(pack_columns, (w, start, taps * depth, columns, packed, panel * apart + within, depth, width))
 
 
 @inner

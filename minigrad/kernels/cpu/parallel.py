@@ -64,8 +64,9 @@ def _transpose(first: int, last: int, x: Array, out: Array) -> None:
     lanes = VECTOR_BYTES // x.itemsize
     x_flat, out_flat = x.reshape(-1), out.reshape(-1)
     for n in range(first, last):
+        matrix = n * rows * columns
         for square in range(0, columns, lanes):
             j = min(square, columns - lanes)
             for band in range(0, rows, lanes):
-                i, matrix = min(band, rows - lanes), n * rows * columns
+                i = min(band, rows - lanes)
                 transpose_square(x_flat, matrix + j * rows + i, rows, out_flat, matrix + i * columns + j, columns)
